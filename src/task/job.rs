@@ -1,0 +1,162 @@
+//! A job as every room sees it, and the paths of its recordings.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::{Endpoint, JobId};
+
+/// An entry of `jobs.toml`: a source, an endpoint, its options, its outputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// The queue's number for it.
+    pub id: JobId,
+    /// Its name, unique in the file.
+    pub name: String,
+    /// The model.
+    pub endpoint: Endpoint,
+    /// Options of the endpoint, checked, as a JSON object.
+    pub options: serde_json::Value,
+    /// The folder that recordings' paths are relative to.
+    pub root: PathBuf,
+    /// The folder of its results.
+    pub output: PathBuf,
+    /// Which recording goes first.
+    pub order: Order,
+}
+
+impl Job {
+    /// Where a recording lies.
+    pub fn source_of(&self, recording: &RecordingPath) -> PathBuf {
+        self.root.join(recording.as_path())
+    }
+
+    /// Where its redacted audio belongs: `OUTPUT/audio/<path>.redacted.mp3`, the tree of the source mirrored.
+    pub fn redacted_audio_of(&self, recording: &RecordingPath) -> PathBuf {
+        let mut path = self.output.join("audio").join(recording.as_path()).into_os_string();
+        path.push(".redacted.mp3");
+        path.into()
+    }
+}
+
+/// A recording's path relative to its job's root, kept byte by byte: names need not be UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordingPath(Vec<u8>);
+
+impl RecordingPath {
+    /// From the raw bytes of a relative path.
+    pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        RecordingPath(bytes.into())
+    }
+
+    /// The raw bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// As a path.
+    pub fn as_path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.0))
+    }
+
+    /// The name when it is UTF-8; a name that is not has to travel as base64 beside its display form.
+    pub fn as_utf8(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
+    }
+}
+
+impl From<&Path> for RecordingPath {
+    fn from(path: &Path) -> Self {
+        RecordingPath(path.as_os_str().as_bytes().to_vec())
+    }
+}
+
+impl fmt::Display for RecordingPath {
+    /// For people and logs: what is not UTF-8 becomes `\u{FFFD}`, control characters are escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in String::from_utf8_lossy(&self.0).chars() {
+            // Direction overrides would let a name rewrite the line around it.
+            if c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}') {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                write!(f, "{c}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which recording of a job goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Order {
+    /// The largest first: the shortest tail at the end of a run.
+    #[default]
+    Longest,
+    /// The smallest first.
+    Shortest,
+    /// The oldest modification time first.
+    Oldest,
+    /// The newest modification time first.
+    Newest,
+    /// As the scan found them: by path.
+    Path,
+}
+
+impl Order {
+    /// Every order.
+    pub const ALL: [Order; 5] =
+        [Order::Longest, Order::Shortest, Order::Oldest, Order::Newest, Order::Path];
+
+    /// The word in `jobs.toml`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Order::Longest => "longest",
+            Order::Shortest => "shortest",
+            Order::Oldest => "oldest",
+            Order::Newest => "newest",
+            Order::Path => "path",
+        }
+    }
+
+    /// The rank of a recording: lower goes first, equals go as they were found.
+    pub fn rank(self, size_bytes: u64, modified_ns: i64) -> i64 {
+        let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
+        match self {
+            Order::Longest => -size,
+            Order::Shortest => size,
+            Order::Oldest => modified_ns,
+            Order::Newest => -modified_ns,
+            Order::Path => 0,
+        }
+    }
+}
+
+impl FromStr for Order {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Order::ALL.into_iter().find(|o| o.word() == word).ok_or_else(|| word.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_not_utf8_keeps_its_bytes_and_shows_safely() {
+        let path = RecordingPath::from_bytes(*b"a\xff/\n\xe2\x80\xaeb.wav");
+        assert_eq!(path.as_path().as_os_str().as_bytes(), b"a\xff/\n\xe2\x80\xaeb.wav");
+        assert_eq!(path.to_string(), "a\u{FFFD}/\\n\\u{202e}b.wav");
+        assert_eq!(path.as_utf8(), None);
+    }
+
+    #[test]
+    fn longest_first_ranks_the_larger_lower() {
+        assert!(Order::Longest.rank(10, 0) < Order::Longest.rank(5, 0));
+        assert!(Order::Newest.rank(0, 9) < Order::Newest.rank(0, 5));
+        assert_eq!(Order::Path.rank(10, 3), Order::Path.rank(5, 9));
+    }
+}

@@ -1,0 +1,35 @@
+//! The words of the product and the decisions made with them. No IO, no clock, no dice: time, answers and
+//! jitter come in as values, a value goes out.
+//!
+//! ```text
+//!             claim                    succeed
+//!  queued ─────────────▶ running ──────────────────▶ succeeded
+//!    ▲  ▲                 │  │   fail / refuse
+//!    │  └─ retry·snooze ──┘  └─────────────────────▶ failed
+//!    │     release·lease lost                          │
+//!    └────────────── retry by hand ────────────────────┘   (cancel: queued, running → cancelled)
+//! ```
+
+mod cause;
+mod decide;
+mod doubt;
+mod endpoint;
+mod filter;
+mod id;
+mod job;
+mod retry;
+mod state;
+mod time;
+mod verdict;
+
+pub use cause::{Billed, Cause, Failure};
+pub use decide::{Decision, Settlement, Standing, decide};
+pub use doubt::{Doubt, Evidence, Probe, Ruling, examine};
+pub use endpoint::Endpoint;
+pub use filter::{Filter, FilterError};
+pub use id::{Fence, JobId, TaskId, WorkerId};
+pub use job::{Job, Order, RecordingPath};
+pub use retry::RetryPolicy;
+pub use state::{Hold, TaskState};
+pub use time::{Month, Timestamp};
+pub use verdict::{HaltOrder, HaltReason, HaltScope, Verdict};
