@@ -1,1 +1,188 @@
-//! (event)
+//! Facts that have happened in a run. They travel one bounded channel to one loop, which folds them into
+//! numbers, draws them and writes them out; nothing decides by them.
+//!
+//! To add one: a variant here, its fold in `report/stats.rs`, its line in `report/lines.rs` and its object in
+//! `report/json.rs`.
+
+use std::time::Duration;
+
+use crate::task::{
+    Doubt, Endpoint, Failure, HaltReason, HaltScope, RecordingPath, TaskId, Timestamp, WorkerId,
+};
+
+/// The task that an event is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Its number.
+    pub task: TaskId,
+    /// Its job's name.
+    pub job: String,
+    /// Its path, relative to the job's source.
+    pub path: RecordingPath,
+    /// Its endpoint.
+    pub endpoint: Endpoint,
+    /// The try this is about, from 1. Tries that cost nothing do not count on.
+    pub attempt: u32,
+}
+
+/// Something that has happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunEvent {
+    /// The run has begun.
+    RunStarted {
+        /// This process.
+        worker: WorkerId,
+        /// The address that requests go to.
+        base_url: String,
+        /// Every endpoint with work, and its configured slots.
+        endpoints: Vec<(Endpoint, u32)>,
+        /// Tasks that were queued when it began.
+        queued: u64,
+        /// Their bytes.
+        queued_bytes: u64,
+    },
+    /// The scan of a job came further, or ended.
+    Scanned {
+        /// The job's name.
+        job: String,
+        /// Tasks added so far.
+        new: u64,
+        /// Their bytes.
+        new_bytes: u64,
+        /// Of those, refused by looking at them.
+        refused: u64,
+        /// Files seen that the queue had already.
+        known: u64,
+        /// Whether this job's scan is over.
+        done: bool,
+    },
+    /// A request began.
+    TaskStarted(About),
+    /// A result is stored.
+    TaskSucceeded {
+        /// Which task.
+        about: About,
+        /// The API's status.
+        http_status: u16,
+        /// The audio's length by the API's word.
+        duration_ms: Option<u64>,
+        /// What was billed, as far as known.
+        billed_ms: u64,
+        /// Bytes of the recording.
+        bytes: u64,
+        /// From the request's start to its answer.
+        wall: Duration,
+    },
+    /// A try failed; there will be another.
+    TaskRetried {
+        /// Which task.
+        about: About,
+        /// Why.
+        failure: Failure,
+        /// Until the next try.
+        wait: Duration,
+    },
+    /// A try came to nothing at no cost; there will be another.
+    TaskSnoozed {
+        /// Which task.
+        about: About,
+        /// Why.
+        failure: Failure,
+        /// Until the next try.
+        wait: Duration,
+    },
+    /// The task went back to the queue as if it had not been claimed.
+    TaskReleased {
+        /// Which task.
+        about: About,
+        /// Why.
+        failure: Failure,
+    },
+    /// The task failed for good, or was refused before anything was sent ([`crate::task::Cause::is_refusal`]).
+    TaskFailed {
+        /// Which task.
+        about: About,
+        /// Why.
+        failure: Failure,
+        /// Whether a request had been made.
+        sent: bool,
+    },
+    /// An answer came for a task that somebody else holds by now; it changed nothing.
+    AnswerFenced(About),
+    /// Tasks of workers that died went back to the queue.
+    TasksRecovered {
+        /// How many.
+        tasks: u64,
+        /// Of those, failed for good because it happened too often.
+        failed: u64,
+    },
+    /// Nothing is started on the endpoint until then.
+    LimiterPaused {
+        /// Which endpoint.
+        endpoint: Endpoint,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// The adaptive limit moved.
+    PaceChanged {
+        /// Which endpoint.
+        endpoint: Endpoint,
+        /// Slots used at once from now on.
+        effective: u32,
+        /// The configured ceiling.
+        ceiling: u32,
+    },
+    /// A refusal can mean several things and is being examined.
+    Examining {
+        /// Which endpoint.
+        endpoint: Endpoint,
+        /// What is in doubt.
+        doubt: Doubt,
+    },
+    /// Everything on the endpoint fails; one request at a time finds out when it is over.
+    OutageBegan {
+        /// Which endpoint.
+        endpoint: Endpoint,
+        /// The last failure.
+        failure: Failure,
+    },
+    /// A request succeeded again.
+    OutageEnded {
+        /// Which endpoint.
+        endpoint: Endpoint,
+    },
+    /// Something stands still from now on.
+    HaltRaised {
+        /// What.
+        scope: HaltScope,
+        /// Why.
+        reason: HaltReason,
+        /// The API's words, or our count.
+        evidence: String,
+        /// When it ends by itself.
+        until: Option<Timestamp>,
+    },
+    /// A halt is over.
+    HaltLifted {
+        /// What goes on.
+        scope: HaltScope,
+        /// Why it had stopped.
+        reason: HaltReason,
+    },
+    /// The user asked to stop: no new requests, those in flight may end.
+    Draining {
+        /// Requests in flight.
+        in_flight: u32,
+        /// How long they may take.
+        grace: Duration,
+    },
+    /// The user insisted, or the grace is over: requests in flight are dropped.
+    Aborting {
+        /// Requests in flight.
+        in_flight: u32,
+    },
+    /// Somebody asked for a status line (SIGUSR1).
+    StatusAsked,
+    /// The run is over.
+    RunEnded,
+}

@@ -1,1 +1,22 @@
-//! (room: queue)
+//! The durable queue: every transition of a task, the slots, halts and the ledger, behind one trait.
+//!
+//! Methods are whole transitions, never setters. SQL lives in the backends only. A [`ClaimedTask`] is the proof
+//! of holding a task and is consumed by settling it; a settlement with an older fence changes nothing.
+
+#[cfg(test)]
+mod conformance;
+mod error;
+mod row;
+mod sqlite;
+mod store;
+
+pub use error::QueueError;
+pub use row::{
+    AttemptRow, AudioFacts, Halt, LimiterState, OutputState, RedactedAudio, ResultRow, Tally, TaskRow, Usage,
+    WorkerRow,
+};
+pub use sqlite::{QueueSettings, SqliteStore};
+pub use store::{
+    Candidate, Claim, ClaimRequest, ClaimedTask, Enqueued, JobSpec, NewResult, NewTask, Recovered, Request,
+    Settle, Settled, TaskStore,
+};

@@ -177,7 +177,13 @@ impl Failure {
 
     /// A failure that no answer of the API belongs to, and that costs nothing.
     pub fn local(cause: Cause, message: impl Into<String>) -> Self {
-        Failure { cause, http_status: None, message: clip(message.into()), retry_after: None, billed: Billed::No }
+        Failure {
+            cause,
+            http_status: None,
+            message: clip(message.into()),
+            retry_after: None,
+            billed: Billed::No,
+        }
     }
 
     /// A failure with the API's status and words.

@@ -170,7 +170,10 @@ mod tests {
     #[test]
     fn an_unknown_429_becomes_a_halt_only_alone_five_times_and_after_two_minutes() {
         let crowd = Evidence { repeats: 9, lasting: THROTTLE_LASTING, ..Evidence::default() };
-        assert_eq!(examine(Doubt::Throttle, refusal(), crowd), Ruling::Settled(Verdict::Throttled(refusal())));
+        assert_eq!(
+            examine(Doubt::Throttle, refusal(), crowd),
+            Ruling::Settled(Verdict::Throttled(refusal()))
+        );
         let early = Evidence { alone: true, repeats: 9, lasting: Duration::from_secs(119), ..crowd };
         assert!(matches!(examine(Doubt::Throttle, refusal(), early), Ruling::TryAlone(_)));
         let few = Evidence { alone: true, repeats: 4, ..crowd };
@@ -186,6 +189,9 @@ mod tests {
         let thrice = Evidence { repeats: 3, ..twice };
         assert_eq!(halt_of(examine(Doubt::Request, refusal(), thrice)), HaltReason::ConfigRefused);
         let passed = Evidence { succeeded: true, ..thrice };
-        assert_eq!(examine(Doubt::Request, refusal(), passed), Ruling::Settled(Verdict::FileFault(refusal())));
+        assert_eq!(
+            examine(Doubt::Request, refusal(), passed),
+            Ruling::Settled(Verdict::FileFault(refusal()))
+        );
     }
 }

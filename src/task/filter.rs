@@ -57,7 +57,8 @@ pub enum FilterError {
 
 impl Filter {
     /// The keys of the language.
-    pub const KEYS: [&'static str; 8] = ["state", "cause", "job", "endpoint", "path", "id", "since", "before"];
+    pub const KEYS: [&'static str; 8] =
+        ["state", "cause", "job", "endpoint", "path", "id", "since", "before"];
 
     /// Whether it means every task.
     pub fn is_empty(&self) -> bool {
@@ -144,7 +145,8 @@ mod tests {
 
     #[test]
     fn terms_are_joined_by_and_and_commas_by_or() {
-        let filter = Filter::parse(r#"state:failed,cancelled cause:timeout path:"a b/*" since:2h id:7"#).unwrap();
+        let filter =
+            Filter::parse(r#"state:failed,cancelled cause:timeout path:"a b/*" since:2h id:7"#).unwrap();
         assert_eq!(filter.states, [TaskState::Failed, TaskState::Cancelled]);
         assert_eq!(filter.causes, [Cause::Timeout]);
         assert_eq!(filter.paths, ["a b/*"]);

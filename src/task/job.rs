@@ -106,8 +106,7 @@ pub enum Order {
 
 impl Order {
     /// Every order.
-    pub const ALL: [Order; 5] =
-        [Order::Longest, Order::Shortest, Order::Oldest, Order::Newest, Order::Path];
+    pub const ALL: [Order; 5] = [Order::Longest, Order::Shortest, Order::Oldest, Order::Newest, Order::Path];
 
     /// The word in `jobs.toml`.
     pub fn word(self) -> &'static str {

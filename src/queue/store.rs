@@ -1,0 +1,336 @@
+//! The trait that a backend promises to keep, and what goes in and out of it.
+
+use async_trait::async_trait;
+
+use super::QueueError;
+use super::row::{
+    AttemptRow, AudioFacts, Halt, LimiterState, OutputState, RedactedAudio, ResultRow, Tally, TaskRow, Usage,
+    WorkerRow,
+};
+use crate::task::{
+    Cause, Endpoint, Failure, Fence, Filter, HaltOrder, Job, JobId, Month, Order, RecordingPath, Settlement,
+    TaskId, Timestamp, WorkerId,
+};
+
+/// A job as `jobs.toml` states it, before the queue knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobSpec {
+    /// Its name.
+    pub name: String,
+    /// The model.
+    pub endpoint: Endpoint,
+    /// Checked options, a JSON object.
+    pub options: serde_json::Value,
+    /// The folder that paths are relative to.
+    pub root: std::path::PathBuf,
+    /// The folder of its results.
+    pub output: std::path::PathBuf,
+    /// Which recording goes first.
+    pub order: Order,
+}
+
+/// A recording that a scan found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewTask {
+    /// Relative to the job's root.
+    pub path: RecordingPath,
+    /// Size when it was found.
+    pub size_bytes: u64,
+    /// Modification time when it was found, nanoseconds since 1970.
+    pub modified_ns: i64,
+    /// True format by content (`wav`, `mp3`, …), if it is one.
+    pub format: Option<&'static str>,
+    /// Set when looking at it was enough to refuse it: it enters the queue as failed.
+    pub refusal: Option<Failure>,
+}
+
+/// What became of a batch of found recordings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Enqueued {
+    /// Rows added, refused ones included.
+    pub new: u64,
+    /// Bytes of those.
+    pub new_bytes: u64,
+    /// Of the new and reopened, how many were refused by looking at them.
+    pub refused: u64,
+    /// Already there and unchanged.
+    pub known: u64,
+    /// Refused before, and the file has changed since: looked at anew.
+    pub reopened: u64,
+    /// Sent before, and the file has changed since: left as they are.
+    pub changed: u64,
+}
+
+/// A queued task that could be claimed now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Its number.
+    pub id: TaskId,
+    /// Its job.
+    pub job: JobId,
+    /// Its path.
+    pub path: RecordingPath,
+    /// Size at the scan.
+    pub size_bytes: u64,
+    /// Modification time at the scan.
+    pub modified_ns: i64,
+    /// Its fence now; a refusal without a claim is guarded by it.
+    pub fence: Fence,
+    /// Attempts that counted so far.
+    pub attempts: u32,
+}
+
+/// A wish to hold tasks.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// Who asks.
+    pub worker: WorkerId,
+    /// On which limiter.
+    pub endpoint: Endpoint,
+    /// Tasks that are ready to be sent, best first, each with the audio it will be billed for (an estimate).
+    pub tasks: Vec<(TaskId, u64)>,
+    /// How many of them at most.
+    pub want: u32,
+    /// Refuse unless no slot of the limiter is taken by anyone.
+    pub alone: bool,
+    /// Pass these halts: the request is their probe.
+    pub probing: Vec<i64>,
+    /// Milliseconds of audio that may be billed on this endpoint in the current month.
+    pub cap_ms: Option<u64>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What a claim gave.
+#[derive(Debug, Default)]
+pub struct Claim {
+    /// Held from now on.
+    pub tasks: Vec<ClaimedTask>,
+    /// Wished for, but no longer to be had (another worker, or cancelled).
+    pub gone: Vec<TaskId>,
+    /// The limiter as the claim left it.
+    pub limiter: LimiterState,
+    /// Open halts that stop this endpoint, except those being probed.
+    pub halts: Vec<Halt>,
+    /// The next task would have crossed `cap_ms`.
+    pub cap_reached: bool,
+}
+
+/// Proof of holding a task. Not `Clone`: settling consumes it.
+#[derive(Debug, PartialEq)]
+pub struct ClaimedTask {
+    /// Its number.
+    pub id: TaskId,
+    /// Its job.
+    pub job: JobId,
+    /// Its path.
+    pub path: RecordingPath,
+    /// On which limiter.
+    pub endpoint: Endpoint,
+    /// The claim's number; guards the settlement.
+    pub fence: Fence,
+    /// Attempts that counted before this one.
+    pub attempts: u32,
+    /// The cause of the last counted attempts, and how many in a row had it.
+    pub last_cause: Option<(Cause, u32)>,
+    /// When its first counted attempt failed.
+    pub first_failed_at: Option<Timestamp>,
+    /// Whether no other slot of the limiter was taken when it was claimed.
+    pub alone: bool,
+    /// Slots of the limiter that were taken right after the claim, by anyone.
+    pub busy: u32,
+}
+
+/// What is known of the request that an attempt made.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Request {
+    /// When it began; `None` if none was made.
+    pub started_at: Option<Timestamp>,
+    /// Bytes of the body handed to the connection.
+    pub bytes_sent: u64,
+    /// The API's name for it.
+    pub request_id: Option<String>,
+    /// The API's status, also of a success.
+    pub http_status: Option<u16>,
+}
+
+/// A result to be kept, in the same transaction as the success.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewResult {
+    /// The API's whole answer, as JSON text.
+    pub response: String,
+    /// What was sent.
+    pub audio: AudioFacts,
+    /// The audio's length by the API's word.
+    pub duration_ms: Option<u64>,
+    /// What the ledger counts.
+    pub billed_ms: u64,
+    /// Audio that came with the answer, already in its place.
+    pub redacted_audio: Option<RedactedAudio>,
+}
+
+/// One settlement.
+#[derive(Debug)]
+pub struct Settle {
+    /// What was held.
+    pub task: ClaimedTask,
+    /// What becomes of it.
+    pub settlement: Settlement,
+    /// The request behind it.
+    pub request: Request,
+    /// With [`Settlement::Succeed`], always; otherwise never.
+    pub result: Option<NewResult>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Whether a settlement was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Written.
+    Accepted,
+    /// The task was claimed anew or cancelled meanwhile; only the attempt's record was completed.
+    Fenced,
+}
+
+/// Tasks taken back from workers that died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// Back in the queue, or failed.
+    pub tasks: u64,
+    /// Of those, failed because their workers died too often.
+    pub failed: u64,
+}
+
+/// The durable queue. Every method is atomic and answers after its commit.
+#[async_trait]
+pub trait TaskStore: Send + Sync {
+    /// Makes the queue know these jobs; others stay. A known job takes over all but its endpoint.
+    ///
+    /// # Errors
+    /// [`QueueError::EndpointChanged`] when a job that has tasks names another endpoint now.
+    async fn upsert_jobs(&self, jobs: Vec<JobSpec>, now: Timestamp) -> Result<Vec<Job>, QueueError>;
+    /// Every job that the queue knows, also those that left the file.
+    async fn jobs(&self) -> Result<Vec<Job>, QueueError>;
+
+    /// Adds what is new; counts what is known.
+    async fn enqueue_batch(
+        &self,
+        job: JobId,
+        tasks: Vec<NewTask>,
+        now: Timestamp,
+    ) -> Result<Enqueued, QueueError>;
+
+    /// Announces this process; its liveness is proven from here on until it ends.
+    async fn register(&self, worker: WorkerRow) -> Result<(), QueueError>;
+    /// Says that the process is alive.
+    async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<(), QueueError>;
+    /// Takes leave, with the exit code.
+    async fn retire(&self, worker: WorkerId, exit_code: i32, now: Timestamp) -> Result<(), QueueError>;
+    /// Returns the tasks of workers that died; three deaths fail a task.
+    async fn sweep(&self, now: Timestamp) -> Result<Recovered, QueueError>;
+    /// The latest processes, newest first.
+    async fn workers(&self, limit: u32) -> Result<Vec<WorkerRow>, QueueError>;
+
+    /// Sets the ceiling of a limiter, creating it and its slots.
+    async fn set_ceiling(&self, endpoint: Endpoint, ceiling: u32) -> Result<LimiterState, QueueError>;
+    /// Keeps what the pace has learned, for every process and the next start.
+    async fn save_pace(
+        &self,
+        endpoint: Endpoint,
+        effective: u32,
+        paused_until: Option<Timestamp>,
+    ) -> Result<(), QueueError>;
+    /// A limiter as it stands.
+    async fn limiter(&self, endpoint: Endpoint) -> Result<LimiterState, QueueError>;
+
+    /// Queued tasks of these jobs that could start now, best first, at most `limit`, without those in `skip`.
+    async fn candidates(
+        &self,
+        endpoint: Endpoint,
+        jobs: Vec<JobId>,
+        skip: Vec<TaskId>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Candidate>, QueueError>;
+    /// When the next waiting task of these jobs becomes due, if any waits.
+    async fn next_due(&self, endpoint: Endpoint, jobs: Vec<JobId>) -> Result<Option<Timestamp>, QueueError>;
+    /// Holds tasks, as many as slots, pace, pauses, halts and the cap allow.
+    async fn claim(&self, request: ClaimRequest) -> Result<Claim, QueueError>;
+    /// Fails a task that was never sent, or lets it wait, if nobody claimed it meanwhile.
+    async fn set_aside(
+        &self,
+        task: TaskId,
+        fence: Fence,
+        settlement: Settlement,
+        now: Timestamp,
+    ) -> Result<Settled, QueueError>;
+    /// Ends a held task.
+    async fn settle(&self, settle: Settle) -> Result<Settled, QueueError>;
+
+    /// Stops an endpoint or everything; an open halt of the same scope and reason is kept. True if it is new.
+    async fn raise_halt(
+        &self,
+        order: HaltOrder,
+        until: Option<Timestamp>,
+        by: String,
+        now: Timestamp,
+    ) -> Result<bool, QueueError>;
+    /// Ends a halt. False if it was not open.
+    async fn lift_halt(&self, halt: i64, by: String, now: Timestamp) -> Result<bool, QueueError>;
+    /// Halts that are open at `now` (`open_only`), or all that ever were, newest first.
+    async fn halts(&self, open_only: bool, now: Timestamp) -> Result<Vec<Halt>, QueueError>;
+    /// Takes the right to probe a halt, once per interval across all processes.
+    async fn take_probe(
+        &self,
+        halt: i64,
+        interval: std::time::Duration,
+        now: Timestamp,
+    ) -> Result<bool, QueueError>;
+
+    /// Queues failed and cancelled tasks again, and succeeded ones when `again`. Returns how many.
+    async fn retry(&self, filter: Filter, again: bool, now: Timestamp) -> Result<u64, QueueError>;
+    /// Takes queued and running tasks out. Returns how many.
+    async fn cancel(&self, filter: Filter, now: Timestamp) -> Result<u64, QueueError>;
+
+    /// Counts and bytes by job, state and cause; cheap at any size.
+    async fn tallies(&self) -> Result<Vec<Tally>, QueueError>;
+    /// Counts and bytes by job, state and cause of the tasks that match.
+    async fn tallies_where(&self, filter: Filter, now: Timestamp) -> Result<Vec<Tally>, QueueError>;
+    /// A page of tasks after the given one, by number.
+    async fn tasks(
+        &self,
+        filter: Filter,
+        after: Option<TaskId>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<TaskRow>, QueueError>;
+    /// One task.
+    async fn task(&self, id: TaskId) -> Result<Option<TaskRow>, QueueError>;
+    /// Its attempts, newest first.
+    async fn attempts(&self, id: TaskId) -> Result<Vec<AttemptRow>, QueueError>;
+    /// Its result.
+    async fn result(&self, id: TaskId) -> Result<Option<ResultRow>, QueueError>;
+
+    /// What was billed on an endpoint in a month.
+    async fn usage(&self, endpoint: Endpoint, month: Month) -> Result<Usage, QueueError>;
+
+    /// Results of a job that stand, in commit order, after a sequence number.
+    async fn results(&self, job: JobId, after: i64, limit: u32) -> Result<Vec<ResultRow>, QueueError>;
+    /// What a file made from results holds for certain.
+    async fn output(&self, job: JobId, name: &'static str) -> Result<OutputState, QueueError>;
+    /// Says so.
+    async fn commit_output(
+        &self,
+        job: JobId,
+        name: &'static str,
+        state: OutputState,
+    ) -> Result<(), QueueError>;
+    /// Whether written lines have been overtaken (deliberate re-processing): the files must be rendered anew.
+    async fn outputs_stale(&self, job: JobId) -> Result<bool, QueueError>;
+    /// They have been.
+    async fn outputs_renewed(&self, job: JobId) -> Result<(), QueueError>;
+
+    /// Ends the writer after everything accepted is committed.
+    async fn close(&self);
+}
