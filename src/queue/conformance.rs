@@ -1,1 +1,623 @@
+//! What every backend promises: one list of cases, run against each. A backend is added at the foot.
+//!
+//! Longer than 500 lines by intent: the promises are one list, to be read from top to bottom.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::task::*;
+
+/// What a case gets: a fresh store, and another handle on the same one as a second process would have.
+struct Bench {
+    store: Arc<dyn TaskStore>,
+    other: Arc<dyn TaskStore>,
+    _folder: tempfile::TempDir,
+}
+
+const NOW: Timestamp = Timestamp(1_790_000_000_000);
+const STT: Endpoint = Endpoint::SttBatch;
+
+fn later(seconds: u64) -> Timestamp {
+    NOW.after(Duration::from_secs(seconds))
+}
+
+fn worker(name: &str) -> WorkerId {
+    WorkerId(name.to_owned())
+}
+
+fn spec(name: &str, endpoint: Endpoint) -> JobSpec {
+    JobSpec {
+        name: name.to_owned(),
+        endpoint,
+        options: serde_json::json!({}),
+        root: "/in".into(),
+        output: format!("/out/{name}").into(),
+        order: Order::Longest,
+    }
+}
+
+fn found(path: impl AsRef<[u8]>, size: u64) -> NewTask {
+    NewTask {
+        path: RecordingPath::from_bytes(path.as_ref()),
+        size_bytes: size,
+        modified_ns: 7,
+        format: Some("wav"),
+        refusal: None,
+    }
+}
+
+impl Bench {
+    async fn job(&self, name: &str) -> Job {
+        self.store.upsert_jobs(vec![spec(name, STT)], NOW).await.unwrap().remove(0)
+    }
+
+    /// A job with `n` tasks of falling size, `ceiling` slots and a registered worker "a".
+    async fn filled(&self, n: u64, ceiling: u32) -> Job {
+        let job = self.job("archive").await;
+        let tasks = (0..n).map(|i| found(format!("{i:05}.wav"), 10_000 - i)).collect();
+        self.store.enqueue_batch(job.id, tasks, NOW).await.unwrap();
+        self.store.set_ceiling(STT, ceiling).await.unwrap();
+        self.register(&self.store, "a").await;
+        job
+    }
+
+    async fn register(&self, store: &Arc<dyn TaskStore>, name: &str) {
+        let row = WorkerRow {
+            id: worker(name),
+            host: "here".into(),
+            pid: 1,
+            version: "0".into(),
+            started_at: NOW,
+            beat_at: NOW,
+            ended_at: None,
+            exit_code: None,
+            alive: true,
+        };
+        store.register(row).await.unwrap();
+    }
+
+    fn wish(&self, name: &str, tasks: &[Candidate], want: u32) -> ClaimRequest {
+        ClaimRequest {
+            worker: worker(name),
+            endpoint: STT,
+            tasks: tasks.iter().map(|t| (t.id, 1000)).collect(),
+            want,
+            alone: false,
+            probing: vec![],
+            cap_ms: None,
+            now: NOW,
+        }
+    }
+
+    async fn candidates(&self, job: &Job, limit: u32, now: Timestamp) -> Vec<Candidate> {
+        self.store.candidates(STT, vec![job.id], vec![], limit, now).await.unwrap()
+    }
+
+    async fn claim(&self, job: &Job, want: u32) -> Vec<ClaimedTask> {
+        let tasks = self.candidates(job, want, NOW).await;
+        self.store.claim(self.wish("a", &tasks, want)).await.unwrap().tasks
+    }
+
+    async fn settle(&self, task: ClaimedTask, settlement: Settlement, now: Timestamp) -> Settled {
+        let result = matches!(settlement, Settlement::Succeed).then(answer);
+        let request = Request { started_at: Some(NOW), http_status: Some(200), ..Request::default() };
+        self.store.settle(Arc::new(Settle { task, settlement, request, result, now })).await.unwrap()
+    }
+
+    async fn state(&self, id: TaskId) -> TaskState {
+        self.store.task(id).await.unwrap().unwrap().state
+    }
+
+    async fn busy(&self) -> u32 {
+        self.store.limiter(STT).await.unwrap().busy
+    }
+}
+
+fn answer() -> NewResult {
+    NewResult {
+        response: r#"{"text":"x","duration_ms":1000}"#.into(),
+        audio: AudioFacts { bytes: 5, blake3: "b3".into(), format: "wav".into(), mime: "audio/wav".into() },
+        duration_ms: Some(1000),
+        billed_ms: 1000,
+        redacted_audio: None,
+    }
+}
+
+fn overloaded() -> Failure {
+    Failure::answered(Cause::Overloaded, 503, "busy", Billed::No)
+}
+
+/// A claim written down twice, as a late worker has it.
+fn twin(task: &ClaimedTask) -> ClaimedTask {
+    ClaimedTask { path: task.path.clone(), ..*task }
+}
+
+async fn a_second_scan_enqueues_nothing_new(b: Bench) {
+    let job = b.job("archive").await;
+    let tasks = || vec![found("a.wav", 1), found(b"b\xff\n.wav", 2)];
+    let first = b.store.enqueue_batch(job.id, tasks(), NOW).await.unwrap();
+    assert_eq!((first.new, first.new_bytes, first.known), (2, 3, 0));
+    let second = b.store.enqueue_batch(job.id, tasks(), NOW).await.unwrap();
+    assert_eq!((second.new, second.known), (0, 2));
+    let rows = b.store.tasks(Filter::default(), None, 10, NOW).await.unwrap();
+    assert_eq!(rows[1].path.as_bytes(), b"b\xff\n.wav", "names are kept byte by byte");
+}
+
+async fn the_same_recording_in_two_jobs_is_two_tasks(b: Bench) {
+    let one = b.job("one").await;
+    let two = b.job("two").await;
+    for job in [&one, &two] {
+        let added = b.store.enqueue_batch(job.id, vec![found("a.wav", 1)], NOW).await.unwrap();
+        assert_eq!(added.new, 1);
+    }
+}
+
+async fn a_refused_recording_enters_as_failed_and_comes_back_when_its_file_changes(b: Bench) {
+    let job = b.job("archive").await;
+    let empty = NewTask { refusal: Some(Failure::local(Cause::Empty, "empty file")), ..found("a.wav", 0) };
+    let added = b.store.enqueue_batch(job.id, vec![empty], NOW).await.unwrap();
+    assert_eq!((added.new, added.refused), (1, 1));
+    assert!(b.candidates(&job, 9, NOW).await.is_empty());
+    let again = b.store.enqueue_batch(job.id, vec![found("a.wav", 9)], later(1)).await.unwrap();
+    assert_eq!((again.reopened, again.refused), (1, 0));
+    let rows = b.candidates(&job, 9, later(1)).await;
+    assert_eq!(rows[0].size_bytes, 9);
+}
+
+async fn a_recording_that_was_sent_is_not_sent_again_because_it_changed(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    b.settle(task, Settlement::Succeed, NOW).await;
+    let again = b.store.enqueue_batch(job.id, vec![found("00000.wav", 77)], NOW).await.unwrap();
+    assert_eq!((again.changed, again.new, again.reopened), (1, 0, 0));
+}
+
+async fn a_job_with_tasks_keeps_its_endpoint(b: Bench) {
+    b.filled(1, 1).await;
+    let error = b.store.upsert_jobs(vec![spec("archive", Endpoint::Batch)], NOW).await.unwrap_err();
+    assert!(matches!(error, QueueError::EndpointChanged { .. }), "{error}");
+    assert!(error.to_string().contains("give the job a new name"));
+}
+
+async fn the_order_of_a_job_decides_who_goes_first_and_can_be_changed(b: Bench) {
+    let job = b.job("archive").await;
+    let tasks = vec![found("small.wav", 1), found("large.wav", 9), found("middle.wav", 5)];
+    b.store.enqueue_batch(job.id, tasks, NOW).await.unwrap();
+    let names = |rows: Vec<Candidate>| rows.iter().map(|t| t.path.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(b.candidates(&job, 9, NOW).await), ["large.wav", "middle.wav", "small.wav"]);
+    let shortest = JobSpec { order: Order::Shortest, ..spec("archive", STT) };
+    b.store.upsert_jobs(vec![shortest], NOW).await.unwrap();
+    assert_eq!(names(b.candidates(&job, 9, NOW).await), ["small.wav", "middle.wav", "large.wav"]);
+}
+
+async fn jobs_of_one_endpoint_take_turns(b: Bench) {
+    let one = b.job("one").await;
+    let two = b.job("two").await;
+    for (job, name) in [(&one, "a"), (&two, "b")] {
+        let tasks = (0..5).map(|i| found(format!("{name}{i}.wav"), 9)).collect();
+        b.store.enqueue_batch(job.id, tasks, NOW).await.unwrap();
+    }
+    let rows = b.store.candidates(STT, vec![one.id, two.id], vec![], 4, NOW).await.unwrap();
+    assert_eq!(rows.iter().filter(|t| t.job == one.id).count(), 2);
+}
+
+async fn a_claim_takes_no_more_than_slots(b: Bench) {
+    let job = b.filled(10, 3).await;
+    let tasks = b.candidates(&job, 10, NOW).await;
+    let first = b.store.claim(b.wish("a", &tasks, 10)).await.unwrap();
+    assert_eq!(first.tasks.len(), 3);
+    assert_eq!(first.limiter.busy, 3);
+    let second = b.store.claim(b.wish("a", &tasks[3..], 10)).await.unwrap();
+    assert!(second.tasks.is_empty() && second.gone.is_empty());
+}
+
+async fn two_processes_never_exceed_the_limit_nor_share_a_task(b: Bench) {
+    let job = b.filled(200, 16).await;
+    b.register(&b.other, "b").await;
+    let tasks = b.candidates(&job, 200, NOW).await;
+    let claims = (0..40).map(|i| {
+        let (store, name) = if i % 2 == 0 { (&b.store, "a") } else { (&b.other, "b") };
+        let wish = b.wish(name, &tasks, 2);
+        let store = Arc::clone(store);
+        tokio::spawn(async move { store.claim(wish).await.unwrap().tasks })
+    });
+    let mut ids = Vec::new();
+    for claim in claims.collect::<Vec<_>>() {
+        ids.extend(claim.await.unwrap().into_iter().map(|t| t.id));
+    }
+    assert_eq!(ids.len(), 16);
+    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 16);
+}
+
+async fn a_lowered_ceiling_lets_nothing_start_until_enough_is_free(b: Bench) {
+    let job = b.filled(10, 4).await;
+    let mut held = b.claim(&job, 4).await;
+    b.store.set_ceiling(STT, 2).await.unwrap();
+    for expected in [0, 0, 1] {
+        b.settle(held.remove(0), Settlement::Release(overloaded()), NOW).await;
+        let tasks = b.candidates(&job, 9, NOW).await;
+        let claim = b.store.claim(b.wish("a", &tasks, 1)).await.unwrap();
+        assert_eq!(claim.tasks.len(), expected);
+    }
+}
+
+async fn a_settled_task_frees_its_slot_and_keeps_its_result(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    let id = task.id;
+    assert_eq!(b.busy().await, 1);
+    assert_eq!(b.settle(task, Settlement::Succeed, later(1)).await, Settled::Accepted);
+    assert_eq!((b.busy().await, b.state(id).await), (0, TaskState::Succeeded));
+    let results = b.store.results(job.id, 0, 10).await.unwrap();
+    assert_eq!((results.len(), results[0].attempts, results[0].duration_ms), (1, 1, Some(1000)));
+    let usage = b.store.usage(STT, NOW.month()).await.unwrap();
+    assert_eq!(usage, Usage { billed_ms: 1000, succeeded: 1, unknown: 0 });
+}
+
+async fn settling_twice_changes_nothing_the_second_time(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    let late = twin(&task);
+    b.settle(task, Settlement::Succeed, NOW).await;
+    assert_eq!(b.settle(late, Settlement::Fail(overloaded()), later(1)).await, Settled::Fenced);
+    assert_eq!(b.store.results(job.id, 0, 10).await.unwrap().len(), 1);
+    assert_eq!(b.store.usage(STT, NOW.month()).await.unwrap().billed_ms, 1000);
+}
+
+async fn a_late_worker_cannot_overwrite_a_task_that_was_claimed_anew(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    let (id, late) = (task.id, twin(&task));
+    let snooze = Settlement::Snooze { run_at: NOW, failure: overloaded() };
+    b.settle(task, snooze, NOW).await;
+    let again = b.claim(&job, 1).await.remove(0);
+    assert!(again.fence > late.fence);
+    assert_eq!(again.attempts, 0, "a snooze gives the attempt back, the fence grows all the same");
+    assert_eq!(b.settle(late, Settlement::Succeed, NOW).await, Settled::Fenced);
+    assert_eq!((b.state(id).await, b.busy().await), (TaskState::Running, 1));
+}
+
+async fn a_retry_waits_and_counts_what_it_ended_in(b: Bench) {
+    let job = b.filled(1, 1).await;
+    for (round, repeats) in
+        [(1u64, None), (2, Some((Cause::Overloaded, 1))), (3, Some((Cause::Overloaded, 2)))]
+    {
+        let now = later(round * 100);
+        let tasks = b.candidates(&job, 1, now).await;
+        let wish = ClaimRequest { now, ..b.wish("a", &tasks, 1) };
+        let task = b.store.claim(wish).await.unwrap().tasks.remove(0);
+        assert_eq!(task.last_cause, repeats);
+        assert_eq!(u64::from(task.attempts), round - 1);
+        let run_at = now.after(Duration::from_secs(50));
+        b.settle(task, Settlement::Retry { run_at, failure: overloaded() }, now).await;
+        assert!(b.candidates(&job, 1, run_at.after(Duration::ZERO)).await.len() == 1);
+        assert!(b.candidates(&job, 1, Timestamp(run_at.0 - 1)).await.is_empty());
+        assert_eq!(b.store.next_due(STT, vec![job.id]).await.unwrap(), Some(run_at));
+    }
+}
+
+async fn what_may_have_been_billed_is_counted_apart(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    let failure = Failure { billed: Billed::Unknown, ..overloaded() };
+    b.settle(task, Settlement::Retry { run_at: NOW, failure }, NOW).await;
+    assert_eq!(b.store.usage(STT, NOW.month()).await.unwrap().unknown, 1);
+}
+
+async fn a_pause_holds_everybody_until_it_is_over(b: Bench) {
+    let job = b.filled(1, 4).await;
+    b.store.save_pace(STT, 2, Some(later(10))).await.unwrap();
+    b.store.save_pace(STT, 2, Some(later(5))).await.unwrap();
+    let tasks = b.candidates(&job, 1, NOW).await;
+    let early = ClaimRequest { now: later(9), ..b.wish("a", &tasks, 1) };
+    assert!(b.store.claim(early).await.unwrap().tasks.is_empty(), "a later, shorter pause cannot shorten it");
+    let on_time = ClaimRequest { now: later(10), ..b.wish("a", &tasks, 1) };
+    let claim = b.store.claim(on_time).await.unwrap();
+    assert_eq!((claim.tasks.len(), claim.limiter.effective), (1, 2));
+}
+
+async fn a_halt_of_one_endpoint_stops_it_and_no_other(b: Bench) {
+    let job = b.filled(2, 4).await;
+    b.store.set_ceiling(Endpoint::Batch, 1).await.unwrap();
+    let order = HaltOrder {
+        scope: HaltScope::Endpoint(STT),
+        reason: HaltReason::MonthlyHours,
+        evidence: "HTTP 429".into(),
+    };
+    assert!(b.store.raise_halt(order.clone(), Some(later(60)), "a".into(), NOW).await.unwrap());
+    assert!(!b.store.raise_halt(order.clone(), Some(later(60)), "b".into(), NOW).await.unwrap(), "kept");
+    let tasks = b.candidates(&job, 2, NOW).await;
+    let claim = b.store.claim(b.wish("a", &tasks, 2)).await.unwrap();
+    assert_eq!((claim.tasks.len(), claim.halts.len()), (0, 1));
+    let elsewhere = ClaimRequest { endpoint: Endpoint::Batch, ..b.wish("a", &[], 1) };
+    assert!(b.store.claim(elsewhere).await.unwrap().halts.is_empty());
+
+    let halt = claim.halts[0].id;
+    let probing = ClaimRequest { probing: vec![halt], alone: true, ..b.wish("a", &tasks, 2) };
+    assert_eq!(b.store.claim(probing).await.unwrap().tasks.len(), 1, "its probe may pass, alone");
+
+    assert!(b.store.halts(true, later(60)).await.unwrap().is_empty(), "it ends by itself");
+    assert!(b.store.raise_halt(order, None, "a".into(), later(61)).await.unwrap(), "and can come again");
+    assert_eq!(b.store.halts(false, later(61)).await.unwrap().len(), 2);
+}
+
+async fn a_halt_of_everything_is_lifted_once(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let order =
+        HaltOrder { scope: HaltScope::Everything, reason: HaltReason::Credits, evidence: String::new() };
+    b.store.raise_halt(order, None, "a".into(), NOW).await.unwrap();
+    let tasks = b.candidates(&job, 1, NOW).await;
+    let halts = b.store.claim(b.wish("a", &tasks, 1)).await.unwrap().halts;
+    assert!(b.store.lift_halt(halts[0].id, "me".into(), NOW).await.unwrap());
+    assert!(!b.store.lift_halt(halts[0].id, "me".into(), NOW).await.unwrap());
+    assert_eq!(b.store.claim(b.wish("a", &tasks, 1)).await.unwrap().tasks.len(), 1);
+}
+
+async fn a_halt_is_probed_once_an_interval_by_all_processes_together(b: Bench) {
+    b.filled(0, 1).await;
+    let order =
+        HaltOrder { scope: HaltScope::Everything, reason: HaltReason::Credits, evidence: String::new() };
+    b.store.raise_halt(order, None, "a".into(), NOW).await.unwrap();
+    let halt = b.store.halts(true, NOW).await.unwrap()[0].id;
+    let hour = Duration::from_secs(3600);
+    assert!(b.store.take_probe(halt, hour, later(1)).await.unwrap());
+    assert!(!b.other.take_probe(halt, hour, later(2)).await.unwrap());
+    assert!(b.other.take_probe(halt, hour, later(3601)).await.unwrap());
+}
+
+async fn the_months_cap_counts_what_is_billed_and_what_is_being_sent(b: Bench) {
+    let job = b.filled(5, 5).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    b.settle(task, Settlement::Succeed, NOW).await; // 1000 ms billed
+    let tasks = b.candidates(&job, 5, NOW).await;
+    let capped = || ClaimRequest { cap_ms: Some(3500), ..b.wish("a", &tasks, 5) };
+    let claim = b.store.claim(capped()).await.unwrap();
+    assert_eq!((claim.tasks.len(), claim.cap_reached), (2, true), "1000 billed, 2 × 1000 on their way");
+    assert!(b.store.claim(capped()).await.unwrap().cap_reached, "also for another claim");
+}
+
+async fn a_dead_workers_tasks_come_back_at_once_and_the_third_death_fails_them(b: Bench) {
+    let job = b.filled(1, 1).await;
+    for death in 1..=3u64 {
+        let name = format!("mortal-{death}");
+        b.register(&b.other, &name).await;
+        let now = later(death);
+        let tasks = b.candidates(&job, 1, now).await;
+        let claim = b.other.claim(ClaimRequest { now, ..b.wish(&name, &tasks, 1) }).await.unwrap();
+        assert_eq!(claim.tasks.len(), 1);
+        assert_eq!(b.store.sweep(now).await.unwrap(), Recovered::default(), "it is alive");
+        let id = claim.tasks[0].id;
+        b.other.retire(worker(&name), 1, now).await.unwrap(); // lets go of its lock as a death does
+        let recovered = b.store.sweep(now).await.unwrap();
+        assert_eq!(recovered, Recovered { tasks: 1, failed: u64::from(death == 3) });
+        assert_eq!(b.busy().await, 0);
+        let attempts = b.store.attempts(id).await.unwrap();
+        assert_eq!(attempts[0].outcome.as_deref(), Some("lost"));
+        assert_eq!(attempts[0].billed, Some(Billed::Unknown));
+        let expected = if death == 3 { TaskState::Failed } else { TaskState::Queued };
+        assert_eq!(b.state(id).await, expected);
+    }
+}
+
+async fn a_success_after_the_task_was_taken_back_is_kept_if_nobody_claimed_it_anew(b: Bench) {
+    let job = b.filled(1, 1).await;
+    b.register(&b.other, "slow").await;
+    let tasks = b.candidates(&job, 1, NOW).await;
+    let task = b.other.claim(b.wish("slow", &tasks, 1)).await.unwrap().tasks.remove(0);
+    let id = task.id;
+    b.other.retire(worker("slow"), 1, NOW).await.unwrap();
+    b.store.sweep(NOW).await.unwrap();
+    assert_eq!(b.settle(task, Settlement::Succeed, NOW).await, Settled::Accepted);
+    assert_eq!(b.state(id).await, TaskState::Succeeded);
+}
+
+async fn looks_alone_can_refuse_a_task_unless_somebody_claimed_it(b: Bench) {
+    let job = b.filled(2, 2).await;
+    let tasks = b.candidates(&job, 2, NOW).await;
+    let gone = || Settlement::Fail(Failure::local(Cause::SourceMissing, "gone"));
+    let (first, second) = (&tasks[0], &tasks[1]);
+    assert_eq!(b.store.set_aside(first.id, first.fence, gone(), NOW).await.unwrap(), Settled::Accepted);
+    b.store.claim(b.wish("a", &tasks[1..], 1)).await.unwrap();
+    assert_eq!(b.store.set_aside(second.id, second.fence, gone(), NOW).await.unwrap(), Settled::Fenced);
+    let row = b.store.task(first.id).await.unwrap().unwrap();
+    assert_eq!((row.state, row.cause, row.attempts), (TaskState::Failed, Some(Cause::SourceMissing), 0));
+}
+
+async fn a_file_that_is_still_changing_waits(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.candidates(&job, 1, NOW).await.remove(0);
+    let failure = Failure::local(Cause::SourceChanged, "changing");
+    let wait = Settlement::Snooze { run_at: later(10), failure };
+    b.store.set_aside(task.id, task.fence, wait, NOW).await.unwrap();
+    assert!(b.candidates(&job, 1, later(9)).await.is_empty());
+    assert_eq!(b.candidates(&job, 1, later(10)).await.len(), 1);
+    assert_eq!(b.store.task(task.id).await.unwrap().unwrap().hold, Some(Hold::Settle));
+}
+
+async fn cancelling_takes_queued_tasks_at_once_and_running_ones_when_they_end(b: Bench) {
+    let job = b.filled(4, 3).await;
+    let mut held = b.claim(&job, 3).await;
+    assert_eq!(b.store.cancel(Filter::default(), NOW).await.unwrap(), 4);
+    assert_eq!(b.store.cancel(Filter::default(), NOW).await.unwrap(), 0, "asked for already");
+    assert_eq!(b.busy().await, 3, "their requests are still under way");
+    let (one, two, three) = (held.remove(0), held.remove(0), held.remove(0));
+    let ids = [one.id, two.id, three.id];
+    b.settle(one, Settlement::Succeed, NOW).await;
+    b.settle(two, Settlement::Retry { run_at: later(9), failure: overloaded() }, NOW).await;
+    b.settle(three, Settlement::Fail(overloaded()), NOW).await;
+    assert_eq!(b.state(ids[0]).await, TaskState::Succeeded, "paid for, so kept");
+    assert_eq!(b.state(ids[1]).await, TaskState::Cancelled);
+    assert_eq!(b.state(ids[2]).await, TaskState::Failed);
+    assert_eq!(b.busy().await, 0);
+}
+
+async fn retrying_by_hand_starts_the_counting_anew_and_keeps_the_history(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    let id = task.id;
+    b.settle(task, Settlement::Fail(overloaded()), NOW).await;
+    let filter = Filter::parse("state:failed cause:overloaded").unwrap();
+    assert_eq!(b.store.retry(filter.clone(), false, NOW).await.unwrap(), 1);
+    assert_eq!(b.store.retry(filter, false, NOW).await.unwrap(), 0);
+    let row = b.store.task(id).await.unwrap().unwrap();
+    assert_eq!((row.state, row.attempts, row.cause), (TaskState::Queued, 0, None));
+    assert_eq!(b.store.attempts(id).await.unwrap().len(), 1);
+}
+
+async fn a_success_is_processed_again_only_on_demand_and_its_result_replaced(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    b.settle(task, Settlement::Succeed, NOW).await;
+    assert_eq!(b.store.retry(Filter::default(), false, NOW).await.unwrap(), 0);
+    assert_eq!(b.store.retry(Filter::default(), true, NOW).await.unwrap(), 1);
+    assert!(b.store.outputs_stale(job.id).await.unwrap());
+    assert!(b.store.results(job.id, 0, 9).await.unwrap().is_empty(), "it stands no longer");
+    let task = b.claim(&job, 1).await.remove(0);
+    b.settle(task, Settlement::Succeed, NOW).await;
+    let results = b.store.results(job.id, 0, 9).await.unwrap();
+    assert_eq!((results.len(), results[0].seq), (1, 2), "one result, with a new number");
+    b.store.outputs_renewed(job.id).await.unwrap();
+    assert!(!b.store.outputs_stale(job.id).await.unwrap());
+}
+
+async fn tallies_agree_with_counting(b: Bench) {
+    let job = b.filled(6, 4).await;
+    let mut held = b.claim(&job, 4).await;
+    b.settle(held.remove(0), Settlement::Succeed, NOW).await;
+    b.settle(held.remove(0), Settlement::Fail(overloaded()), NOW).await;
+    b.settle(held.remove(0), Settlement::Retry { run_at: NOW, failure: overloaded() }, NOW).await;
+    let kept = b.store.tallies().await.unwrap();
+    assert_eq!(kept, b.store.tallies_where(Filter::default(), NOW).await.unwrap());
+    let bytes: u64 = kept.iter().map(|t| t.bytes).sum();
+    assert_eq!((kept.iter().map(|t| t.tasks).sum::<u64>(), bytes), (6, (0..6).map(|i| 10_000 - i).sum()));
+}
+
+async fn filters_find_what_they_say(b: Bench) {
+    let job = b.job("archive").await;
+    let other = b.job("other").await;
+    let names: [&[u8]; 4] = [b"2024/a.wav", b"2024/x/b.mp3", b"2025/[c]?.wav", b"caf\xe9.wav"];
+    b.store.enqueue_batch(job.id, names.map(|n| found(n, 1)).to_vec(), NOW).await.unwrap();
+    b.store.enqueue_batch(other.id, vec![found("2024/a.wav", 1)], later(100)).await.unwrap();
+    for (filter, count) in [
+        ("", 5),
+        ("job:archive", 4),
+        ("job:archive,other path:2024/*", 3),
+        ("path:2024/a.wav", 2),
+        ("path:*.mp3", 1),
+        ("path:2025/[c]?.wav", 1),
+        ("path:2025/c?.wav", 0),
+        ("state:failed", 0),
+        ("endpoint:velma-2-batch", 0),
+        ("since:50s", 1),
+        ("before:50s", 4),
+        ("id:2,3", 2),
+    ] {
+        let parsed = Filter::parse(filter).unwrap();
+        let rows = b.store.tasks(parsed, None, 100, later(100)).await.unwrap();
+        assert_eq!(rows.len(), count, "{filter}");
+    }
+}
+
+async fn pages_follow_one_another_without_gap_or_repeat(b: Bench) {
+    b.filled(25, 1).await;
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = b.store.tasks(Filter::default(), after, 10, NOW).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        seen.extend(page.iter().map(|t| t.id));
+    }
+    assert_eq!(seen.len(), 25);
+    assert!(seen.is_sorted());
+}
+
+async fn an_output_holds_what_was_committed(b: Bench) {
+    let job = b.job("archive").await;
+    assert_eq!(b.store.output(job.id, "results.jsonl").await.unwrap(), OutputState::default());
+    let state = OutputState { bytes: 10, last_seq: 3, records: 3, sha256: "ab".into() };
+    b.store.commit_output(job.id, "results.jsonl", state.clone()).await.unwrap();
+    assert_eq!(b.other.output(job.id, "results.jsonl").await.unwrap(), state);
+    assert_eq!(b.store.output(job.id, "results.csv").await.unwrap(), OutputState::default());
+}
+
+async fn workers_are_known_and_known_to_be_alive(b: Bench) {
+    b.register(&b.store, "a").await;
+    b.store.heartbeat(worker("a"), later(15)).await.unwrap();
+    let seen = b.other.workers(5).await.unwrap();
+    assert_eq!((seen[0].beat_at, seen[0].alive), (later(15), true));
+    b.store.retire(worker("a"), 3, later(20)).await.unwrap();
+    let seen = b.other.workers(5).await.unwrap();
+    assert_eq!((seen[0].exit_code, seen[0].alive), (Some(3), false));
+}
+
+async fn one_writes_failure_does_not_undo_its_neighbours(b: Bench) {
+    let job = b.filled(50, 50).await;
+    let bad = b.store.enqueue_batch(job.id, vec![found("", 1)], NOW); // a path cannot be empty
+    let tasks = b.candidates(&job, 50, NOW).await;
+    let good = b.store.claim(b.wish("a", &tasks, 50));
+    let (bad, good) = tokio::join!(bad, good);
+    assert!(bad.is_err());
+    assert_eq!(good.unwrap().tasks.len(), 50);
+    assert_eq!(b.busy().await, 50);
+}
+
+macro_rules! promises {
+    ($bench:path; $($case:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case($bench().await).await;
+            }
+        )*
+    };
+}
+
+mod sqlite {
+    use super::*;
+
+    async fn bench() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = QueueSettings { state_dir: folder.path().join("state") };
+        let store = Arc::new(SqliteStore::open(&settings).await.unwrap());
+        let other = Arc::new(SqliteStore::open(&settings).await.unwrap());
+        Bench { store, other, _folder: folder }
+    }
+
+    promises! { bench;
+        a_second_scan_enqueues_nothing_new
+        the_same_recording_in_two_jobs_is_two_tasks
+        a_refused_recording_enters_as_failed_and_comes_back_when_its_file_changes
+        a_recording_that_was_sent_is_not_sent_again_because_it_changed
+        a_job_with_tasks_keeps_its_endpoint
+        the_order_of_a_job_decides_who_goes_first_and_can_be_changed
+        jobs_of_one_endpoint_take_turns
+        a_claim_takes_no_more_than_slots
+        two_processes_never_exceed_the_limit_nor_share_a_task
+        a_lowered_ceiling_lets_nothing_start_until_enough_is_free
+        a_settled_task_frees_its_slot_and_keeps_its_result
+        settling_twice_changes_nothing_the_second_time
+        a_late_worker_cannot_overwrite_a_task_that_was_claimed_anew
+        a_retry_waits_and_counts_what_it_ended_in
+        what_may_have_been_billed_is_counted_apart
+        a_pause_holds_everybody_until_it_is_over
+        a_halt_of_one_endpoint_stops_it_and_no_other
+        a_halt_of_everything_is_lifted_once
+        a_halt_is_probed_once_an_interval_by_all_processes_together
+        the_months_cap_counts_what_is_billed_and_what_is_being_sent
+        a_dead_workers_tasks_come_back_at_once_and_the_third_death_fails_them
+        a_success_after_the_task_was_taken_back_is_kept_if_nobody_claimed_it_anew
+        looks_alone_can_refuse_a_task_unless_somebody_claimed_it
+        a_file_that_is_still_changing_waits
+        cancelling_takes_queued_tasks_at_once_and_running_ones_when_they_end
+        retrying_by_hand_starts_the_counting_anew_and_keeps_the_history
+        a_success_is_processed_again_only_on_demand_and_its_result_replaced
+        tallies_agree_with_counting
+        filters_find_what_they_say
+        pages_follow_one_another_without_gap_or_repeat
+        an_output_holds_what_was_committed
+        workers_are_known_and_known_to_be_alive
+        one_writes_failure_does_not_undo_its_neighbours
+    }
+}

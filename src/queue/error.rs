@@ -64,6 +64,14 @@ pub enum QueueError {
     /// A row that no version of ours writes.
     #[error("read the queue: {0}; the database was changed by something else")]
     Corrupt(String),
+    /// A group of writes did not reach the disk; none of them happened.
+    #[error("commit to the queue database: {message}")]
+    CommitFailed {
+        /// The database's words.
+        message: String,
+        /// Whether the disk was full.
+        disk_full: bool,
+    },
     /// The writer has ended.
     #[error("use the queue: it is closed")]
     Closed,
@@ -78,6 +86,7 @@ impl QueueError {
                 e.code().is_some_and(|c| c == "13") || e.message().contains("disk is full")
             }
             QueueError::Database(sqlx::Error::Io(e)) => e.kind() == std::io::ErrorKind::StorageFull,
+            QueueError::CommitFailed { disk_full, .. } => *disk_full,
             QueueError::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
             _ => false,
         }

@@ -1,5 +1,7 @@
 //! The trait that a backend promises to keep, and what goes in and out of it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::QueueError;
@@ -265,8 +267,9 @@ pub trait TaskStore: Send + Sync {
         settlement: Settlement,
         now: Timestamp,
     ) -> Result<Settled, QueueError>;
-    /// Ends a held task.
-    async fn settle(&self, settle: Settle) -> Result<Settled, QueueError>;
+    /// Ends a held task. On an error nothing is written and the same settlement may be offered again: a result
+    /// that was received is not given up while the program lives.
+    async fn settle(&self, settle: Arc<Settle>) -> Result<Settled, QueueError>;
 
     /// Stops an endpoint or everything; an open halt of the same scope and reason is kept. True if it is new.
     async fn raise_halt(

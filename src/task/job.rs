@@ -118,18 +118,6 @@ impl Order {
             Order::Path => "path",
         }
     }
-
-    /// The rank of a recording: lower goes first, equals go as they were found.
-    pub fn rank(self, size_bytes: u64, modified_ns: i64) -> i64 {
-        let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
-        match self {
-            Order::Longest => -size,
-            Order::Shortest => size,
-            Order::Oldest => modified_ns,
-            Order::Newest => -modified_ns,
-            Order::Path => 0,
-        }
-    }
 }
 
 impl FromStr for Order {
@@ -150,12 +138,5 @@ mod tests {
         assert_eq!(path.as_path().as_os_str().as_bytes(), b"a\xff/\n\xe2\x80\xaeb.wav");
         assert_eq!(path.to_string(), "a\u{FFFD}/\\n\\u{202e}b.wav");
         assert_eq!(path.as_utf8(), None);
-    }
-
-    #[test]
-    fn longest_first_ranks_the_larger_lower() {
-        assert!(Order::Longest.rank(10, 0) < Order::Longest.rank(5, 0));
-        assert!(Order::Newest.rank(0, 9) < Order::Newest.rank(0, 5));
-        assert_eq!(Order::Path.rank(10, 3), Order::Path.rank(5, 9));
     }
 }

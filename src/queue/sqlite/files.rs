@@ -1,0 +1,142 @@
+//! Results, attempts, and what the files made from results hold for certain.
+
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+
+use super::rows::{Columns, int};
+use crate::queue::{AttemptRow, AudioFacts, OutputState, QueueError, RedactedAudio, ResultRow};
+use crate::task::{Fence, JobId, RecordingPath, TaskId, WorkerId};
+
+const RESULT: &str =
+    "SELECT result.*, task.path, task.endpoint FROM result JOIN task ON task.id = result.task_id";
+
+/// Only results that stand: a task that is being processed again has none until it succeeds.
+pub(super) async fn results(
+    c: &mut SqliteConnection,
+    job: JobId,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<ResultRow>, QueueError> {
+    let sql = format!(
+        "{RESULT} WHERE result.job_id = ? AND seq > ? AND task.state = 'succeeded' ORDER BY seq LIMIT ?"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(job.0)
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(c)
+        .await?;
+    rows.iter().map(row).collect()
+}
+
+pub(super) async fn result(c: &mut SqliteConnection, id: TaskId) -> Result<Option<ResultRow>, QueueError> {
+    let sql = format!("{RESULT} WHERE result.task_id = ?");
+    let found = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.0).fetch_optional(c).await?;
+    found.as_ref().map(row).transpose()
+}
+
+fn row(row: &SqliteRow) -> Result<ResultRow, QueueError> {
+    let redacted_audio = match row.value::<Option<Vec<u8>>>("audio_path")? {
+        Some(path) => Some(RedactedAudio {
+            path: RecordingPath::from_bytes(path),
+            bytes: row.count("audio_bytes")?,
+            sha256: row.value("audio_sha256")?,
+        }),
+        None => None,
+    };
+    Ok(ResultRow {
+        seq: row.value("seq")?,
+        task: TaskId(row.value("task_id")?),
+        path: row.path("path")?,
+        endpoint: row.word("endpoint")?,
+        attempts: row.count("attempts")?,
+        http_status: row.count("http_status")?,
+        audio: AudioFacts {
+            bytes: row.count("bytes")?,
+            blake3: row.value("blake3")?,
+            format: row.value("format")?,
+            mime: row.value("mime")?,
+        },
+        duration_ms: row.count_or_null("duration_ms")?,
+        billed_ms: row.count("billed_ms")?,
+        response: row.value("response")?,
+        redacted_audio,
+        started_at: row.time("started_at")?,
+        finished_at: row.time("finished_at")?,
+    })
+}
+
+pub(super) async fn attempts(c: &mut SqliteConnection, id: TaskId) -> Result<Vec<AttemptRow>, QueueError> {
+    let rows = sqlx::query("SELECT * FROM attempt WHERE task_id = ? ORDER BY fence DESC")
+        .bind(id.0)
+        .fetch_all(c)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(AttemptRow {
+                fence: Fence(row.value("fence")?),
+                worker: WorkerId(row.value("worker")?),
+                started_at: row.time("started_at")?,
+                ended_at: row.time_or_null("ended_at")?,
+                outcome: row.value("outcome")?,
+                cause: row.word_or_null("cause")?,
+                http_status: row.count_or_null("http_status")?,
+                request_id: row.value("request_id")?,
+                retry_after_ms: row.count_or_null("retry_after_ms")?,
+                bytes_sent: row.count("bytes_sent")?,
+                billed: row.word_or_null("billed")?,
+                message: row.value("message")?,
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn output(
+    c: &mut SqliteConnection,
+    job: JobId,
+    name: &'static str,
+) -> Result<OutputState, QueueError> {
+    let row =
+        sqlx::query("SELECT bytes, last_seq, records, sha256 FROM output WHERE job_id = ? AND name = ?")
+            .bind(job.0)
+            .bind(name)
+            .fetch_optional(c)
+            .await?;
+    let Some(row) = row else { return Ok(OutputState::default()) };
+    Ok(OutputState {
+        bytes: row.count("bytes")?,
+        last_seq: row.value("last_seq")?,
+        records: row.count("records")?,
+        sha256: row.value("sha256")?,
+    })
+}
+
+pub(super) async fn commit_output(
+    c: &mut SqliteConnection,
+    job: JobId,
+    name: &'static str,
+    state: OutputState,
+) -> Result<(), QueueError> {
+    sqlx::query(
+        "INSERT INTO output (job_id, name, bytes, last_seq, records, sha256) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET bytes = ?3, last_seq = ?4, records = ?5, sha256 = ?6",
+    )
+    .bind(job.0)
+    .bind(name)
+    .bind(int(state.bytes))
+    .bind(state.last_seq)
+    .bind(int(state.records))
+    .bind(state.sha256)
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn stale(c: &mut SqliteConnection, job: JobId) -> Result<bool, QueueError> {
+    Ok(sqlx::query_scalar("SELECT outputs_stale FROM job WHERE id = ?").bind(job.0).fetch_one(c).await?)
+}
+
+pub(super) async fn renewed(c: &mut SqliteConnection, job: JobId) -> Result<(), QueueError> {
+    sqlx::query("UPDATE job SET outputs_stale = 0 WHERE id = ?").bind(job.0).execute(c).await?;
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! The `--where` language as SQL: reading, counting, retrying and cancelling what matches.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use super::rows::Columns;
+use crate::queue::{QueueError, Tally, TaskRow};
+use crate::task::{Fence, Filter, JobId, TaskId, TaskState, Timestamp, WorkerId};
+
+pub(super) async fn tasks(
+    c: &mut SqliteConnection,
+    filter: Filter,
+    after: Option<TaskId>,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Vec<TaskRow>, QueueError> {
+    let mut query = QueryBuilder::new(TASK);
+    query.push(" WHERE task.id > ").push_bind(after.map_or(0, |id| id.0));
+    narrow(&mut query, &filter, now);
+    query.push(" ORDER BY task.id LIMIT ").push_bind(i64::from(limit));
+    query.build().fetch_all(c).await?.iter().map(row).collect()
+}
+
+pub(super) async fn task(c: &mut SqliteConnection, id: TaskId) -> Result<Option<TaskRow>, QueueError> {
+    let mut query = QueryBuilder::new(TASK);
+    query.push(" WHERE task.id = ").push_bind(id.0);
+    query.build().fetch_optional(c).await?.as_ref().map(row).transpose()
+}
+
+const TASK: &str = "SELECT task.*, job.name AS job_name FROM task JOIN job ON job.id = task.job_id";
+
+fn row(row: &SqliteRow) -> Result<TaskRow, QueueError> {
+    Ok(TaskRow {
+        id: TaskId(row.value("id")?),
+        job: JobId(row.value("job_id")?),
+        job_name: row.value("job_name")?,
+        endpoint: row.word("endpoint")?,
+        path: row.path("path")?,
+        size_bytes: row.count("size_bytes")?,
+        modified_ns: row.value("modified_ns")?,
+        format: row.value("format")?,
+        state: row.word("state")?,
+        hold: row.word_or_null("hold")?,
+        run_at: row.time("run_at")?,
+        fence: Fence(row.value("fence")?),
+        attempts: row.count("attempts")?,
+        throttles: row.count("throttles")?,
+        lease_losses: row.count("lease_losses")?,
+        owner: row.value::<Option<String>>("owner")?.map(WorkerId),
+        cause: row.word_or_null("cause")?,
+        http_status: row.count_or_null("http_status")?,
+        message: row.value("message")?,
+        billed: row.word_or_null("billed")?,
+        created_at: row.time("created_at")?,
+        changed_at: row.time("changed_at")?,
+        finished_at: row.time_or_null("finished_at")?,
+    })
+}
+
+pub(super) async fn tallies(c: &mut SqliteConnection) -> Result<Vec<Tally>, QueueError> {
+    let rows =
+        sqlx::query("SELECT * FROM tally WHERE tasks > 0 ORDER BY job_id, state, cause").fetch_all(c).await?;
+    rows.iter().map(tally).collect()
+}
+
+pub(super) async fn tallies_where(
+    c: &mut SqliteConnection,
+    filter: Filter,
+    now: Timestamp,
+) -> Result<Vec<Tally>, QueueError> {
+    let mut query = QueryBuilder::new(
+        "SELECT job_id, state, ifnull(cause, '') AS cause, count(*) AS tasks, sum(size_bytes) AS bytes
+         FROM task WHERE true",
+    );
+    narrow(&mut query, &filter, now);
+    query.push(" GROUP BY 1, 2, 3 ORDER BY 1, 2, 3");
+    query.build().fetch_all(c).await?.iter().map(tally).collect()
+}
+
+fn tally(row: &SqliteRow) -> Result<Tally, QueueError> {
+    let cause: String = row.value("cause")?;
+    Ok(Tally {
+        job: JobId(row.value("job_id")?),
+        state: row.word("state")?,
+        cause: if cause.is_empty() { None } else { Some(row.word("cause")?) },
+        tasks: row.count("tasks")?,
+        bytes: row.count("bytes")?,
+    })
+}
+
+/// Starts the counting anew; what was tried stays in the attempts.
+pub(super) async fn retry(
+    c: &mut SqliteConnection,
+    filter: Filter,
+    again: bool,
+    now: Timestamp,
+) -> Result<u64, QueueError> {
+    let states = if again { "('failed', 'cancelled', 'succeeded')" } else { "('failed', 'cancelled')" };
+    if again {
+        let mut stale = QueryBuilder::new(
+            "UPDATE job SET outputs_stale = 1 WHERE id IN (SELECT job_id FROM task WHERE state = 'succeeded'",
+        );
+        narrow(&mut stale, &filter, now);
+        stale.push(")").build().execute(&mut *c).await?;
+    }
+    let mut query = QueryBuilder::new(
+        "UPDATE task SET state = 'queued', hold = NULL, finished_at = NULL, attempts = 0, throttles = 0,
+                lease_losses = 0, retry_cause = NULL, retry_repeats = 0, first_failed_at = NULL, cause = NULL,
+                message = NULL, http_status = NULL, billed = NULL, run_at = ",
+    );
+    query.push_bind(now.0).push(", changed_at = ").push_bind(now.0);
+    query.push(" WHERE state IN ").push(states);
+    narrow(&mut query, &filter, now);
+    Ok(query.build().execute(c).await?.rows_affected())
+}
+
+/// Queued tasks leave at once; running ones when their request is over, unless it succeeds: that is paid for.
+pub(super) async fn cancel(
+    c: &mut SqliteConnection,
+    filter: Filter,
+    now: Timestamp,
+) -> Result<u64, QueueError> {
+    let mut query = QueryBuilder::new(
+        "UPDATE task SET cancel_requested = (state = 'running'),
+                state = iif(state = 'queued', 'cancelled', state), hold = NULL, finished_at = iif(state = 'queued', ",
+    );
+    query.push_bind(now.0).push(", NULL), changed_at = ").push_bind(now.0);
+    query.push(" WHERE state IN ('queued', 'running') AND NOT cancel_requested");
+    narrow(&mut query, &filter, now);
+    Ok(query.build().execute(c).await?.rows_affected())
+}
+
+/// Appends ` AND …` for each term of the filter.
+fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now: Timestamp) {
+    one_of(query, "task.state", filter.states.iter().map(|s| TaskState::word(*s).to_owned()));
+    one_of(query, "task.cause", filter.causes.iter().map(|c| c.word().to_owned()));
+    one_of(query, "task.endpoint", filter.endpoints.iter().map(|e| e.name().to_owned()));
+    one_of(query, "task.id", filter.ids.iter().copied());
+    if !filter.jobs.is_empty() {
+        query.push(" AND task.job_id IN (SELECT id FROM job WHERE true");
+        one_of(query, "job.name", filter.jobs.iter().cloned());
+        query.push(")");
+    }
+    if !filter.paths.is_empty() {
+        query.push(" AND (false");
+        for pattern in &filter.paths {
+            query.push(" OR CAST(task.path AS TEXT) GLOB ").push_bind(glob(pattern));
+        }
+        query.push(")");
+    }
+    if let Some(age) = filter.since {
+        query.push(" AND task.changed_at >= ").push_bind(now.0.saturating_sub(millis(age)));
+    }
+    if let Some(age) = filter.before {
+        query.push(" AND task.changed_at < ").push_bind(now.0.saturating_sub(millis(age)));
+    }
+}
+
+fn one_of<T>(query: &mut QueryBuilder<Sqlite>, column: &'static str, values: impl Iterator<Item = T>)
+where
+    T: for<'q> sqlx::Encode<'q, Sqlite> + sqlx::Type<Sqlite> + 'static,
+{
+    let mut values = values.peekable();
+    if values.peek().is_none() {
+        return;
+    }
+    query.push(" AND ").push(column).push(" IN (");
+    let mut list = query.separated(", ");
+    for value in values {
+        list.push_bind(value);
+    }
+    query.push(")");
+}
+
+/// Only `*` is special in our patterns; in SQLite's, `?` and `[` are too.
+fn glob(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    for c in pattern.chars() {
+        match c {
+            '?' => out.push_str("[?]"),
+            '[' => out.push_str("[[]"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn millis(age: std::time::Duration) -> i64 {
+    i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
+}

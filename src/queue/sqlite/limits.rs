@@ -1,0 +1,111 @@
+//! Limiters and the ledger.
+
+use sqlx::SqliteConnection;
+
+use super::rows::Columns;
+use crate::queue::{LimiterState, QueueError, Usage};
+use crate::task::{Endpoint, Month, Timestamp};
+
+/// What the pace had learned stays, unless it was the old ceiling itself.
+pub(super) async fn set_ceiling(
+    c: &mut SqliteConnection,
+    endpoint: Endpoint,
+    ceiling: u32,
+) -> Result<LimiterState, QueueError> {
+    sqlx::query(
+        "INSERT INTO limiter (name, ceiling, effective) VALUES (?1, ?2, ?2)
+         ON CONFLICT DO UPDATE SET ceiling = ?2, effective = iif(effective = ceiling, ?2, min(effective, ?2))",
+    )
+    .bind(endpoint.name())
+    .bind(i64::from(ceiling))
+    .execute(&mut *c)
+    .await?;
+    // Slots above a lowered ceiling stay until they are free of tasks; claims count them meanwhile.
+    sqlx::query("DELETE FROM slot WHERE limiter = ?1 AND no > ?2 AND task_id IS NULL")
+        .bind(endpoint.name())
+        .bind(i64::from(ceiling))
+        .execute(&mut *c)
+        .await?;
+    sqlx::query(
+        "INSERT INTO slot (limiter, no)
+         WITH RECURSIVE numbers (no) AS (SELECT 1 UNION ALL SELECT no + 1 FROM numbers WHERE no < ?2)
+         SELECT ?1, no FROM numbers WHERE true ON CONFLICT DO NOTHING",
+    )
+    .bind(endpoint.name())
+    .bind(i64::from(ceiling))
+    .execute(&mut *c)
+    .await?;
+    state(c, endpoint).await
+}
+
+pub(super) async fn save_pace(
+    c: &mut SqliteConnection,
+    endpoint: Endpoint,
+    effective: u32,
+    paused_until: Option<Timestamp>,
+) -> Result<(), QueueError> {
+    sqlx::query(
+        "UPDATE limiter SET effective = max(1, min(?2, ceiling)),
+                paused_until = iif(?3 IS NULL, paused_until, max(ifnull(paused_until, 0), ?3))
+         WHERE name = ?1",
+    )
+    .bind(endpoint.name())
+    .bind(i64::from(effective))
+    .bind(paused_until.map(|t| t.0))
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn state(c: &mut SqliteConnection, endpoint: Endpoint) -> Result<LimiterState, QueueError> {
+    let row = sqlx::query(
+        "SELECT ceiling, effective, paused_until,
+                (SELECT count(*) FROM slot WHERE limiter = name AND task_id IS NOT NULL) AS busy
+         FROM limiter WHERE name = ?",
+    )
+    .bind(endpoint.name())
+    .fetch_optional(c)
+    .await?;
+    let Some(row) = row else { return Ok(LimiterState::default()) };
+    Ok(LimiterState {
+        ceiling: row.count("ceiling")?,
+        effective: row.count("effective")?,
+        busy: row.count("busy")?,
+        paused_until: row.time_or_null("paused_until")?,
+    })
+}
+
+pub(super) async fn usage(
+    c: &mut SqliteConnection,
+    endpoint: Endpoint,
+    month: Month,
+) -> Result<Usage, QueueError> {
+    let row =
+        sqlx::query("SELECT billed_ms, succeeded, unknown FROM ledger WHERE endpoint = ? AND month = ?")
+            .bind(endpoint.name())
+            .bind(month.to_string())
+            .fetch_optional(c)
+            .await?;
+    let Some(row) = row else { return Ok(Usage::default()) };
+    Ok(Usage {
+        billed_ms: row.count("billed_ms")?,
+        succeeded: row.count("succeeded")?,
+        unknown: row.count("unknown")?,
+    })
+}
+
+/// Audio billed in the month, and audio that is being sent right now.
+pub(super) async fn spoken_for(
+    c: &mut SqliteConnection,
+    endpoint: Endpoint,
+    month: Month,
+) -> Result<u64, QueueError> {
+    let billed = usage(&mut *c, endpoint, month).await?.billed_ms;
+    let reserved: i64 = sqlx::query_scalar(
+        "SELECT ifnull(sum(reserved_ms), 0) FROM slot WHERE limiter = ? AND task_id IS NOT NULL",
+    )
+    .bind(endpoint.name())
+    .fetch_one(c)
+    .await?;
+    Ok(billed.saturating_add(u64::try_from(reserved).unwrap_or(0)))
+}

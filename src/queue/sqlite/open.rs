@@ -1,0 +1,153 @@
+//! Opening a queue: refuses what cannot be safe, brings the schema up to date, starts the writer.
+
+use std::fs::DirBuilder;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, SqlStr};
+
+use super::liveness::Liveness;
+use super::writer::Writer;
+use super::{QueueSettings, SqliteStore};
+use crate::queue::QueueError;
+
+/// Kept back on disk for the results in flight when everything else is full.
+const RESERVE_BYTES: usize = 4 << 20;
+/// How long a write waits for another process's.
+const BUSY: Duration = Duration::from_secs(60);
+/// The first SQLite whose write-ahead log cannot be corrupted by a reset.
+const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
+
+impl SqliteStore {
+    /// Opens the queue in the folder, making both when they are missing.
+    ///
+    /// # Errors
+    /// A network file system, a newer schema, an older SQLite, a damaged or unreadable database.
+    pub async fn open(settings: &QueueSettings) -> Result<Self, QueueError> {
+        let folder = &settings.state_dir;
+        let workers = folder.join("workers");
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&workers)
+            .map_err(|source| QueueError::Io { path: workers.clone(), source })?;
+        let path = folder.join("queue.db");
+        refuse_network_file_system(folder, &path)?;
+        create_private(&path)?;
+
+        let mut connection = options(&path).connect().await?;
+        refuse_old_sqlite(&mut connection).await?;
+        migrate(&mut connection, &path).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(4)
+            .connect_with(options(&path).pragma("query_only", "ON"))
+            .await?;
+        let reserve = folder.join("reserve");
+        keep_back(&reserve);
+        Ok(SqliteStore {
+            writer: Writer::start(connection),
+            readers,
+            liveness: Liveness::new(workers),
+            reserve,
+        })
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A completion that was answered must survive a power cut: each one has been paid for.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY)
+        .foreign_keys(true)
+        .pragma("journal_size_limit", "67108864")
+        .disable_statement_logging()
+}
+
+/// The database holds answers: it is made readable by its owner only, before SQLite makes it otherwise.
+fn create_private(path: &Path) -> Result<(), QueueError> {
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(QueueError::Io { path: path.to_owned(), source: e })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Best effort: without it a full disk only gives less grace.
+fn keep_back(reserve: &Path) {
+    let whole = std::fs::metadata(reserve).is_ok_and(|m| m.len() as usize >= RESERVE_BYTES);
+    if !whole {
+        let made =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(reserve);
+        if let Ok(mut file) = made
+            && file.write_all(&vec![0u8; RESERVE_BYTES]).is_err()
+        {
+            let _ = std::fs::remove_file(reserve);
+        }
+    }
+}
+
+fn refuse_network_file_system(folder: &Path, path: &Path) -> Result<(), QueueError> {
+    let Ok(found) = rustix::fs::statfs(folder) else { return Ok(()) };
+    // statfs(2): f_type of file systems that give no shared memory between machines.
+    let kind = match found.f_type as u32 {
+        0x6969 => "NFS",
+        0xFF53_4D42 | 0xFE53_4D42 | 0x517B => "SMB",
+        0x0102_1997 => "9P",
+        0x5346_414F => "AFS",
+        0x0BD0_0BD0 => "Lustre",
+        0x00C3_6400 => "Ceph",
+        _ => return Ok(()),
+    };
+    Err(QueueError::NetworkFileSystem { path: path.to_owned(), kind })
+}
+
+async fn refuse_old_sqlite(connection: &mut SqliteConnection) -> Result<(), QueueError> {
+    let found: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(connection).await?;
+    let mut parts = found.split('.').map(|p| p.parse::<u32>().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    if (next(), next(), next()) < SQLITE_MIN {
+        return Err(QueueError::SqliteTooOld { found });
+    }
+    Ok(())
+}
+
+async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), QueueError> {
+    let migrations = vec![Migration::new(
+        1,
+        "queue".into(),
+        MigrationType::Simple,
+        SqlStr::from_static(include_str!("../../../migrations/sqlite/0001_queue.sql")),
+        false,
+    )];
+    let known = migrations.last().map_or(0, |m| m.version);
+    let has_schema: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
+            .fetch_one(&mut *connection)
+            .await?;
+    if has_schema > 0 {
+        let found: i64 = sqlx::query_scalar("SELECT ifnull(max(version), 0) FROM _sqlx_migrations")
+            .fetch_one(&mut *connection)
+            .await?;
+        if found > known {
+            return Err(QueueError::TooNew { path: path.to_owned(), found, known });
+        }
+        if found == known {
+            return Ok(());
+        }
+    }
+    // Two processes may start at once: the first migrates, the other waits and finds it done.
+    let mut transaction = connection.begin_with("BEGIN EXCLUSIVE").await?;
+    Migrator::with_migrations(migrations).run(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(())
+}

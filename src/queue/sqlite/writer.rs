@@ -1,0 +1,170 @@
+//! The only write connection, and group commit: whatever waits while one commit reaches the disk goes into the
+//! next one together. Callers are answered after the commit, so an answer means that it is durable.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Mutex;
+
+use sqlx::{Connection, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::queue::QueueError;
+
+/// The most operations that one commit carries.
+const GROUP: usize = 256;
+
+/// A write in the making.
+pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, QueueError>> + Send + 'c>>;
+
+/// A handle to the writer; the queue's only way to change anything.
+pub(super) struct Writer {
+    operations: mpsc::Sender<Box<dyn Operation>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts writing through `connection`.
+    pub(super) fn start(connection: SqliteConnection) -> Self {
+        let (operations, waiting) = mpsc::channel(4 * GROUP);
+        let task = tokio::spawn(write_in_groups(connection, waiting));
+        Writer { operations, task: Mutex::new(Some(task)) }
+    }
+
+    /// Runs `work` inside the next group and answers once it is committed.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, QueueError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let operation = Pending { work: Some(work), outcome: None, reply };
+        self.operations.send(Box::new(operation)).await.map_err(|_| QueueError::Closed)?;
+        answer.await.map_err(|_| QueueError::Closed)?
+    }
+
+    /// Ends once everything that was accepted is committed.
+    pub(super) async fn close(&self) {
+        let task = self.task.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(task) = task {
+            let _ = self.operations.send(Box::new(LastOne)).await;
+            let _ = task.await;
+        }
+    }
+}
+
+/// One caller's write, its type forgotten.
+#[async_trait::async_trait]
+trait Operation: Send {
+    /// Does it inside the open transaction. False: roll this one back.
+    async fn run(&mut self, connection: &mut SqliteConnection) -> bool;
+    /// Tells the caller; `lost` is why the group's commit failed.
+    fn answer(self: Box<Self>, lost: Option<&CommitLost>);
+    /// Whether the writer ends after this group.
+    fn is_last(&self) -> bool {
+        false
+    }
+}
+
+struct Pending<T, F> {
+    work: Option<F>,
+    outcome: Option<Result<T, QueueError>>,
+    reply: oneshot::Sender<Result<T, QueueError>>,
+}
+
+#[async_trait::async_trait]
+impl<T, F> Operation for Pending<T, F>
+where
+    T: Send + 'static,
+    F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,
+{
+    async fn run(&mut self, connection: &mut SqliteConnection) -> bool {
+        let Some(work) = self.work.take() else { return false };
+        let outcome = work(connection).await;
+        let fine = outcome.is_ok();
+        self.outcome = Some(outcome);
+        fine
+    }
+
+    fn answer(self: Box<Self>, lost: Option<&CommitLost>) {
+        let answer = match (self.outcome, lost) {
+            (Some(Err(own)), _) => Err(own),
+            (_, Some(lost)) => {
+                Err(QueueError::CommitFailed { message: lost.message.clone(), disk_full: lost.disk_full })
+            }
+            (Some(done), None) => done,
+            (None, None) => Err(QueueError::Closed),
+        };
+        let _ = self.reply.send(answer); // a caller that went away does not mind
+    }
+}
+
+struct LastOne;
+
+#[async_trait::async_trait]
+impl Operation for LastOne {
+    async fn run(&mut self, _: &mut SqliteConnection) -> bool {
+        true
+    }
+
+    fn answer(self: Box<Self>, _: Option<&CommitLost>) {}
+
+    fn is_last(&self) -> bool {
+        true
+    }
+}
+
+/// Why a whole group came to nothing.
+struct CommitLost {
+    message: String,
+    disk_full: bool,
+}
+
+impl From<sqlx::Error> for CommitLost {
+    fn from(error: sqlx::Error) -> Self {
+        let error = QueueError::from(error);
+        CommitLost { disk_full: error.is_disk_full(), message: error.to_string() }
+    }
+}
+
+async fn write_in_groups(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Box<dyn Operation>>) {
+    let mut group = Vec::with_capacity(GROUP);
+    while waiting.recv_many(&mut group, GROUP).await > 0 {
+        let lost = commit(&mut connection, &mut group).await.err();
+        let mut last = false;
+        for operation in group.drain(..) {
+            last |= operation.is_last();
+            operation.answer(lost.as_ref());
+        }
+        if last {
+            break;
+        }
+    }
+    let _ = connection.close().await;
+}
+
+/// One transaction for the group. An operation that fails is undone alone; the others still commit.
+async fn commit(
+    connection: &mut SqliteConnection,
+    group: &mut [Box<dyn Operation>],
+) -> Result<(), CommitLost> {
+    // IMMEDIATE: a transaction that reads first and then writes is refused at once when somebody else wrote
+    // in between, and no busy timeout helps.
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let alone = group.len() == 1;
+    for operation in group.iter_mut() {
+        if alone {
+            if !operation.run(&mut transaction).await {
+                return Ok(transaction.rollback().await?);
+            }
+        } else {
+            let mut inner = transaction.begin().await?;
+            if operation.run(&mut inner).await {
+                inner.commit().await?;
+            } else {
+                inner.rollback().await?;
+            }
+        }
+    }
+    Ok(transaction.commit().await?)
+}
