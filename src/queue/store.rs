@@ -137,7 +137,7 @@ pub struct ClaimedTask {
     pub last_cause: Option<(Cause, u32)>,
     /// When its first counted attempt failed.
     pub first_failed_at: Option<Timestamp>,
-    /// Whether no other slot of the limiter was taken when it was claimed.
+    /// Whether nothing else can be in flight beside it: no other slot was taken, and none was to be given.
     pub alone: bool,
     /// Slots of the limiter that were taken right after the claim, by anyone.
     pub busy: u32,

@@ -1,9 +1,34 @@
 //! Works the queue: slots, claims, requests, settlements. Never knows of progress bars.
+//!
+//! [`run`] starts one [`pool`] an endpoint; a pool keeps its slots full with [`worker`]s and asks its [`judge`],
+//! which knows what the answers mean together, whether the next one may start.
+
+mod judge;
+mod outage;
+mod pace;
+mod pool;
+mod ready;
+mod stop;
+mod worker;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
-use crate::task::{Endpoint, RetryPolicy};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+pub use self::stop::Stop;
+
+use self::judge::Judge;
+use self::pace::Pace;
+use self::pool::{End, Pool, Quota, Terms};
+use self::worker::Bench;
+use crate::event::RunEvent;
+use crate::media::MediaSettings;
+use crate::queue::{QueueError, TaskStore};
+use crate::task::{Endpoint, HaltReason, HaltScope, Job, RetryPolicy, Timestamp, WorkerId};
+use crate::velma::{Client, Options};
 
 /// An endpoint's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +37,12 @@ pub struct LimitSettings {
     pub concurrent: u32,
     /// Milliseconds of audio that may be billed in a calendar month; `None`: no cap of ours.
     pub monthly_ms: Option<u64>,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        LimitSettings { concurrent: 1, monthly_ms: None }
+    }
 }
 
 /// How a run behaves.
@@ -45,4 +76,195 @@ impl Default for RunSettings {
             limit: None,
         }
     }
+}
+
+impl RunSettings {
+    /// The limits of an endpoint.
+    pub fn limit_of(&self, endpoint: Endpoint) -> LimitSettings {
+        self.limits.get(&endpoint).copied().unwrap_or_default()
+    }
+}
+
+/// A job and what its requests say.
+#[derive(Debug)]
+pub struct Work {
+    /// The job.
+    pub job: Job,
+    /// Its options, checked.
+    pub options: Options,
+    /// A file of it that changed within this time is looked at again later.
+    pub settle: Duration,
+}
+
+/// What a scan that goes on beside the run has added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Feed {
+    /// Tasks so far.
+    pub new: u64,
+    /// Nothing more will come.
+    pub done: bool,
+}
+
+/// Everything a run needs.
+pub struct Run {
+    /// The queue.
+    pub store: Arc<dyn TaskStore>,
+    /// The API.
+    pub client: Arc<Client>,
+    /// How it behaves.
+    pub settings: RunSettings,
+    /// What is accepted.
+    pub media: MediaSettings,
+    /// Its jobs.
+    pub works: Vec<Work>,
+    /// This process, registered already.
+    pub worker: WorkerId,
+    /// Where facts go.
+    pub events: mpsc::Sender<RunEvent>,
+    /// How it is stopped.
+    pub stop: Stop,
+    /// What a scan beside it adds.
+    pub feed: watch::Receiver<Feed>,
+}
+
+/// How a run ended.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Halts that stand and kept tasks from being sent.
+    pub halts: Vec<(HaltScope, HaltReason)>,
+    /// Everything kept failing on these.
+    pub outages: Vec<Endpoint>,
+    /// The user stopped it.
+    pub stopped: bool,
+    /// The queue could not be used.
+    pub local: Option<QueueError>,
+}
+
+/// How often the process says that it lives, and looks for others that died.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Works until nothing is left to do, a halt stands, or somebody says stop.
+///
+/// # Errors
+/// When the queue cannot be used from the start; later such errors are part of the outcome.
+pub async fn run(run: Run) -> Result<Outcome, QueueError> {
+    let recovered = run.store.sweep(now()).await?;
+    if recovered.tasks > 0 {
+        let told = RunEvent::TasksRecovered { tasks: recovered.tasks, failed: recovered.failed };
+        let _ = run.events.send(told).await;
+    }
+    let alive = tokio::spawn(stay_alive(Arc::clone(&run.store), run.worker.clone(), run.events.clone()));
+    let grace = tokio::spawn(abort_after_grace(run.stop.clone(), run.settings.grace));
+    let outcome = work_all(&run).await;
+    alive.abort();
+    grace.abort();
+    outcome
+}
+
+async fn work_all(run: &Run) -> Result<Outcome, QueueError> {
+    let mut works: BTreeMap<Endpoint, Vec<Arc<Work>>> = BTreeMap::new();
+    for work in &run.works {
+        let shared = Work { job: work.job.clone(), options: work.options.clone(), settle: work.settle };
+        works.entry(work.job.endpoint).or_default().push(Arc::new(shared));
+    }
+    let quota = Arc::new(Quota::new(run.settings.limit));
+    let mut outcome = Outcome::default();
+    let mut waiting: Vec<Endpoint> = works.keys().copied().collect();
+    while !waiting.is_empty() {
+        let mut pools = JoinSet::new();
+        for endpoint in std::mem::take(&mut waiting) {
+            let pool = pool(run, endpoint, works[&endpoint].clone(), Arc::clone(&quota)).await?;
+            pools.spawn(async move { (endpoint, pool.run().await) });
+        }
+        let mut halted = Vec::new();
+        while let Some(ended) = pools.join_next().await {
+            match ended {
+                Ok((_, End::Done)) => {}
+                Ok((_, End::Stopped)) => outcome.stopped = true,
+                Ok((endpoint, End::Outage)) => outcome.outages.push(endpoint),
+                Ok((endpoint, End::Halted(halts))) => halted.push((endpoint, halts)),
+                Ok((_, End::Local(error))) => outcome.local = Some(error),
+                Err(panic) => outcome.local = Some(QueueError::Corrupt(format!("a pool ended by a bug: {panic}"))),
+            }
+        }
+        // One pool's probe may have lifted what stopped another, and a user may have meanwhile.
+        let open = run.store.halts(true, now()).await?;
+        for (endpoint, halts) in halted {
+            let stands = open.iter().any(|h| h.scope.covers(endpoint) && h.reason != HaltReason::Paused);
+            if stands || run.stop.drain.is_cancelled() || outcome.local.is_some() {
+                outcome.halts.extend(halts);
+            } else {
+                waiting.push(endpoint);
+            }
+        }
+    }
+    outcome.halts.sort_unstable();
+    outcome.halts.dedup();
+    Ok(outcome)
+}
+
+async fn pool(
+    run: &Run,
+    endpoint: Endpoint,
+    works: Vec<Arc<Work>>,
+    quota: Arc<Quota>,
+) -> Result<Pool, QueueError> {
+    let limit = run.settings.limit_of(endpoint);
+    let limiter = run.store.set_ceiling(endpoint, limit.concurrent).await?;
+    let usage = run.store.usage(endpoint, now().month()).await?;
+    let pace = Pace::new(limit.concurrent, limiter.effective);
+    let bench = Bench {
+        endpoint,
+        store: Arc::clone(&run.store),
+        client: Arc::clone(&run.client),
+        policy: run.settings.retry.clone(),
+        events: run.events.clone(),
+        stop: run.stop.clone(),
+        judge: Mutex::new(Judge::new(pace, usage.succeeded > 0)),
+        raised_by: run.worker.to_string(),
+    };
+    let terms = Terms {
+        worker: run.worker.clone(),
+        works,
+        media: run.media.clone(),
+        limit,
+        give_up_after: run.settings.give_up_after,
+        probe_interval: run.settings.probe_interval,
+        quota,
+        feed: run.feed.clone(),
+    };
+    Ok(Pool::new(Arc::new(bench), terms))
+}
+
+async fn stay_alive(store: Arc<dyn TaskStore>, worker: WorkerId, events: mpsc::Sender<RunEvent>) {
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        let beat = store.heartbeat(worker.clone(), now()).await;
+        let swept = store.sweep(now()).await;
+        match (beat, swept) {
+            (Ok(()), Ok(recovered)) if recovered.tasks > 0 => {
+                let told = RunEvent::TasksRecovered { tasks: recovered.tasks, failed: recovered.failed };
+                let _ = events.send(told).await;
+            }
+            (Ok(()), Ok(_)) => {}
+            // Liveness is proven by the lock; a missed beat only makes `status` look old.
+            (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "the heartbeat was not written"),
+        }
+    }
+}
+
+async fn abort_after_grace(stop: Stop, grace: Duration) {
+    stop.drain.cancelled().await;
+    tokio::time::sleep(grace).await;
+    stop.abort.cancel();
+}
+
+/// The clock of a run.
+fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}
+
+/// The dice of a run, 0..=1.
+fn dice() -> f64 {
+    fastrand::f64()
 }

@@ -5,7 +5,7 @@
 //! | success | succeed | yes | – |
 //! | transient | retry until tries or age run out, then fail | yes | – |
 //! | transient during an outage | snooze | no | – |
-//! | throttled | snooze, limiter paused | no | – |
+//! | throttled | snooze; pause of the limiter when asked for or when it goes on | no | – |
 //! | halted | release | no | endpoint or everything |
 //! | the file's fault | fail | yes | – |
 //! | unclear | snooze until the experiment is over | no | – |
@@ -80,6 +80,8 @@ pub struct Standing {
     pub first_failed_at: Option<Timestamp>,
     /// Everything on this endpoint is failing: the fault is not the file's.
     pub outage: bool,
+    /// Rounds of "too many at once" in a row, this one included, without a success between.
+    pub throttle_rounds: u32,
     /// The moment of deciding.
     pub now: Timestamp,
     /// The dice, 0..=1.
@@ -106,9 +108,12 @@ pub fn decide(verdict: Verdict, policy: &RetryPolicy, at: Standing) -> Decision 
         Verdict::Stopped(failure) => only(Settlement::Release(failure)),
         Verdict::Unclear(_, failure) => only(Settlement::Snooze { run_at: at.now, failure }),
         Verdict::Throttled(failure) => {
-            let pause = policy.throttle_delay(at.jitter, failure.retry_after);
-            let settlement = Settlement::Snooze { run_at: at.now.after(pause), failure };
-            Decision { settlement, halt: None, pause: Some(pause) }
+            let wait = policy.throttle_delay(at.throttle_rounds, at.jitter, failure.retry_after);
+            // Using fewer slots answers a first refusal. What the API asks for, and refusals that go on, hold
+            // everybody: else the next task would only be refused in this one's place.
+            let pause = (failure.retry_after.is_some() || at.throttle_rounds > 1).then_some(wait);
+            let settlement = Settlement::Snooze { run_at: at.now.after(wait), failure };
+            Decision { settlement, halt: None, pause }
         }
         Verdict::Halted(reason, failure) => {
             let evidence = match failure.http_status {
@@ -150,6 +155,7 @@ mod tests {
             repeats: 0,
             first_failed_at: None,
             outage: false,
+            throttle_rounds: 1,
             now: NOW,
             jitter: 0.5,
         }
@@ -195,7 +201,16 @@ mod tests {
     }
 
     #[test]
-    fn throttling_pauses_the_limiter_for_as_long_as_the_task() {
+    fn a_first_refusal_holds_the_task_and_the_second_round_everybody() {
+        let verdict = Verdict::Throttled(failure(Cause::Throttled));
+        assert_eq!(decide(verdict.clone(), &RetryPolicy::default(), standing(0)).pause, None);
+        let second = Standing { throttle_rounds: 2, ..standing(0) };
+        let pause = decide(verdict, &RetryPolicy::default(), second).pause.expect("a pause");
+        assert!(pause > RetryPolicy::default().throttle_wait);
+    }
+
+    #[test]
+    fn what_the_api_asks_for_holds_everybody_at_once() {
         let asked = Failure { retry_after: Some(Duration::from_secs(30)), ..failure(Cause::Throttled) };
         let decision = decide(Verdict::Throttled(asked.clone()), &RetryPolicy::default(), standing(4));
         assert_eq!(decision.pause, Some(Duration::from_secs(30)));

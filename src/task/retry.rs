@@ -17,7 +17,7 @@ pub struct RetryPolicy {
     pub max: Duration,
     /// No new try once the first failure is older than this.
     pub max_age: Duration,
-    /// The shortest wait after "too many at once"; up to twice as long is drawn.
+    /// The shortest wait after "too many at once"; up to twice as long is drawn, and more as it goes on.
     pub throttle_wait: Duration,
 }
 
@@ -62,9 +62,10 @@ impl RetryPolicy {
         ceiling.mul_f64(jitter.clamp(0.0, 1.0)).max(retry_after.unwrap_or_default())
     }
 
-    /// The pause of a whole limiter after "too many at once".
-    pub fn throttle_delay(&self, jitter: f64, retry_after: Option<Duration>) -> Duration {
-        self.throttle_wait.mul_f64(1.0 + jitter.clamp(0.0, 1.0)).max(retry_after.unwrap_or_default())
+    /// The wait after "too many at once": longer with each round (from 1) that nothing got through.
+    pub fn throttle_delay(&self, rounds: u32, jitter: f64, retry_after: Option<Duration>) -> Duration {
+        let grown = self.throttle_wait.saturating_mul(1 << rounds.saturating_sub(1).min(5)).min(self.max);
+        grown.mul_f64(1.0 + jitter.clamp(0.0, 1.0)).max(retry_after.unwrap_or_default())
     }
 }
 
@@ -84,7 +85,7 @@ mod tests {
     fn retry_after_is_a_floor_even_above_the_maximum() {
         let policy = RetryPolicy::default();
         assert_eq!(policy.delay(1, 0.0, Some(Duration::from_secs(600))), Duration::from_secs(600));
-        assert_eq!(policy.throttle_delay(0.0, Some(Duration::from_secs(60))), Duration::from_secs(60));
+        assert_eq!(policy.throttle_delay(1, 0.0, Some(Duration::from_secs(60))), Duration::from_secs(60));
     }
 
     proptest! {

@@ -136,7 +136,7 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: ClaimRequest) -> Resul
         }
         match take_task(c, &wish, id, estimate_ms).await? {
             Some(mut task) => {
-                task.alone = claim.limiter.busy == 0;
+                task.alone = claim.limiter.busy == 0 && (wish.alone || free == 1);
                 claim.limiter.busy += 1;
                 task.busy = claim.limiter.busy;
                 spoken_for = spoken_for.saturating_add(estimate_ms);

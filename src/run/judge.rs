@@ -1,0 +1,372 @@
+//! What one endpoint's answers mean together: the pace, the outage, the doubt under examination, and from these
+//! whether the next request may start. Holds no task and does no IO; the pool asks, workers report.
+
+use std::time::Duration;
+
+use super::outage::Outage;
+use super::pace::Pace;
+use crate::task::{Doubt, Evidence, Failure, Probe, Ruling, TaskId, Timestamp, Verdict, examine};
+
+/// What the pool may do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Start whatever has a slot.
+    Open,
+    /// Start one task, when nothing else is in flight, not before the moment given.
+    Alone(Timestamp),
+    /// Make the free call, and tell what it answered.
+    AskFree,
+    /// Start nothing: a halt has been ordered.
+    Closed,
+}
+
+/// One request as the judge needs to know it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard {
+    pub(super) task: TaskId,
+    /// Nothing else was in flight beside it.
+    pub(super) alone: bool,
+    /// Slots that were taken when it started.
+    pub(super) busy: u32,
+    pub(super) sent_at: Timestamp,
+    pub(super) now: Timestamp,
+    /// The dice, 0..=1.
+    pub(super) jitter: f64,
+}
+
+/// What hearing a verdict changed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Finding {
+    /// The verdict to decide by: a settled doubt has become something else.
+    pub(super) verdict: Verdict,
+    /// The adaptive limit moved to this.
+    pub(super) pace: Option<u32>,
+    /// Everything fails.
+    pub(super) outage: bool,
+    /// Rounds of throttling in a row.
+    pub(super) throttle_rounds: u32,
+    /// Worth telling.
+    pub(super) news: Vec<News>,
+}
+
+/// A change that the user may want to hear of.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum News {
+    Examining(Doubt),
+    OutageBegan(Failure),
+    OutageEnded,
+}
+
+/// A refusal whose meaning is being found out.
+#[derive(Debug, Clone)]
+struct Inquiry {
+    doubt: Doubt,
+    failure: Failure,
+    opened_at: Timestamp,
+    probe: Option<Probe>,
+    ruling: Ruling,
+    ruled_at: Timestamp,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Judge {
+    pace: Pace,
+    outage: Outage,
+    lone_not_before: Timestamp,
+    inquiry: Option<Inquiry>,
+    /// Refusals of one kind in a row, and when the first of them came.
+    streak: Option<(Doubt, u32, Timestamp)>,
+    throttle_rounds: u32,
+    last_throttle: Option<Timestamp>,
+    succeeded: bool,
+    closed: bool,
+}
+
+impl Judge {
+    /// `succeeded`: the endpoint has answered with a success before, this month.
+    pub(super) fn new(pace: Pace, succeeded: bool) -> Self {
+        Judge {
+            pace,
+            outage: Outage::default(),
+            lone_not_before: Timestamp(0),
+            inquiry: None,
+            streak: None,
+            throttle_rounds: 0,
+            last_throttle: None,
+            succeeded,
+            closed: false,
+        }
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        if self.closed {
+            return Mode::Closed;
+        }
+        match &self.inquiry {
+            Some(Inquiry { ruling: Ruling::AskFree, .. }) => Mode::AskFree,
+            Some(Inquiry { ruling: Ruling::TryAlone(wait), ruled_at, .. }) => {
+                Mode::Alone(ruled_at.after(*wait))
+            }
+            _ if self.outage.is_open() => Mode::Alone(self.lone_not_before),
+            _ => Mode::Open,
+        }
+    }
+
+    /// Nothing may start any more: a halt stands.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(super) fn effective(&self) -> u32 {
+        self.pace.effective()
+    }
+
+    pub(super) fn ceiling(&self) -> u32 {
+        self.pace.ceiling()
+    }
+
+    /// Takes over what the queue says: other processes learn too.
+    pub(super) fn adopt(&mut self, effective: u32) {
+        self.pace.adopt(effective);
+    }
+
+    pub(super) fn is_hopeless(&self, give_up_after: Duration, now: Timestamp) -> bool {
+        self.outage.is_hopeless(give_up_after, now)
+    }
+
+    /// Takes in what came of a request.
+    pub(super) fn hear(&mut self, verdict: Verdict, heard: Heard) -> Finding {
+        let mut finding = Finding {
+            verdict,
+            pace: None,
+            outage: self.outage.is_open(),
+            throttle_rounds: self.throttle_rounds.max(1),
+            news: Vec::new(),
+        };
+        match finding.verdict.clone() {
+            Verdict::Success => self.hear_success(heard, &mut finding),
+            Verdict::Unclear(doubt, failure) => self.hear_doubt(doubt, failure, heard, &mut finding),
+            Verdict::Transient(failure) => self.hear_failure(failure, heard, &mut finding),
+            _ => {}
+        }
+        match &finding.verdict {
+            Verdict::Throttled(_) => self.hear_throttle(heard, &mut finding),
+            Verdict::Halted(..) => self.closed = true,
+            Verdict::FileFault(_) => self.hear_file_judged(heard, &mut finding),
+            _ => {}
+        }
+        finding
+    }
+
+    /// Takes in what the free call answered. A verdict, if that settled the doubt.
+    pub(super) fn hear_probe(&mut self, probe: Probe, now: Timestamp) -> Option<Verdict> {
+        let mut inquiry = self.inquiry.take()?;
+        inquiry.probe = Some(probe);
+        let evidence = self.evidence(&inquiry, false, now);
+        match examine(inquiry.doubt, inquiry.failure.clone(), evidence) {
+            Ruling::Settled(verdict) => {
+                self.closed |= matches!(verdict, Verdict::Halted(..));
+                Some(verdict)
+            }
+            ruling => {
+                self.inquiry = Some(Inquiry { ruling, ruled_at: now, ..inquiry });
+                None
+            }
+        }
+    }
+
+    fn hear_success(&mut self, heard: Heard, finding: &mut Finding) {
+        self.succeeded = true;
+        self.streak = None;
+        if self.last_throttle.is_none_or(|at| heard.sent_at >= at) {
+            self.throttle_rounds = 0; // one that was sent before the refusal proves nothing
+        }
+        if self.outage.is_open() {
+            finding.news.push(News::OutageEnded);
+        }
+        self.outage.succeeded();
+        if !self.end_inquiry(heard, finding) && self.inquiry.is_none() {
+            finding.pace = self.pace.succeeded(heard.busy);
+        }
+    }
+
+    /// Whoever judges a file is well, and lets this key use this model.
+    fn hear_file_judged(&mut self, heard: Heard, finding: &mut Finding) {
+        if self.outage.is_open() {
+            self.outage.succeeded();
+            finding.news.push(News::OutageEnded);
+        }
+        self.end_inquiry(heard, finding);
+    }
+
+    /// A lone try got past what was in doubt: what was refused was one too many at once.
+    fn end_inquiry(&mut self, heard: Heard, finding: &mut Finding) -> bool {
+        let ends = self.inquiry.as_ref().is_some_and(|i| heard.sent_at >= i.opened_at);
+        if ends {
+            self.inquiry = None;
+            finding.pace = self.pace.throttled(heard.now, heard.now);
+        }
+        ends
+    }
+
+    fn hear_failure(&mut self, failure: Failure, heard: Heard, finding: &mut Finding) {
+        let slots = self.pace.effective();
+        if self.outage.failed(heard.task, failure.cause, slots, heard.now) {
+            finding.news.push(News::OutageBegan(failure));
+        }
+        finding.outage = self.outage.is_open();
+        self.lone_not_before = heard.now.after(self.outage.wait(heard.jitter));
+    }
+
+    fn hear_throttle(&mut self, heard: Heard, finding: &mut Finding) {
+        if self.last_throttle.is_none_or(|at| heard.sent_at >= at) {
+            self.throttle_rounds += 1;
+            self.last_throttle = Some(heard.now);
+        }
+        finding.throttle_rounds = self.throttle_rounds.max(1);
+        finding.pace = self.pace.throttled(heard.sent_at, heard.now).or(finding.pace);
+    }
+
+    fn hear_doubt(&mut self, doubt: Doubt, failure: Failure, heard: Heard, finding: &mut Finding) {
+        // Requests that were under way when the examination began are part of what is examined.
+        if self.inquiry.as_ref().is_some_and(|i| heard.sent_at < i.opened_at || !heard.alone) {
+            return;
+        }
+        let opened_at = heard.now;
+        let (repeats, first) = match self.streak {
+            Some((same, repeats, first)) if same == doubt => (repeats + 1, first),
+            _ => (1, heard.now),
+        };
+        self.streak = Some((doubt, repeats, first));
+        let probe = self.inquiry.take().filter(|i| i.doubt == doubt).and_then(|i| i.probe);
+        let inquiry = Inquiry {
+            doubt,
+            failure: failure.clone(),
+            opened_at,
+            probe,
+            ruling: Ruling::AskFree,
+            ruled_at: heard.now,
+        };
+        let evidence = self.evidence(&inquiry, heard.alone, heard.now);
+        match examine(doubt, failure, evidence) {
+            Ruling::Settled(verdict) => finding.verdict = verdict,
+            ruling => {
+                self.inquiry = Some(Inquiry { ruling, ..inquiry });
+                finding.news.push(News::Examining(doubt));
+            }
+        }
+    }
+
+    fn evidence(&self, inquiry: &Inquiry, alone: bool, now: Timestamp) -> Evidence {
+        let (repeats, lasting) = match self.streak {
+            Some((_, repeats, first)) => (repeats, now.since(first)),
+            None => (1, Duration::ZERO),
+        };
+        Evidence { alone, succeeded: self.succeeded, probe: inquiry.probe, repeats, lasting }
+    }
+
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::{Billed, Cause, HaltReason};
+
+    fn judge(succeeded: bool) -> Judge {
+        Judge::new(Pace::new(16, 16), succeeded)
+    }
+
+    fn heard(alone: bool, sent: i64, now: i64) -> Heard {
+        Heard {
+            task: TaskId(sent),
+            alone,
+            busy: 16,
+            sent_at: Timestamp(sent),
+            now: Timestamp(now),
+            jitter: 0.5,
+        }
+    }
+
+    fn opaque() -> Verdict {
+        Verdict::Unclear(
+            Doubt::Opaque,
+            Failure::answered(Cause::Unclear, 403, "This request is not permitted.", Billed::No),
+        )
+    }
+
+    #[test]
+    fn an_opaque_refusal_drains_then_one_lone_try_settles_it() {
+        let mut judge = judge(true);
+        let finding = judge.hear(opaque(), heard(false, 1, 10));
+        assert_eq!(finding.news, [News::Examining(Doubt::Opaque)]);
+        assert_eq!(judge.mode(), Mode::Alone(Timestamp(10)));
+        // The others that were in flight come back refused too, or well: neither settles anything.
+        judge.hear(opaque(), heard(false, 2, 11));
+        judge.hear(Verdict::Success, heard(false, 3, 12));
+        assert_eq!(judge.mode(), Mode::Alone(Timestamp(10)));
+        let finding = judge.hear(opaque(), heard(true, 20, 21));
+        assert!(matches!(finding.verdict, Verdict::Halted(HaltReason::MonthlyHours, _)));
+        assert_eq!(judge.mode(), Mode::Closed);
+    }
+
+    #[test]
+    fn a_lone_try_that_gets_through_means_one_too_many_at_once() {
+        let mut judge = judge(true);
+        judge.hear(opaque(), heard(false, 1, 10));
+        let finding = judge.hear(Verdict::Success, heard(true, 20, 30));
+        assert_eq!((judge.mode(), finding.pace), (Mode::Open, Some(11)));
+    }
+
+    #[test]
+    fn without_any_success_the_free_call_is_asked_and_can_settle_it() {
+        let mut judge = judge(false);
+        judge.hear(opaque(), heard(false, 1, 10));
+        assert_eq!(judge.mode(), Mode::AskFree);
+        let verdict = judge.hear_probe(Probe::Refused, Timestamp(11));
+        assert!(matches!(verdict, Some(Verdict::Halted(HaltReason::ModelNotEnabled, _))));
+        assert_eq!(judge.mode(), Mode::Closed);
+    }
+
+    #[test]
+    fn a_good_key_leads_on_to_the_lone_try() {
+        let mut judge = judge(false);
+        judge.hear(opaque(), heard(false, 1, 10));
+        assert_eq!(judge.hear_probe(Probe::Accepted, Timestamp(11)), None);
+        assert_eq!(judge.mode(), Mode::Alone(Timestamp(11)));
+    }
+
+    #[test]
+    fn a_halting_verdict_closes_at_once() {
+        let mut judge = judge(true);
+        let failure = Failure::answered(Cause::MonthlyHours, 429, "Monthly…", Billed::No);
+        judge.hear(Verdict::Halted(HaltReason::MonthlyHours, failure), heard(false, 1, 2));
+        assert_eq!(judge.mode(), Mode::Closed);
+    }
+
+    #[test]
+    fn rounds_of_throttling_count_requests_sent_after_the_last_one() {
+        let mut judge = judge(true);
+        let throttled = || Verdict::Throttled(Failure::local(Cause::Throttled, "busy"));
+        assert_eq!(judge.hear(throttled(), heard(false, 1, 10)).throttle_rounds, 1);
+        assert_eq!(judge.hear(throttled(), heard(false, 2, 11)).throttle_rounds, 1);
+        assert_eq!(judge.hear(throttled(), heard(false, 12, 13)).throttle_rounds, 2);
+        judge.hear(Verdict::Success, heard(false, 5, 14));
+        assert_eq!(judge.hear(throttled(), heard(false, 15, 16)).throttle_rounds, 3, "an old success");
+        judge.hear(Verdict::Success, heard(false, 17, 18));
+        assert_eq!(judge.hear(throttled(), heard(false, 19, 20)).throttle_rounds, 1);
+    }
+
+    #[test]
+    fn during_an_outage_one_request_at_a_time_goes_out() {
+        let mut judge = judge(true);
+        let broken = || Verdict::Transient(Failure::local(Cause::Connection, "refused"));
+        let mut last = judge.hear(broken(), heard(false, 1, 1));
+        for i in 2..=32 {
+            last = judge.hear(broken(), heard(false, i, i));
+        }
+        assert!(last.outage && matches!(judge.mode(), Mode::Alone(_)));
+        let finding = judge.hear(Verdict::Success, heard(true, 99, 100));
+        assert_eq!((finding.news, judge.mode()), (vec![News::OutageEnded], Mode::Open));
+    }
+}

@@ -1,0 +1,439 @@
+//! The pool of one endpoint: keeps its slots full from the queue, and stops when a halt, the user or an empty queue
+//! says so. One loop owns the choosing; workers run beside it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::judge::Mode;
+use super::ready::{Looked, Preparing, Ready};
+use super::worker::{Bench, Ended};
+use super::{Feed, LimitSettings, Work, now};
+use crate::event::{About, RunEvent};
+use crate::media::MediaSettings;
+use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, Halt, QueueError, Settled};
+use crate::task::{
+    Cause, Failure, HaltOrder, HaltReason, HaltScope, JobId, Settlement, TaskId, Timestamp, Verdict,
+    WorkerId,
+};
+
+/// How often the queue is asked again when another process could have changed it.
+const POLL: Duration = Duration::from_millis(250);
+/// The same while paused by hand.
+const POLL_PAUSED: Duration = Duration::from_secs(1);
+
+/// Why a pool stopped.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Nothing is left that it could do.
+    Done,
+    /// The user said so.
+    Stopped,
+    /// These halts stand.
+    Halted(Vec<(HaltScope, HaltReason)>),
+    /// Everything has been failing for too long.
+    Outage,
+    /// The queue cannot be used.
+    Local(QueueError),
+}
+
+/// How many tasks may still be started (`--limit`), over all pools.
+#[derive(Debug)]
+pub(super) struct Quota(AtomicU64);
+
+impl Quota {
+    pub(super) fn new(limit: Option<u64>) -> Self {
+        Quota(AtomicU64::new(limit.unwrap_or(u64::MAX)))
+    }
+
+    fn take(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    fn give_back(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// See the module.
+pub(super) struct Pool {
+    bench: Arc<Bench>,
+    worker: WorkerId,
+    works: HashMap<JobId, Arc<Work>>,
+    media: MediaSettings,
+    limit: LimitSettings,
+    give_up_after: Duration,
+    probe_interval: Duration,
+    quota: Arc<Quota>,
+    feed: watch::Receiver<Feed>,
+    slots: Arc<Semaphore>,
+    working: JoinSet<(TaskId, Ended)>,
+    preparing: Preparing,
+    /// Started or about to be, and not done with: they may go on when the quota is used up.
+    chosen: HashSet<TaskId>,
+    /// Halts that the next request probes.
+    probing: Vec<i64>,
+    /// When to ask the queue or the limiter again, at the latest.
+    wake_at: Instant,
+    /// The queue had nothing more when it was last asked.
+    dry: bool,
+    next_due: Option<Timestamp>,
+    end: Option<End>,
+}
+
+/// What a pool needs besides its bench.
+pub(super) struct Terms {
+    pub(super) worker: WorkerId,
+    pub(super) works: Vec<Arc<Work>>,
+    pub(super) media: MediaSettings,
+    pub(super) limit: LimitSettings,
+    pub(super) give_up_after: Duration,
+    pub(super) probe_interval: Duration,
+    pub(super) quota: Arc<Quota>,
+    pub(super) feed: watch::Receiver<Feed>,
+}
+
+impl Pool {
+    pub(super) fn new(bench: Arc<Bench>, terms: Terms) -> Self {
+        let Terms { worker, works, media, limit, give_up_after, probe_interval, quota, feed } = terms;
+        Pool {
+            bench,
+            worker,
+            works: works.into_iter().map(|w| (w.job.id, w)).collect(),
+            media,
+            limit,
+            give_up_after,
+            probe_interval,
+            quota,
+            feed,
+            slots: Arc::new(Semaphore::new(limit.concurrent as usize)),
+            working: JoinSet::new(),
+            preparing: Preparing::default(),
+            chosen: HashSet::new(),
+            probing: Vec::new(),
+            wake_at: Instant::now(),
+            dry: false,
+            next_due: None,
+            end: None,
+        }
+    }
+
+    /// Works until there is a reason to stop, and never leaves a request behind.
+    pub(super) async fn run(mut self) -> End {
+        loop {
+            if let Err(error) = self.fill().await {
+                self.stop_for(error);
+            }
+            if let Some(end) = self.reason_to_end() {
+                return end;
+            }
+            let stop = self.bench.stop.drain.clone();
+            tokio::select! {
+                Some(ended) = self.working.join_next() => self.note_end(ended).await,
+                looked = self.preparing.looked() => self.take_in(looked).await,
+                changed = self.feed.changed(), if !self.feed.borrow().done => {
+                    if changed.is_ok() { self.dry = false; }
+                }
+                () = tokio::time::sleep_until(self.wake_at) => self.dry = false,
+                () = stop.cancelled(), if !stop.is_cancelled() => {}
+            }
+        }
+    }
+
+    fn reason_to_end(&mut self) -> Option<End> {
+        if !self.working.is_empty() {
+            return None;
+        }
+        if self.end.is_some() {
+            return self.end.take();
+        }
+        if self.bench.stop.drain.is_cancelled() {
+            return Some(End::Stopped);
+        }
+        if self.bench.judge().is_hopeless(self.give_up_after, now()) {
+            return Some(End::Outage);
+        }
+        let fed = self.feed.borrow().done;
+        let waiting = self.preparing.len() > 0 || self.next_due.is_some() || !self.dry;
+        let over_quota = self.quota.is_used_up() && self.chosen.is_empty();
+        (over_quota || (fed && !waiting)).then_some(End::Done)
+    }
+
+    /// Looks ahead in the queue and starts what can start.
+    async fn fill(&mut self) -> Result<(), QueueError> {
+        if self.end.is_some() || self.bench.stop.drain.is_cancelled() {
+            return Ok(());
+        }
+        let mode = self.bench.judge().mode();
+        match mode {
+            Mode::Closed if self.working.is_empty() => self.halt_here().await?,
+            Mode::Closed => {}
+            Mode::AskFree => self.ask_free().await,
+            Mode::Open | Mode::Alone(_) => {
+                self.look_ahead().await?;
+                self.start(mode).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the queue for candidates when less than half of what could be ahead is.
+    async fn look_ahead(&mut self) -> Result<(), QueueError> {
+        let ahead = (self.limit.concurrent as usize).clamp(4, 64);
+        let aim = self.slots.available_permits() + ahead;
+        if self.dry || self.preparing.len() > aim.saturating_sub(ahead.div_ceil(2)) {
+            return Ok(());
+        }
+        if self.quota.is_used_up() && self.chosen.is_empty() {
+            self.dry = true;
+            return Ok(());
+        }
+        let jobs: Vec<JobId> = self.works.keys().copied().collect();
+        let room = u32::try_from(aim - self.preparing.len()).unwrap_or(u32::MAX);
+        let store = &self.bench.store;
+        let mut skip = self.preparing.ids();
+        skip.sort_unstable();
+        let found = store.candidates(self.bench.endpoint, jobs.clone(), skip, room, now()).await?;
+        if (found.len() as u32) < room {
+            self.dry = true;
+            self.next_due = store.next_due(self.bench.endpoint, jobs).await?;
+            let until_due = self.next_due.map_or(POLL, |at| at.since(now()).clamp(Duration::from_millis(5), POLL));
+            self.wake_at = Instant::now() + until_due;
+        }
+        for candidate in found {
+            let Some(work) = self.works.get(&candidate.job) else { continue };
+            if self.chosen.contains(&candidate.id) || self.quota.take() {
+                self.chosen.insert(candidate.id);
+                self.preparing.look(candidate, Arc::clone(work), self.media.clone());
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_in(&mut self, looked: Looked) {
+        let (candidate, settlement) = match looked {
+            Looked::Fit(ready) => return self.preparing.keep(*ready),
+            Looked::Refused(candidate, failure) => (candidate, Settlement::Fail(failure)),
+            Looked::Unsettled(candidate) => {
+                let wait = self.works.get(&candidate.job).map_or(POLL, |w| w.settle);
+                let failure = Failure::local(Cause::SourceChanged, "it is still being written");
+                (candidate, Settlement::Snooze { run_at: now().after(wait), failure })
+            }
+        };
+        self.preparing.forget(candidate.id);
+        self.dry = false;
+        if let Err(error) = self.set_aside(candidate, settlement).await {
+            self.stop_for(error);
+        }
+    }
+
+    async fn set_aside(&mut self, candidate: Candidate, settlement: Settlement) -> Result<(), QueueError> {
+        let Candidate { id, fence, path, job, attempts, .. } = candidate;
+        let settled = self.bench.store.set_aside(id, fence, settlement.clone(), now()).await?;
+        if settled == Settled::Fenced {
+            return Ok(());
+        }
+        if let Settlement::Fail(failure) = settlement {
+            self.chosen.remove(&id);
+            let job = self.works.get(&job).map(|w| w.job.name.clone()).unwrap_or_default();
+            let about = About { task: id, job, path, endpoint: self.bench.endpoint, attempt: attempts };
+            self.bench.tell(RunEvent::TaskFailed { about, failure, sent: false }).await;
+        }
+        Ok(())
+    }
+
+    /// Claims as many ready tasks as may start, and starts them.
+    async fn start(&mut self, mode: Mode) -> Result<(), QueueError> {
+        let lone = !self.probing.is_empty() || matches!(mode, Mode::Alone(_));
+        if let Mode::Alone(not_before) = mode
+            && not_before > now()
+        {
+            self.wake_in(not_before.since(now()));
+            return Ok(());
+        }
+        if !self.preparing.has_ready() || (lone && !self.working.is_empty()) {
+            return Ok(());
+        }
+        let want = if lone { 1 } else { self.slots.available_permits() };
+        if want == 0 {
+            return Ok(());
+        }
+        let request = ClaimRequest {
+            worker: self.worker.clone(),
+            endpoint: self.bench.endpoint,
+            tasks: self.preparing.wish(want + 8), // some may be gone to another process
+            want: want as u32,
+            alone: lone,
+            probing: self.probing.clone(),
+            cap_ms: self.limit.monthly_ms,
+            now: now(),
+        };
+        let claim = self.bench.store.claim(request).await?;
+        self.bench.judge().adopt(claim.limiter.effective);
+        self.begin(claim).await
+    }
+
+    async fn begin(&mut self, claim: Claim) -> Result<(), QueueError> {
+        for id in &claim.gone {
+            self.preparing.forget(*id);
+            if self.chosen.remove(id) {
+                self.quota.give_back();
+            }
+            self.dry = false;
+        }
+        let nothing_began = claim.tasks.is_empty();
+        for task in claim.tasks {
+            match self.preparing.take(task.id) {
+                Some(ready) => self.spawn(task, ready),
+                None => tracing::error!(task.id = task.id.0, "a task was claimed that was not ready"),
+            }
+        }
+        if !claim.halts.is_empty() {
+            return self.meet(claim.halts).await;
+        }
+        if claim.cap_reached && nothing_began && claim.limiter.busy == 0 {
+            return self.cap_reached().await;
+        }
+        if nothing_began && claim.gone.is_empty() {
+            let pause = claim.limiter.paused_until.map_or(POLL, |until| until.since(now()).max(POLL / 5));
+            self.wake_in(pause);
+        }
+        Ok(())
+    }
+
+    fn spawn(&mut self, task: ClaimedTask, ready: Ready) {
+        let bench = Arc::clone(&self.bench);
+        let slot = Arc::clone(&self.slots).try_acquire_owned();
+        self.working.spawn(async move {
+            let id = task.id;
+            let ended = bench.work(task, ready).await;
+            drop(slot);
+            (id, ended)
+        });
+    }
+
+    async fn note_end(&mut self, ended: Result<(TaskId, Ended), tokio::task::JoinError>) {
+        self.dry = false;
+        match ended {
+            Ok((id, Ended::Settled { terminal, succeeded })) => {
+                if terminal {
+                    self.chosen.remove(&id);
+                }
+                if let Err(error) = self.end_probe(succeeded).await {
+                    self.stop_for(error);
+                }
+            }
+            Ok((_, Ended::Unstored(error))) => self.stop_for(error),
+            Err(panic) => {
+                // Its slot and task come back when this process ends; the run must not go on as if nothing were.
+                self.stop_for(QueueError::Corrupt(format!("a worker ended by a bug: {panic}")));
+            }
+        }
+    }
+
+    /// Halts stand: the first time each is met, one request may try whether it is over.
+    async fn meet(&mut self, halts: Vec<Halt>) -> Result<(), QueueError> {
+        if halts.iter().all(|h| h.reason == HaltReason::Paused) {
+            self.wake_in(POLL_PAUSED);
+            return Ok(());
+        }
+        let mut probing = Vec::new();
+        for halt in &halts {
+            if halt.reason == HaltReason::Budget {
+                // Our own count: the claim itself checks it, and raises it again if it is still so.
+                self.bench.store.lift_halt(halt.id, "count".to_owned(), now()).await?;
+                self.tell_lifted(halt).await;
+            } else if halt.reason.can_be_probed()
+                && self.probing.is_empty()
+                && self.bench.store.take_probe(halt.id, self.probe_interval, now()).await?
+            {
+                probing.push(halt.id);
+            } else {
+                let standing = halts.iter().map(|h| (h.scope, h.reason)).collect();
+                self.end = Some(End::Halted(standing));
+                return Ok(());
+            }
+        }
+        self.probing = probing;
+        self.wake_in(Duration::ZERO);
+        Ok(())
+    }
+
+    async fn end_probe(&mut self, succeeded: bool) -> Result<(), QueueError> {
+        let probing = std::mem::take(&mut self.probing);
+        if probing.is_empty() {
+            return Ok(());
+        }
+        let open = self.bench.store.halts(true, now()).await?;
+        let probed = open.into_iter().filter(|h| probing.contains(&h.id)).collect::<Vec<_>>();
+        if !succeeded {
+            self.end = Some(End::Halted(probed.iter().map(|h| (h.scope, h.reason)).collect()));
+            return Ok(());
+        }
+        for halt in &probed {
+            self.bench.store.lift_halt(halt.id, "probe".to_owned(), now()).await?;
+            self.tell_lifted(halt).await;
+        }
+        Ok(())
+    }
+
+    async fn tell_lifted(&self, halt: &Halt) {
+        self.bench.tell(RunEvent::HaltLifted { scope: halt.scope, reason: halt.reason }).await;
+    }
+
+    /// The month's hours of `jobs.toml` would be crossed by the next task, and nothing in flight can change that.
+    async fn cap_reached(&mut self) -> Result<(), QueueError> {
+        let at = now();
+        let usage = self.bench.store.usage(self.bench.endpoint, at.month()).await?;
+        let hours = |ms: u64| ms as f64 / 3_600_000.0;
+        let evidence = format!(
+            "{:.3} h of {:.3} h are used in {}, and the next recording would cross that",
+            hours(usage.billed_ms),
+            hours(self.limit.monthly_ms.unwrap_or_default()),
+            at.month(),
+        );
+        let scope = HaltScope::Endpoint(self.bench.endpoint);
+        self.bench.raise(HaltOrder { scope, reason: HaltReason::Budget, evidence }).await;
+        self.end = Some(End::Halted(vec![(scope, HaltReason::Budget)]));
+        Ok(())
+    }
+
+    /// The judge has closed the endpoint: says which halts stand.
+    async fn halt_here(&mut self) -> Result<(), QueueError> {
+        let open = self.bench.store.halts(true, now()).await?;
+        let here = open.iter().filter(|h| h.scope.covers(self.bench.endpoint));
+        self.end = Some(End::Halted(here.map(|h| (h.scope, h.reason)).collect()));
+        Ok(())
+    }
+
+    async fn ask_free(&mut self) {
+        let probe = tokio::select! {
+            probe = self.bench.client.probe() => probe,
+            () = self.bench.stop.abort.cancelled() => return,
+        };
+        let verdict = self.bench.judge().hear_probe(probe, now());
+        if let Some(Verdict::Halted(reason, failure)) = verdict {
+            self.bench.raise_for(reason, failure).await;
+        }
+    }
+
+    /// The queue cannot be used: what is in flight may end, and nothing more begins anywhere.
+    fn stop_for(&mut self, error: QueueError) {
+        self.bench.stop.drain.cancel();
+        self.end.get_or_insert(End::Local(error));
+    }
+
+    fn wake_in(&mut self, wait: Duration) {
+        let at = Instant::now() + wait.max(Duration::from_millis(1));
+        self.wake_at = if self.wake_at > Instant::now() { self.wake_at.min(at) } else { at };
+    }
+}

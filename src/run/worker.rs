@@ -1,0 +1,357 @@
+//! One task: submit, classify, decide, settle, tell. Its file was prepared and its slot taken before.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::judge::{Finding, Heard, Judge, Mode, News};
+use super::ready::Ready;
+use super::{Stop, dice, now};
+use crate::event::{About, RunEvent};
+use crate::queue::{
+    AudioFacts, ClaimedTask, NewResult, QueueError, RedactedAudio, Request, Settle, Settled, TaskStore,
+};
+use crate::task::{
+    Billed, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, RecordingPath, RetryPolicy,
+    Settlement, Standing, Timestamp, Verdict, decide,
+};
+use crate::velma::{self, Answer, Client, Exchange, Submission};
+
+/// How long an answer that cannot be stored is held on to before the run gives up, at most.
+const STORE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the workers of one endpoint share.
+pub(super) struct Bench {
+    pub(super) endpoint: Endpoint,
+    pub(super) store: Arc<dyn TaskStore>,
+    pub(super) client: Arc<Client>,
+    pub(super) policy: RetryPolicy,
+    pub(super) events: mpsc::Sender<RunEvent>,
+    pub(super) stop: Stop,
+    pub(super) judge: Mutex<Judge>,
+    pub(super) raised_by: String,
+}
+
+/// How a worker's task ended, for its pool.
+pub(super) enum Ended {
+    /// Written down.
+    Settled {
+        /// The task is done with, for good or ill.
+        terminal: bool,
+        /// It got its answer.
+        succeeded: bool,
+    },
+    /// The answer could not be stored.
+    Unstored(QueueError),
+}
+
+impl Bench {
+    pub(super) fn judge(&self) -> MutexGuard<'_, Judge> {
+        self.judge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) async fn tell(&self, event: RunEvent) {
+        let _ = self.events.send(event).await; // a run goes on when nobody listens
+    }
+
+    /// Sends one recording and writes down what came of it.
+    pub(super) async fn work(&self, task: ClaimedTask, ready: Ready) -> Ended {
+        let about = About {
+            task: task.id,
+            job: ready.work.job.name.clone(),
+            path: task.path.clone(),
+            endpoint: task.endpoint,
+            attempt: task.attempts + 1,
+        };
+        if self.stop.drain.is_cancelled() || !self.may_start(&task) {
+            return self.put_back(task, about).await;
+        }
+        self.tell(RunEvent::TaskStarted(about.clone())).await;
+
+        let facts = Facts::of(&ready);
+        let (started_at, clock) = (now(), Instant::now());
+        let exchange = self.submit(ready, &facts).await;
+        let verdict = velma::classify(self.endpoint, &exchange);
+        let (verdict, result, request) = keep_answer(self.endpoint, verdict, exchange, started_at, &facts);
+        let heard = Heard {
+            task: task.id,
+            alone: task.alone,
+            busy: task.busy,
+            sent_at: started_at,
+            now: now(),
+            jitter: dice(),
+        };
+        let finding = self.judge().hear(verdict, heard);
+        let decision = self.decide(&task, &finding);
+        self.apply(&finding, &decision).await;
+
+        let settle = Settle { task, settlement: decision.settlement, request, result, now: now() };
+        let settle = Arc::new(settle);
+        match self.settle(&settle).await {
+            Ok(settled) => {
+                self.tell_end(about, &settle, settled, clock.elapsed()).await;
+                Ended::Settled {
+                    terminal: matches!(settle.settlement, Settlement::Succeed | Settlement::Fail(_)),
+                    succeeded: settle.settlement == Settlement::Succeed,
+                }
+            }
+            Err(error) => Ended::Unstored(error),
+        }
+    }
+
+    /// Whether what has been heard since the claim still lets this request start.
+    fn may_start(&self, task: &ClaimedTask) -> bool {
+        match self.judge().mode() {
+            Mode::Open => true,
+            Mode::Alone(_) => task.alone,
+            Mode::AskFree | Mode::Closed => false,
+        }
+    }
+
+    async fn put_back(&self, task: ClaimedTask, about: About) -> Ended {
+        let failure = Failure::local(Cause::Interrupted, "nothing was sent");
+        let settlement = Settlement::Release(failure);
+        let settle = Settle { task, settlement, request: Request::default(), result: None, now: now() };
+        let settle = Arc::new(settle);
+        match self.settle(&settle).await {
+            Ok(settled) => {
+                self.tell_end(about, &settle, settled, Duration::ZERO).await;
+                Ended::Settled { terminal: false, succeeded: false }
+            }
+            Err(error) => Ended::Unstored(error),
+        }
+    }
+
+    async fn submit(&self, ready: Ready, facts: &Facts) -> Exchange {
+        self.client
+            .submit(Submission {
+                endpoint: self.endpoint,
+                options: &ready.work.options,
+                file: ready.prepared.file,
+                len: ready.prepared.len,
+                upload_name: &ready.prepared.upload_name,
+                mime: ready.prepared.mime,
+                audio_beside: self.endpoint.returns_audio().then_some(facts.audio_place.as_path()),
+                abort: &self.stop.abort,
+            })
+            .await
+    }
+
+    fn decide(&self, task: &ClaimedTask, finding: &Finding) -> Decision {
+        let cause = finding.verdict.failure().map(|f| f.cause);
+        let repeats = match task.last_cause {
+            Some((last, times)) if Some(last) == cause => times,
+            _ => 0,
+        };
+        let standing = Standing {
+            endpoint: self.endpoint,
+            attempts: task.attempts,
+            repeats,
+            first_failed_at: task.first_failed_at,
+            outage: finding.outage,
+            throttle_rounds: finding.throttle_rounds,
+            now: now(),
+            jitter: dice(),
+        };
+        decide(finding.verdict.clone(), &self.policy, standing)
+    }
+
+    /// What a decision means for others than its task.
+    async fn apply(&self, finding: &Finding, decision: &Decision) {
+        for news in &finding.news {
+            let endpoint = self.endpoint;
+            self.tell(match news.clone() {
+                News::Examining(doubt) => RunEvent::Examining { endpoint, doubt },
+                News::OutageBegan(failure) => RunEvent::OutageBegan { endpoint, failure },
+                News::OutageEnded => RunEvent::OutageEnded { endpoint },
+            })
+            .await;
+        }
+        let until = decision.pause.map(|pause| now().after(pause));
+        if finding.pace.is_some() || until.is_some() {
+            let effective = finding.pace.unwrap_or_else(|| self.judge().effective());
+            let saved = self.store.save_pace(self.endpoint, effective, until).await;
+            if let Err(error) = saved {
+                tracing::warn!(endpoint = %self.endpoint, %error, "the pace was not saved");
+            }
+        }
+        if let Some(effective) = finding.pace {
+            let ceiling = self.judge().ceiling();
+            self.tell(RunEvent::PaceChanged { endpoint: self.endpoint, effective, ceiling }).await;
+        }
+        if let Some(until) = until {
+            self.tell(RunEvent::LimiterPaused { endpoint: self.endpoint, until }).await;
+        }
+        if let Some(order) = decision.halt.clone() {
+            self.raise(order).await;
+        }
+    }
+
+    /// Stores a halt, so that every process and the next run know.
+    pub(super) async fn raise(&self, order: HaltOrder) {
+        let at = now();
+        let until = order.reason.ends_with_the_month().then(|| at.month().end().after(HALT_SLACK));
+        match self.store.raise_halt(order.clone(), until, self.raised_by.clone(), at).await {
+            Ok(true) => {
+                let HaltOrder { scope, reason, evidence } = order;
+                self.tell(RunEvent::HaltRaised { scope, reason, evidence, until }).await;
+            }
+            Ok(false) => {}
+            Err(error) => tracing::error!(endpoint = %self.endpoint, %error, "a halt was not stored"),
+        }
+    }
+
+    /// Raises the halt that a verdict about no task in particular calls for.
+    pub(super) async fn raise_for(&self, reason: HaltReason, failure: Failure) {
+        let standing = Standing {
+            endpoint: self.endpoint,
+            attempts: 0,
+            repeats: 0,
+            first_failed_at: None,
+            outage: false,
+            throttle_rounds: 1,
+            now: now(),
+            jitter: 0.0,
+        };
+        if let Some(order) = decide(Verdict::Halted(reason, failure), &self.policy, standing).halt {
+            self.raise(order).await;
+        }
+    }
+
+    /// A result that was received is paid for: storing it is tried for as long as that makes sense.
+    async fn settle(&self, settle: &Arc<Settle>) -> Result<Settled, QueueError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.store.settle(Arc::clone(settle)).await {
+                Err(error) if !matches!(error, QueueError::Closed) && waited < STORE_PATIENCE => {
+                    if waited.is_zero() {
+                        tracing::error!(task.id = settle.task.id.0, %error, "an answer waits to be stored");
+                        // Nothing more may start: what it brings could not be stored either.
+                        self.stop.drain.cancel();
+                    }
+                    let wait = Duration::from_secs(1);
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => waited += wait,
+                        () = self.stop.abort.cancelled() => return Err(error),
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn tell_end(&self, about: About, settle: &Settle, settled: Settled, wall: Duration) {
+        if settled == Settled::Fenced {
+            return self.tell(RunEvent::AnswerFenced(about)).await;
+        }
+        let wait_until = |run_at: &Timestamp| run_at.since(settle.now);
+        let event = match &settle.settlement {
+            Settlement::Succeed => RunEvent::TaskSucceeded {
+                about,
+                http_status: settle.request.http_status.unwrap_or(200),
+                duration_ms: settle.result.as_ref().and_then(|r| r.duration_ms),
+                billed_ms: settle.result.as_ref().map_or(0, |r| r.billed_ms),
+                bytes: settle.result.as_ref().map_or(0, |r| r.audio.bytes),
+                wall,
+            },
+            Settlement::Retry { run_at, failure } => {
+                RunEvent::TaskRetried { about, failure: failure.clone(), wait: wait_until(run_at) }
+            }
+            Settlement::Snooze { run_at, failure } => {
+                RunEvent::TaskSnoozed { about, failure: failure.clone(), wait: wait_until(run_at) }
+            }
+            Settlement::Fail(failure) => {
+                RunEvent::TaskFailed { about, failure: failure.clone(), sent: true }
+            }
+            Settlement::Release(failure) => RunEvent::TaskReleased { about, failure: failure.clone() },
+        };
+        self.tell(event).await;
+    }
+}
+
+/// Months turn somewhere: the API names no zone, and clocks differ.
+const HALT_SLACK: Duration = Duration::from_secs(15 * 60);
+
+/// What is known of a recording before it is sent, and told about it afterwards.
+struct Facts {
+    bytes: u64,
+    format: &'static str,
+    mime: &'static str,
+    estimated_ms: u64,
+    audio_place: std::path::PathBuf,
+    output: std::path::PathBuf,
+}
+
+impl Facts {
+    fn of(ready: &Ready) -> Self {
+        Facts {
+            bytes: ready.prepared.len,
+            format: ready.prepared.format.word(),
+            mime: ready.prepared.mime,
+            estimated_ms: ready.prepared.estimated_ms,
+            audio_place: ready.work.job.redacted_audio_of(&ready.candidate.path),
+            output: ready.work.job.output.clone(),
+        }
+    }
+}
+
+/// Turns a good answer into what is stored. Audio that came with it takes its place before the task succeeds.
+fn keep_answer(
+    endpoint: Endpoint,
+    verdict: Verdict,
+    exchange: Exchange,
+    started_at: Timestamp,
+    facts: &Facts,
+) -> (Verdict, Option<NewResult>, Request) {
+    let mut request = Request {
+        started_at: Some(started_at),
+        bytes_sent: exchange.bytes_sent,
+        request_id: exchange.request_id,
+        http_status: exchange.outcome.as_ref().ok().map(|a| a.status),
+    };
+    let (Verdict::Success, Ok(answer)) = (&verdict, exchange.outcome) else {
+        return (verdict, None, request);
+    };
+    match new_result(endpoint, answer, exchange.blake3, facts) {
+        Ok(result) => (Verdict::Success, Some(result), request),
+        Err(message) => {
+            request.http_status = Some(200);
+            let failure = Failure::answered(Cause::LocalStorage, 200, message, Billed::Yes);
+            (Verdict::Transient(failure), None, request)
+        }
+    }
+}
+
+fn new_result(
+    endpoint: Endpoint,
+    answer: Answer,
+    blake3: Option<String>,
+    facts: &Facts,
+) -> Result<NewResult, String> {
+    let response = velma::read(endpoint, &answer).map_err(|e| e.to_string())?;
+    let redacted_audio = match answer.audio {
+        None => None,
+        Some(audio) => {
+            let (bytes, sha256) = (audio.bytes, audio.sha256.clone());
+            let place = &facts.audio_place;
+            audio.persist(place).map_err(|e| format!("store the redacted audio at {}: {e}", place.display()))?;
+            let relative = place.strip_prefix(&facts.output).unwrap_or(Path::new(place));
+            Some(RedactedAudio { path: RecordingPath::from(relative), bytes, sha256 })
+        }
+    };
+    Ok(NewResult {
+        duration_ms: response.duration_ms,
+        // Answers without a duration are billed all the same: then by our own estimate.
+        billed_ms: response.duration_ms.unwrap_or(facts.estimated_ms),
+        response: response.json,
+        audio: AudioFacts {
+            bytes: facts.bytes,
+            blake3: blake3.ok_or("the recording was answered before it was wholly sent")?,
+            format: facts.format.to_owned(),
+            mime: facts.mime.to_owned(),
+        },
+        redacted_audio,
+    })
+}
