@@ -137,8 +137,10 @@ fn twin(task: &ClaimedTask) -> ClaimedTask {
 async fn a_second_scan_enqueues_nothing_new(b: Bench) {
     let job = b.job("archive").await;
     let tasks = || vec![found("a.wav", 1), found(b"b\xff\n.wav", 2)];
+    let expected = b.store.compare(job.id, tasks()).await.unwrap();
     let first = b.store.enqueue_batch(job.id, tasks(), NOW).await.unwrap();
     assert_eq!((first.new, first.new_bytes, first.known), (2, 3, 0));
+    assert_eq!(expected, first, "comparing foretells enqueueing");
     let second = b.store.enqueue_batch(job.id, tasks(), NOW).await.unwrap();
     assert_eq!((second.new, second.known), (0, 2));
     let rows = b.store.tasks(Filter::default(), None, 10, NOW).await.unwrap();

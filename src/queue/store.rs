@@ -223,6 +223,9 @@ pub trait TaskStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Enqueued, QueueError>;
 
+    /// What [`TaskStore::enqueue_batch`] would come to; changes nothing.
+    async fn compare(&self, job: JobId, tasks: Vec<NewTask>) -> Result<Enqueued, QueueError>;
+
     /// Announces this process; its liveness is proven from here on until it ends.
     async fn register(&self, worker: WorkerRow) -> Result<(), QueueError>;
     /// Says that the process is alive.

@@ -111,6 +111,20 @@ impl Plan {
     pub(super) fn counts(&self) -> Enqueued {
         self.counts
     }
+
+    /// The counts as they will be once it is carried out.
+    pub(super) fn expected(&self) -> Enqueued {
+        let refused = |tasks: &mut dyn Iterator<Item = &NewTask>| {
+            tasks.filter(|t| t.refusal.is_some()).count() as u64
+        };
+        Enqueued {
+            new: self.add.len() as u64,
+            new_bytes: self.add.iter().map(|t| t.size_bytes).sum(),
+            refused: refused(&mut self.add.iter().chain(self.reopen.iter().map(|(_, t)| t))),
+            reopened: self.reopen.len() as u64,
+            ..self.counts
+        }
+    }
 }
 
 /// Compares found recordings with what the queue knows; reads only.

@@ -79,6 +79,10 @@ impl TaskStore for SqliteStore {
         self.writer.write(move |c| Box::pin(jobs::enqueue(c, job, plan, now))).await
     }
 
+    async fn compare(&self, job: JobId, tasks: Vec<NewTask>) -> Result<Enqueued, QueueError> {
+        Ok(jobs::compare(&mut *self.readers.acquire().await?, job, tasks).await?.expected())
+    }
+
     async fn register(&self, worker: WorkerRow) -> Result<(), QueueError> {
         self.liveness.hold(&worker.id)?;
         self.writer.write(move |c| Box::pin(jobs::register(c, worker))).await

@@ -1,0 +1,67 @@
+//! The exit codes, and which one wins when several things happened.
+
+/// How a command ended. The numbers are documented and stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All that was asked for is done, or there was nothing to do.
+    Done = 0,
+    /// Unexpected: a bug.
+    Bug = 1,
+    /// Usage or configuration; nothing was sent.
+    Usage = 2,
+    /// Finished, and some tasks failed for good.
+    SomeFailed = 3,
+    /// The key is refused, or the model not enabled.
+    NoAccess = 4,
+    /// Stopped at a limit: monthly hours, credits, budget.
+    Limit = 5,
+    /// The API or the network was unusable for long.
+    Unusable = 6,
+    /// The queue, the disk, or an output that somebody changed.
+    LocalState = 7,
+    /// Nothing to do, with `--error-if-empty`.
+    Empty = 9,
+    /// Stopped by SIGINT.
+    Interrupted = 130,
+    /// Stopped by SIGTERM.
+    Terminated = 143,
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// Of several, the one that the user has to know first: signal > 4 > 5 > 7 > 6 > 3.
+    pub fn worst(exits: impl IntoIterator<Item = Exit>) -> Exit {
+        const RANKED: [Exit; 10] = [
+            Exit::Interrupted,
+            Exit::Terminated,
+            Exit::Bug,
+            Exit::NoAccess,
+            Exit::Limit,
+            Exit::LocalState,
+            Exit::Unusable,
+            Exit::SomeFailed,
+            Exit::Empty,
+            Exit::Done,
+        ];
+        let exits: Vec<Exit> = exits.into_iter().collect();
+        RANKED.into_iter().find(|e| exits.contains(e)).unwrap_or(Exit::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_beats_a_refused_key_beats_a_limit_beats_local_trouble() {
+        assert_eq!(Exit::worst([Exit::SomeFailed, Exit::Limit, Exit::NoAccess]), Exit::NoAccess);
+        assert_eq!(Exit::worst([Exit::Unusable, Exit::LocalState, Exit::Limit]), Exit::Limit);
+        assert_eq!(Exit::worst([Exit::LocalState, Exit::Unusable]), Exit::LocalState);
+        assert_eq!(Exit::worst([Exit::NoAccess, Exit::Terminated]), Exit::Terminated);
+        assert_eq!(Exit::worst([]), Exit::Done);
+    }
+}
