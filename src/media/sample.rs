@@ -82,8 +82,9 @@ pub(super) fn mp4_box(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
 pub(super) fn mp4(handler: &[u8; 4], codec: &[u8; 4]) -> Vec<u8> {
     let entry = mp4_box(codec, &[0; 28]);
     let table = mp4_box(b"stbl", &mp4_box(b"stsd", &[&[0, 0, 0, 0, 0, 0, 0, 1][..], &entry].concat()));
-    let media =
-        [mp4_box(b"hdlr", &[&[0; 8][..], handler, &[0; 13]].concat()), mp4_box(b"minf", &table)].concat();
+    let handled = |kind: &[u8; 4]| mp4_box(b"hdlr", &[&[0; 8][..], kind, &[0; 13]].concat());
+    // As QuickTime writes it: the data has a handler of its own in front of the table.
+    let media = [handled(handler), mp4_box(b"minf", &[handled(b"alis"), table].concat())].concat();
     mp4_box(b"moov", &mp4_box(b"trak", &mp4_box(b"mdia", &media)))
 }
 

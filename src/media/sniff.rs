@@ -201,9 +201,7 @@ fn film(file: &File, signature: FileFormat, head: &[u8], len: u64) -> io::Result
         _ if !movie.has_index && matches!(signature.kind(), Kind::Image | Kind::Other) => {
             Sniffed::nothing(name_of(signature))
         }
-        _ if !movie.has_index => {
-            Sniffed::nothing("MP4 without its index, as a recording that was cut off leaves it")
-        }
+        _ if !movie.has_index => Sniffed::nothing("MP4 cut off before its index was written"),
         None if signature.kind() == Kind::Image => Sniffed::nothing(name_of(signature)),
         None => Sniffed::nothing("film without sound"),
         Some(b"enca" | b"drms" | b"aavd") => Sniffed::named(Format::Other, "copy-protected MP4"),
