@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(staged.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert!(!to.exists());
         staged.persist(&to).unwrap();
-        assert_eq!(files(to.parent().unwrap()), [to.clone()]);
+        assert_eq!(files(to.parent().unwrap()), std::slice::from_ref(&to));
         assert_eq!(std::fs::read(&to).unwrap(), b"abc");
     }
 

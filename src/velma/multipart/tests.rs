@@ -4,10 +4,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Name and bytes of each part, and whether the end was seen.
-fn parts(content_type: &str, answer: &[u8], cuts: &[usize]) -> (Vec<(Option<String>, Vec<u8>)>, bool) {
+/// Name and bytes of each part.
+type Parts = Vec<(Option<String>, Vec<u8>)>;
+
+/// The parts, and whether the end was seen.
+fn parts(content_type: &str, answer: &[u8], cuts: &[usize]) -> (Parts, bool) {
     let mut reader = Multipart::from_content_type(content_type).expect("a boundary");
-    let mut found: Vec<(Option<String>, Vec<u8>)> = Vec::new();
+    let mut found = Parts::new();
     let mut open = false;
     let mut rest = answer;
     let mut cuts = cuts.iter().copied();
@@ -40,7 +43,7 @@ fn answer(boundary: &str, audio: &[u8]) -> Vec<u8> {
     out
 }
 
-fn expected(audio: &[u8]) -> Vec<(Option<String>, Vec<u8>)> {
+fn expected(audio: &[u8]) -> Parts {
     vec![
         (Some("metadata".to_owned()), b"{\"text\":\"\"}".to_vec()),
         (Some("audio".to_owned()), audio.to_vec()),
