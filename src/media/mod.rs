@@ -1,4 +1,38 @@
 //! What a file really is, whether an endpoint takes it, and under which name and type it goes out.
+//!
+//! Everything here blocks on the disk: callers use `spawn_blocking`. Content decides, names only explain:
+//!
+//! ```text
+//! open (read-only, regular files only) → sniff (format by content) → upload_as (the API's table) → size
+//! ```
+//!
+//! [`inspect`] asks this for a scan, [`prepare`] asks it again right before the upload. Where files lie is
+//! left to `scan`, sending to `velma`.
+
+mod boxes;
+#[cfg(test)]
+mod corpus;
+mod ebml;
+mod format;
+mod frames;
+mod inspect;
+mod mime;
+mod name;
+mod ogg;
+mod prepare;
+mod probe;
+mod read;
+#[cfg(test)]
+mod sample;
+mod sniff;
+
+pub use format::Format;
+pub use inspect::{Inspection, inspect};
+pub use mime::{UploadAs, upload_as};
+pub use name::upload_name;
+pub use prepare::{Prepared, prepare};
+pub use probe::estimated_ms;
+pub use sniff::{Sniffed, sniff};
 
 /// What is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,32 @@
 //! Walks a source and says what lies there and what was passed over. Leaves content to `media`.
+//!
+//! [`walk`] blocks and streams: entries come one at a time, in the order of their names, and nothing is kept but the
+//! names of the folders that are open. Sources are only listed, never opened for writing nor touched.
+
+mod error;
+mod found;
+mod glob;
+mod name;
+mod root;
+#[cfg(test)]
+mod tests;
+mod walk;
 
 use std::time::Duration;
+
+pub use error::ScanError;
+pub use found::{Found, FoundFile, PassedOver};
+pub use glob::check_globs;
+pub use root::{Root, root_of};
+pub use walk::walk;
 
 /// What a walk looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanSettings {
-    /// Globs of paths to take, relative to the source; empty: all.
+    /// Globs of paths to take, relative to the source; empty: all. `*.wav` is meant at any depth, `calls/*.wav` in
+    /// one folder, `calls/` for all below it.
     pub include: Vec<String>,
-    /// Globs of paths to leave out, relative to the source.
+    /// Globs of paths to leave out, relative to the source. A folder that matches is not entered.
     pub exclude: Vec<String>,
     /// Whether names that begin with a dot are looked at.
     pub hidden: bool,

@@ -1,8 +1,26 @@
 //! The API as a client sees it: what to send, ONE try, what came back, what it means.
 
+mod audio;
+mod classify;
+mod client;
+mod exchange;
+mod multipart;
+mod options;
+mod request;
+mod response;
+mod upload;
+
 use std::time::Duration;
 
 use secrecy::SecretString;
+
+pub use audio::StagedAudio;
+pub use classify::classify;
+pub use client::Client;
+pub use exchange::{Answer, Exchange, TransportError};
+pub use options::{OptionError, Options};
+pub use request::Submission;
+pub use response::{Response, Transcript, Unreadable, Utterance, read};
 
 /// How to reach the API.
 #[derive(Debug, Clone)]
@@ -19,4 +37,25 @@ pub struct VelmaSettings {
     pub answer_timeout: Duration,
     /// Added to it for each megabyte of the recording.
     pub answer_timeout_per_mb: Duration,
+}
+
+/// Why there can be no client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VelmaError {
+    /// The address is unusable.
+    #[error(
+        "use `{url}` as base_url: {why}; give scheme and host, such as https://modulate-developer-apis.com"
+    )]
+    BaseUrl {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The key is empty or cannot stand in a header.
+    #[error("use the API key: it {0}; copy it again from the console")]
+    Key(&'static str),
+    /// The HTTP client cannot be set up.
+    #[error("set up the HTTP client: {0}")]
+    Http(String),
 }

@@ -1,0 +1,30 @@
+//! Why a scan could not start. What goes wrong within a walk is told as [`super::Found::Trouble`] and does not stop it.
+
+use std::path::PathBuf;
+
+/// A source or a setting that no walk can use. Messages fit after "failed to".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScanError {
+    /// A glob that cannot be read.
+    #[error("read the glob `{glob}`: {why}; globs look like `*.wav`, `calls/**/*.mp3` or `old/`")]
+    Glob {
+        /// As it was written.
+        glob: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nothing lies at the source.
+    #[error("find the source `{}`: there is no such file or folder; check `source` and whether its disk is mounted", path.display())]
+    SourceMissing {
+        /// As it was given.
+        path: PathBuf,
+    },
+    /// The source cannot be listed, or is neither file nor folder.
+    #[error("read the source `{}`: {why}; check its permissions and its disk", path.display())]
+    SourceUnreadable {
+        /// As it was given.
+        path: PathBuf,
+        /// What the system says.
+        why: String,
+    },
+}

@@ -1,0 +1,262 @@
+//! What a success says: the whole answer as one line of JSON, and a lenient view of it for the outputs. Fields
+//! come and go with the API's age, so only what makes an answer an answer is demanded.
+
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+
+use super::Answer;
+use crate::task::Endpoint;
+
+#[cfg(test)]
+mod tests;
+
+/// A success, readable and whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The API's whole answer as one JSON value on one line: every field and every digit as it came.
+    pub json: String,
+    /// Length of the audio by the API's count, on which billing rests. Absent when the answer has none.
+    pub duration_ms: Option<u64>,
+}
+
+/// Why a success cannot be used. Never holds any of its words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Not JSON, or cut off.
+    #[error("it is not JSON: {0}")]
+    NotJson(String),
+    /// JSON without the fields that make it an answer.
+    #[error("it lacks `{0}`")]
+    Lacks(&'static str),
+    /// A redaction without its audio, or with only the beginning of it.
+    #[error("its audio is {0}")]
+    Audio(&'static str),
+    /// Less came than was announced.
+    #[error("it is cut off")]
+    Cut,
+}
+
+/// A stretch of a recording and what was found there: an utterance, a clip of an analysis, a frame of a detection.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Utterance {
+    /// The API's id of it.
+    pub id: Option<String>,
+    /// Where it begins.
+    pub start_ms: u64,
+    /// Where it ends.
+    pub end_ms: u64,
+    /// Who speaks: a number or a label, as text.
+    pub speaker: Option<String>,
+    /// The language code.
+    pub language: Option<String>,
+    /// What is said.
+    pub text: Option<String>,
+    /// An open set of words.
+    pub emotion: Option<String>,
+    /// An open set of words.
+    pub accent: Option<String>,
+    /// 0 natural, 1 synthetic.
+    pub deepfake_score: Option<f64>,
+    /// Of a frame: `synthetic`, `non-synthetic`, `no-content`, or whatever word the API has for it.
+    pub verdict: Option<String>,
+    /// Of a frame: 0..1, confidence in that verdict.
+    pub confidence: Option<f64>,
+}
+
+/// What outputs need of an answer, whatever its endpoint.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Transcript {
+    /// All that is said; joined from the utterances when the answer has none. `None` for a detection.
+    pub text: Option<String>,
+    /// In the order of the answer.
+    pub utterances: Vec<Utterance>,
+    /// Length of the audio.
+    pub duration_ms: Option<u64>,
+    /// Of a redaction: the silenced stretches, start and end in milliseconds.
+    pub redaction_ranges: Vec<(u64, u64)>,
+    /// Of an analysis: what the conversation is about.
+    pub summary: Option<String>,
+    /// Of an analysis.
+    pub topics: Vec<String>,
+    /// Of an analysis: the kind of conversation that was picked.
+    pub conversation_type: Option<String>,
+    /// Of an analysis: names of the behaviors that were detected.
+    pub behaviors: Vec<String>,
+}
+
+/// Reads a success. The status is not looked at: `classify` has done so.
+pub fn read(endpoint: Endpoint, answer: &Answer) -> Result<Response, Unreadable> {
+    if endpoint.returns_audio() {
+        match &answer.audio {
+            None => return Err(Unreadable::Audio("missing")),
+            Some(audio) if audio.bytes == 0 => return Err(Unreadable::Audio("empty")),
+            Some(_) if !answer.is_complete => return Err(Unreadable::Audio("cut off")),
+            Some(_) => {}
+        }
+    }
+    if !answer.is_complete {
+        return Err(Unreadable::Cut);
+    }
+    let body = answer.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&answer.body);
+    let text = std::str::from_utf8(body).map_err(|_| Unreadable::NotJson("it is not UTF-8".to_owned()))?;
+    let transcript = Transcript::from_json(endpoint, text)?;
+    Ok(Response { json: one_line(text), duration_ms: transcript.duration_ms })
+}
+
+impl Transcript {
+    /// Reads a stored answer.
+    pub fn from_json(endpoint: Endpoint, json: &str) -> Result<Transcript, Unreadable> {
+        let value: Value = serde_json::from_str(json).map_err(not_json)?;
+        let Value::Object(answer) = value else { return Err(Unreadable::Lacks(must_have(endpoint))) };
+        let has = |key: &str| answer.get(key).is_some_and(|v| !v.is_null());
+        let whole = match endpoint {
+            Endpoint::SttBatch | Endpoint::PiiPhiRedactionBatch => has("text") || has("utterances"),
+            Endpoint::SttBatchEnglishVfast => has("text"),
+            Endpoint::SyntheticVoiceDetectionBatch => {
+                has("frames") || has("synthetic_voice") || has("synthetic_voice_prob")
+            }
+            Endpoint::Batch => has("clips") || has("behaviors"),
+        };
+        if !whole {
+            return Err(Unreadable::Lacks(must_have(endpoint)));
+        }
+        let list = match endpoint {
+            Endpoint::SyntheticVoiceDetectionBatch => "frames",
+            Endpoint::Batch => "clips",
+            _ => "utterances",
+        };
+        let utterances: Vec<Utterance> = objects(&answer, list).map(utterance).collect();
+        let text = match (text(&answer, "text"), endpoint) {
+            (Some(text), _) => Some(text),
+            (None, Endpoint::SyntheticVoiceDetectionBatch) => None,
+            (None, _) => Some(joined(&utterances)),
+        };
+        Ok(Transcript {
+            text,
+            duration_ms: millis(&answer, "duration_ms"),
+            redaction_ranges: ranges(&answer),
+            summary: self::text(&answer, "summary"),
+            topics: items(&answer, "topics").filter_map(scalar).collect(),
+            conversation_type: answer
+                .get("conversation_type_pick")
+                .and_then(Value::as_object)
+                .and_then(|pick| self::text(pick, "name")),
+            behaviors: objects(&answer, "behaviors")
+                .filter(|b| b.get("detected").and_then(Value::as_bool).unwrap_or(true))
+                .filter_map(|b| self::text(b, "behavior_name"))
+                .collect(),
+            utterances,
+        })
+    }
+}
+
+fn must_have(endpoint: Endpoint) -> &'static str {
+    match endpoint {
+        Endpoint::SyntheticVoiceDetectionBatch => "frames",
+        Endpoint::Batch => "clips",
+        _ => "text",
+    }
+}
+
+fn not_json(error: serde_json::Error) -> Unreadable {
+    // Its own words can hold a piece of the answer: where it stumbled must do.
+    Unreadable::NotJson(match error.is_eof() {
+        true => "it ends in the middle".to_owned(),
+        false => format!("line {} column {}", error.line(), error.column()),
+    })
+}
+
+fn utterance(of: &Map<String, Value>) -> Utterance {
+    let start_ms = millis(of, "start_ms").or_else(|| millis(of, "start_time_ms")).unwrap_or(0);
+    let end_ms = millis(of, "end_ms")
+        .or_else(|| millis(of, "end_time_ms"))
+        .or_else(|| millis(of, "duration_ms").map(|duration| start_ms.saturating_add(duration)))
+        .unwrap_or(start_ms)
+        .max(start_ms);
+    Utterance {
+        id: text(of, "utterance_uuid").or_else(|| text(of, "clip_uuid")),
+        start_ms,
+        end_ms,
+        speaker: text(of, "speaker").or_else(|| text(of, "speaker_label")),
+        language: text(of, "language"),
+        text: text(of, "text"),
+        emotion: text(of, "emotion"),
+        accent: text(of, "accent"),
+        deepfake_score: number(of, "deepfake_score"),
+        verdict: text(of, "verdict"),
+        confidence: number(of, "confidence"),
+    }
+}
+
+fn joined(utterances: &[Utterance]) -> String {
+    let texts = utterances.iter().filter_map(|u| u.text.as_deref()).map(str::trim).filter(|t| !t.is_empty());
+    texts.collect::<Vec<_>>().join(" ")
+}
+
+/// Pairs, or objects with start and end.
+fn ranges(answer: &Map<String, Value>) -> Vec<(u64, u64)> {
+    let pair = |range: &Value| match range {
+        Value::Array(pair) => Some((whole_ms(pair.first()?)?, whole_ms(pair.get(1)?)?)),
+        Value::Object(range) => {
+            let start = millis(range, "start_ms")?;
+            let end = millis(range, "end_ms")
+                .or_else(|| millis(range, "duration_ms").map(|length| start.saturating_add(length)));
+            Some((start, end?))
+        }
+        _ => None,
+    };
+    items(answer, "redaction_ranges").filter_map(pair).collect()
+}
+
+fn items<'a>(of: &'a Map<String, Value>, key: &str) -> impl Iterator<Item = &'a Value> {
+    of.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn objects<'a>(of: &'a Map<String, Value>, key: &str) -> impl Iterator<Item = &'a Map<String, Value>> {
+    items(of, key).filter_map(Value::as_object)
+}
+
+fn text(of: &Map<String, Value>, key: &str) -> Option<String> {
+    of.get(key).and_then(scalar)
+}
+
+/// Strings and numbers as text: a speaker is `1`, `"1"` or `"Speaker_1"`.
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn number(of: &Map<String, Value>, key: &str) -> Option<f64> {
+    of.get(key).and_then(Value::as_f64)
+}
+
+fn millis(of: &Map<String, Value>, key: &str) -> Option<u64> {
+    of.get(key).and_then(whole_ms)
+}
+
+/// Milliseconds, also when they come as `1500.0`.
+fn whole_ms(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_f64().filter(|ms| *ms >= 0.0).map(|ms| ms.round() as u64))
+}
+
+/// The same JSON value on one line. Blanks between tokens go; tokens stay as they are, so that no number is rounded
+/// and no escape rewritten.
+fn one_line(json: &str) -> String {
+    debug_assert!(serde_json::from_str::<IgnoredAny>(json).is_ok());
+    let mut line = String::with_capacity(json.len());
+    let (mut in_string, mut escaped) = (false, false);
+    for c in json.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if in_string => escaped = true,
+            '"' => in_string = !in_string,
+            ' ' | '\t' | '\r' | '\n' if !in_string => continue,
+            _ => {}
+        }
+        line.push(c);
+    }
+    line
+}

@@ -1,0 +1,227 @@
+//! A file on its way: read in large pieces, one in flight, hashed, watched. Keeps the promise that what is sent is
+//! the file as it was when it was opened, or else that the request is broken off before its end.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::stream::{Stream, try_unfold};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::TransportError;
+
+/// Large enough that reading costs little, small enough for many uploads at once.
+const CHUNK: usize = 256 * 1024;
+
+/// How long each phase may last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// From the start to the first byte.
+    pub(super) start: Duration,
+    /// Without a byte moving.
+    pub(super) stall: Duration,
+    /// From the last byte, or the beginning of an early answer, to the end of the answer.
+    pub(super) answer: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Starting(Instant),
+    Sending(Instant),
+    Waiting(Instant),
+}
+
+/// What is known of an upload, shared by the connection that takes its bytes and the watch that times it.
+#[derive(Debug)]
+pub(super) struct Progress {
+    phase: watch::Sender<Phase>,
+    bytes: AtomicU64,
+    body_sent: AtomicBool,
+    stopped: AtomicBool,
+    blake3: OnceLock<String>,
+    fault: OnceLock<TransportError>,
+}
+
+impl Progress {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Progress {
+            phase: watch::Sender::new(Phase::Starting(Instant::now())),
+            bytes: AtomicU64::new(0),
+            body_sent: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            blake3: OnceLock::new(),
+            fault: OnceLock::new(),
+        })
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Acquire)
+    }
+
+    pub(super) fn body_sent(&self) -> bool {
+        self.body_sent.load(Ordering::Acquire)
+    }
+
+    pub(super) fn blake3(&self) -> Option<String> {
+        self.blake3.get().cloned()
+    }
+
+    /// What went wrong with the file, if that is what broke the upload.
+    pub(super) fn fault(&self) -> Option<TransportError> {
+        self.fault.get().cloned()
+    }
+
+    /// Nobody wants the upload any more. Without this, a connection would go on sending after an early refusal.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// An answer has begun, perhaps before everything was sent.
+    pub(super) fn answer_began(&self) {
+        if !self.body_sent() {
+            self.phase.send_replace(Phase::Waiting(Instant::now()));
+        }
+    }
+
+    /// Ends when a phase has lasted too long.
+    pub(super) async fn overdue(&self, patience: Patience) -> TransportError {
+        let mut phase = self.phase.subscribe();
+        loop {
+            let now = *phase.borrow_and_update();
+            let (since, limit) = match now {
+                Phase::Starting(since) => (since, patience.start),
+                Phase::Sending(since) => (since, patience.stall),
+                Phase::Waiting(since) => (since, patience.answer),
+            };
+            tokio::select! {
+                biased;
+                // The sender lives as long as `self`, so this only ends when the phase changes.
+                _ = phase.changed() => {}
+                () = tokio::time::sleep_until(since + limit) => {
+                    return match now {
+                        Phase::Waiting(_) => TransportError::Timeout { body_sent: self.body_sent() },
+                        Phase::Starting(_) | Phase::Sending(_) => TransportError::Stalled,
+                    };
+                }
+            }
+        }
+    }
+
+    fn advance(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::AcqRel);
+        self.phase.send_if_modified(|phase| {
+            let sending = !matches!(phase, Phase::Waiting(_));
+            if sending {
+                *phase = Phase::Sending(Instant::now());
+            }
+            sending
+        });
+    }
+
+    fn all_sent(&self) {
+        self.body_sent.store(true, Ordering::Release);
+        self.phase.send_replace(Phase::Waiting(Instant::now()));
+    }
+
+    fn blame(&self, fault: TransportError) -> io::Error {
+        let text = fault.to_string();
+        // The first fault is the cause of any other.
+        let _ = self.fault.set(fault);
+        io::Error::other(text)
+    }
+}
+
+/// What a file looked like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Stamp { len: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
+/// A file that is ready to be sent.
+#[derive(Debug)]
+pub(super) struct Upload {
+    file: File,
+    left: u64,
+    stamp: Stamp,
+    hash: blake3::Hasher,
+    progress: Arc<Progress>,
+}
+
+impl Upload {
+    /// Takes the first `len` bytes of an open file. A file of another length is refused at once.
+    pub(super) async fn open(file: File, len: u64, progress: Arc<Progress>) -> Result<Self, TransportError> {
+        let opened = tokio::task::spawn_blocking(move || {
+            let mut file = file;
+            file.rewind()?;
+            let stamp = Stamp::of(&file.metadata()?);
+            Ok((file, stamp))
+        });
+        let (file, stamp) = opened
+            .await
+            .unwrap_or_else(|e| Err(io::Error::other(e)))
+            .map_err(|e: io::Error| TransportError::SourceRead(e.to_string()))?;
+        if stamp.len != len {
+            return Err(TransportError::SourceChanged(format!("it had {len} bytes, now {}", stamp.len)));
+        }
+        Ok(Upload { file, left: len, stamp, hash: blake3::Hasher::new(), progress })
+    }
+
+    /// The file's bytes: exactly as many as were promised, or an error.
+    pub(super) fn into_stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+        try_unfold(Box::new(self), |mut upload| async move {
+            if upload.progress.stopped.load(Ordering::Acquire) {
+                return Err(io::Error::other("no longer wanted"));
+            }
+            if upload.left == 0 {
+                let _ = upload.progress.blake3.set(upload.hash.finalize().to_hex().to_string());
+                upload.progress.all_sent();
+                return Ok(None);
+            }
+            let (upload, chunk) = tokio::task::spawn_blocking(move || {
+                let chunk = upload.read();
+                (upload, chunk)
+            })
+            .await
+            .map_err(io::Error::other)?;
+            let chunk = chunk.map_err(|fault| upload.progress.blame(fault))?;
+            upload.progress.advance(chunk.len());
+            Ok(Some((chunk, upload)))
+        })
+    }
+
+    fn read(&mut self) -> Result<Bytes, TransportError> {
+        let unreadable = |e: io::Error| TransportError::SourceRead(e.to_string());
+        let wanted = self.left.min(CHUNK as u64);
+        let mut chunk = Vec::with_capacity(wanted as usize);
+        (&self.file).take(wanted).read_to_end(&mut chunk).map_err(unreadable)?;
+        if (chunk.len() as u64) < wanted {
+            let short = self.left - chunk.len() as u64;
+            return Err(TransportError::SourceChanged(format!("it ended {short} bytes early")));
+        }
+        self.hash.update(&chunk);
+        self.left -= wanted;
+        // Looked at before the last piece goes out: a request without its end is refused and costs nothing.
+        if self.left == 0 {
+            let stamp = Stamp::of(&self.file.metadata().map_err(unreadable)?);
+            if stamp.len != self.stamp.len {
+                let (before, now) = (self.stamp.len, stamp.len);
+                return Err(TransportError::SourceChanged(format!("it had {before} bytes, now {now}")));
+            }
+            if stamp != self.stamp {
+                return Err(TransportError::SourceChanged("it was written to".to_owned()));
+            }
+        }
+        Ok(Bytes::from(chunk))
+    }
+}
