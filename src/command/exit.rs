@@ -33,13 +33,14 @@ impl Exit {
         self as u8
     }
 
-    /// Of several, the one that the user has to know first: signal > 4 > 5 > 7 > 6 > 3.
+    /// Of several, the one that the user has to know first: signal > 4 > 2 > 5 > 7 > 6 > 3.
     pub fn worst(exits: impl IntoIterator<Item = Exit>) -> Exit {
-        const RANKED: [Exit; 10] = [
+        const RANKED: [Exit; 11] = [
             Exit::Interrupted,
             Exit::Terminated,
             Exit::Bug,
             Exit::NoAccess,
+            Exit::Usage,
             Exit::Limit,
             Exit::LocalState,
             Exit::Unusable,

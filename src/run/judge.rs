@@ -113,11 +113,6 @@ impl Judge {
         }
     }
 
-    /// Nothing may start any more: a halt stands.
-    pub(super) fn close(&mut self) {
-        self.closed = true;
-    }
-
     pub(super) fn effective(&self) -> u32 {
         self.pace.effective()
     }

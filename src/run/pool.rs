@@ -140,13 +140,16 @@ impl Pool {
             tokio::select! {
                 Some(ended) = self.working.join_next() => self.note_end(ended).await,
                 looked = self.preparing.looked() => self.take_in(looked).await,
-                changed = self.feed.changed(), if !self.feed.borrow().done => {
-                    if changed.is_ok() { self.dry = false; }
-                }
+                Ok(()) = self.feed.changed(), if !self.is_fed() => self.dry = false,
                 () = tokio::time::sleep_until(self.wake_at) => self.dry = false,
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
             }
         }
+    }
+
+    /// Whether the scan beside the run is over, or gone.
+    fn is_fed(&self) -> bool {
+        self.feed.borrow().done || self.feed.has_changed().is_err()
     }
 
     fn reason_to_end(&mut self) -> Option<End> {
@@ -162,7 +165,7 @@ impl Pool {
         if self.bench.judge().is_hopeless(self.give_up_after, now()) {
             return Some(End::Outage);
         }
-        let fed = self.feed.borrow().done;
+        let fed = self.is_fed();
         let waiting = self.preparing.len() > 0 || self.next_due.is_some() || !self.dry;
         let over_quota = self.quota.is_used_up() && self.chosen.is_empty();
         (over_quota || (fed && !waiting)).then_some(End::Done)
@@ -222,6 +225,10 @@ impl Pool {
     async fn take_in(&mut self, looked: Looked) {
         let (candidate, settlement) = match looked {
             Looked::Fit(ready) => return self.preparing.keep(*ready),
+            Looked::NoSource(path) => {
+                let source = std::io::Error::new(std::io::ErrorKind::NotFound, "the source folder is gone");
+                return self.stop_for(QueueError::Io { path, source });
+            }
             Looked::Refused(candidate, failure) => (candidate, Settlement::Fail(failure)),
             Looked::Unsettled(candidate) => {
                 let wait = self.works.get(&candidate.job).map_or(POLL, |w| w.settle);

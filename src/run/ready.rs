@@ -27,6 +27,8 @@ pub(super) enum Looked {
     Refused(Candidate, Failure),
     /// It is still being written.
     Unsettled(Candidate),
+    /// The folder of its whole job is gone: nothing can be said of the file.
+    NoSource(std::path::PathBuf),
 }
 
 /// Candidates on their way to being sent.
@@ -46,11 +48,6 @@ impl Preparing {
     /// Whether any is ready.
     pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
-    }
-
-    /// Whether any is being looked at.
-    pub(super) fn is_looking(&self) -> bool {
-        !self.looking.is_empty()
     }
 
     /// Their numbers, so that they are not asked for again.
@@ -114,6 +111,10 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings) -> Looked 
             }
         }
         Err(failure) if failure.cause == Cause::SourceChanged => Looked::Unsettled(candidate),
+        // A disk that is not mounted must not fail every recording on it.
+        Err(failure) if failure.cause == Cause::SourceMissing && !work.job.root.exists() => {
+            Looked::NoSource(work.job.root.clone())
+        }
         Err(failure) => Looked::Refused(candidate, failure),
     }
 }

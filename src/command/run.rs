@@ -1,0 +1,456 @@
+//! `run`: scan, work the queue, keep the files in step, tell about it, and end with a code. The wiring.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::console::Console;
+use super::context::{Context, now};
+use super::exit::Exit;
+use super::feed::{self, Into};
+use super::signals::Signals;
+use crate::config::{JobConfig, Overrides};
+use crate::event::RunEvent;
+use crate::outputs::{OutputError, Projector};
+use crate::queue::{QueueError, TaskStore, WorkerRow};
+use crate::report::{OutputFile, ProgressMode, Reporter, RunStats, StopReason, Summary};
+use crate::run::{self, Feed, Outcome, Run, Stop, Work};
+use crate::scan;
+use crate::task::{HaltReason, Job, TaskState, WorkerId};
+use crate::velma::{Client, Options};
+
+/// Scan the sources and send what is queued, until the queue is empty
+#[derive(Debug, Default, clap::Args)]
+pub struct RunArgs {
+    /// Only this job; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub job: Vec<String>,
+    /// Do not look for new files first
+    #[arg(long)]
+    pub no_scan: bool,
+    /// Send the first N recordings only: try before you commit
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Exit with 9 when there is nothing to do
+    #[arg(long)]
+    pub error_if_empty: bool,
+    /// Events as JSON Lines on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// How to show progress: auto, live, lines, json, none
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub progress: ProgressMode,
+    /// Seconds between two status lines [default: 60, with --json 10]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub interval: Option<u64>,
+}
+
+/// Runs the verb.
+pub(super) async fn run(args: &RunArgs, overrides: &Overrides, console: &Console) -> Result<Exit> {
+    let context = Context::with(super::context::load(overrides)?).await?;
+    let exit = run_in(&context, args, console).await;
+    context.store.close().await;
+    exit
+}
+
+/// Runs in a context that is open already.
+pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console) -> Result<Exit> {
+    let jobs = context.chosen(&args.job)?;
+    for notice in &context.config.notices {
+        console.note(notice);
+    }
+    // Whatever can be wrong is found out before anything is sent.
+    let client = Arc::new(Client::new(context.config.velma()?)?);
+    let configs: Vec<JobConfig> =
+        context.config.jobs.iter().filter(|c| jobs.iter().any(|j| j.name == c.spec.name)).cloned().collect();
+    for config in &configs {
+        scan::check_globs(&config.scan)?;
+        scan::root_of(&config.source)?;
+    }
+    let mut projectors = Vec::new();
+    for job in &jobs {
+        let settings = context.config.outputs.clone();
+        projectors.push(Projector::open(Arc::clone(&context.store), job.clone(), settings).await?);
+    }
+
+    let worker = register(&*context.store).await?;
+    let exit = Session { context, args, console, jobs, configs, client, worker: worker.clone() }
+        .run(projectors)
+        .await;
+    let code = exit.as_ref().map_or(Exit::Bug, |e| *e).code();
+    context.store.retire(worker, i32::from(code), now()).await?;
+    exit
+}
+
+async fn register(store: &dyn TaskStore) -> Result<WorkerId, QueueError> {
+    let id = WorkerId(Uuid::now_v7().to_string());
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    store
+        .register(WorkerRow {
+            id: id.clone(),
+            host,
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: now(),
+            beat_at: now(),
+            ended_at: None,
+            exit_code: None,
+            alive: true,
+        })
+        .await?;
+    Ok(id)
+}
+
+struct Session<'a> {
+    context: &'a Context,
+    args: &'a RunArgs,
+    console: &'a Console,
+    jobs: Vec<Job>,
+    configs: Vec<JobConfig>,
+    client: Arc<Client>,
+    worker: WorkerId,
+}
+
+impl Session<'_> {
+    async fn run(self, projectors: Vec<Projector>) -> Result<Exit> {
+        let (events, heard) = mpsc::channel(4096);
+        let (feed, fed) = watch::channel(Feed::default());
+        let stop = Stop::default();
+        let signals = Signals::listen(stop.clone(), events.clone()).context("listen for signals")?;
+        let failures = Arc::new(AtomicU64::new(0));
+        let reporter = self.reporter();
+        let telling = tokio::spawn(tell(reporter, heard, Arc::clone(&failures)));
+        self.announce(&events).await?;
+
+        let projecting = Projecting::start(projectors, Arc::clone(&failures), stop.clone());
+        let works = self.works()?;
+        let running = run::run(Run {
+            store: Arc::clone(&self.context.store),
+            client: Arc::clone(&self.client),
+            settings: run::RunSettings { limit: self.args.limit, ..self.context.config.run.clone() },
+            media: self.context.config.media.clone(),
+            works,
+            worker: self.worker.clone(),
+            events: events.clone(),
+            stop: stop.clone(),
+            feed: fed,
+        });
+        let scanning = self.scan(feed, &events, &stop);
+        let draining = tell_draining(stop.clone(), events.clone(), self.context.config.run.grace);
+        let (outcome, scanned) = tokio::select! {
+            both = async { tokio::join!(running, scanning) } => both,
+            never = draining => match never {},
+        };
+        let outcome = outcome?;
+        let finished = projecting.finish().await;
+        drop(events);
+        let signal = signals.exit();
+        drop(signals); // the last senders go, so that the loop of events ends
+        let reporter = telling.await.context("the loop of events ended by a bug")?;
+        self.close(outcome, scanned, finished, signal, reporter).await
+    }
+
+    fn reporter(&self) -> Reporter {
+        let mode = if self.args.json { ProgressMode::Json } else { self.args.progress };
+        let interval = self.args.interval.map(Duration::from_secs);
+        self.console.reporter(mode, interval, self.context.config.log.paths)
+    }
+
+    fn works(&self) -> Result<Vec<Work>> {
+        self.jobs
+            .iter()
+            .map(|job| {
+                let options = Options::parse(job.endpoint, &job.options)?;
+                let config = self.configs.iter().find(|c| c.spec.name == job.name);
+                let settle = config.map_or(self.context.config.run.settle, |c| c.scan.settle);
+                Ok(Work { job: job.clone(), options, settle })
+            })
+            .collect()
+    }
+
+    async fn announce(&self, events: &mpsc::Sender<RunEvent>) -> Result<()> {
+        let tallies = self.context.store.tallies().await?;
+        let queued = tallies
+            .iter()
+            .filter(|t| matches!(t.state, TaskState::Queued | TaskState::Running))
+            .filter(|t| self.jobs.iter().any(|j| j.id == t.job));
+        let (tasks, bytes) = queued.fold((0, 0), |sum, t| (sum.0 + t.tasks, sum.1 + t.bytes));
+        let mut endpoints: Vec<_> = self
+            .jobs
+            .iter()
+            .map(|j| (j.endpoint, self.context.config.run.limit_of(j.endpoint).concurrent))
+            .collect();
+        endpoints.sort_unstable();
+        endpoints.dedup();
+        let started = RunEvent::RunStarted {
+            worker: self.worker.clone(),
+            base_url: self.context.config.api.base_url.clone(),
+            endpoints,
+            queued: tasks,
+            queued_bytes: bytes,
+        };
+        let _ = events.send(started).await;
+        Ok(())
+    }
+
+    /// Scans one job after another while the run works beside it.
+    async fn scan(
+        &self,
+        feed: watch::Sender<Feed>,
+        events: &mpsc::Sender<RunEvent>,
+        stop: &Stop,
+    ) -> Result<feed::Scanned> {
+        let mut sum = feed::Scanned::default();
+        let result = async {
+            for config in &self.configs {
+                if self.args.no_scan || stop.drain.is_cancelled() {
+                    break;
+                }
+                let scanned = self.scan_job(config, &feed, events, stop).await?;
+                sum.merge(scanned);
+            }
+            anyhow::Ok(())
+        }
+        .await;
+        feed.send_modify(|f| f.done = true);
+        if result.is_err() {
+            stop.drain.cancel();
+        }
+        result.map(|()| sum)
+    }
+
+    async fn scan_job(
+        &self,
+        config: &JobConfig,
+        feed: &watch::Sender<Feed>,
+        events: &mpsc::Sender<RunEvent>,
+        stop: &Stop,
+    ) -> Result<feed::Scanned> {
+        let Some(job) = self.jobs.iter().find(|j| j.name == config.spec.name) else {
+            return Ok(feed::Scanned::default());
+        };
+        let told = |scanned: &feed::Scanned, done: bool| RunEvent::Scanned {
+            job: job.name.clone(),
+            new: scanned.enqueued.new + scanned.enqueued.reopened,
+            new_bytes: scanned.enqueued.new_bytes,
+            refused: scanned.enqueued.refused,
+            known: scanned.enqueued.known,
+            done,
+        };
+        let skip = feed::skipped(&self.context.all_jobs().await?, &self.context.config.state_dir);
+        let into = Into::Queue(&*self.context.store, job.id);
+        let scanned = feed::scan(config, &self.context.config.media, skip, into, async |sum| {
+            feed.send_modify(|f| f.new += 1);
+            let _ = events.send(told(sum, false)).await;
+            if stop.drain.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .await?;
+        let _ = events.send(told(&scanned, true)).await;
+        self.console.scan_notes(&job.name, &scanned);
+        Ok(scanned)
+    }
+
+    /// Says how it ended and finds the code for it.
+    async fn close(
+        &self,
+        outcome: Outcome,
+        scanned: Result<feed::Scanned>,
+        finished: Result<Vec<OutputFile>, OutputError>,
+        signal: Option<Exit>,
+        reporter: Reporter,
+    ) -> Result<Exit> {
+        let stats = reporter.stats().clone();
+        let failed = stats.failed() + stats.refused();
+        let mut exits = vec![Exit::Done];
+        exits.extend(signal);
+        exits.extend(outcome.halts.iter().filter_map(|(_, reason)| exit_for(*reason)));
+        exits.extend((!outcome.outages.is_empty()).then_some(Exit::Unusable));
+        exits.extend((outcome.local.is_some() || finished.is_err()).then_some(Exit::LocalState));
+        exits.extend((failed > 0).then_some(Exit::SomeFailed));
+        let idle = stats.succeeded + failed + stats.released == 0 && stats.attempts() == 0;
+        let left = self.left().await?;
+        let empty = idle && left == 0 && outcome.halts.is_empty();
+        exits.extend((empty && self.args.error_if_empty).then_some(Exit::Empty));
+        let mut exit = Exit::worst(exits);
+
+        let trouble = outcome.local.map(anyhow::Error::from).or_else(|| finished.as_ref().err().map(describe));
+        let trouble = trouble.or_else(|| scanned.err());
+        if let Some(error) = &trouble {
+            let told = super::problem::of(error);
+            exit = Exit::worst([exit, told.exit]);
+            self.console.problem(&told.problem);
+        }
+        let stop = match exit {
+            Exit::Interrupted | Exit::Terminated => StopReason::Signal,
+            Exit::NoAccess | Exit::Limit => {
+                let met = outcome.halts.iter().map(|(_, r)| *r).find(|r| exit_for(*r) == Some(exit));
+                met.map_or(StopReason::Bug, StopReason::Halted)
+            }
+            Exit::Usage => outcome.halts.first().map_or(StopReason::LocalState, |(_, r)| StopReason::Halted(*r)),
+            Exit::Unusable => StopReason::Unusable,
+            Exit::LocalState => StopReason::LocalState,
+            Exit::Bug => StopReason::Bug,
+            _ if empty => StopReason::NothingToDo,
+            _ if self.args.limit.is_some() && left > 0 => StopReason::TaskLimit,
+            _ => StopReason::QueueEmpty,
+        };
+        let stats = reporter.finish(now(), stop, exit.code());
+        if !self.args.json {
+            let outputs = finished.unwrap_or_default();
+            self.tell_summary(stats, stop, exit, outputs, left);
+        }
+        Ok(exit)
+    }
+
+    fn tell_summary(&self, stats: RunStats, stop: StopReason, exit: Exit, outputs: Vec<OutputFile>, left: u64) {
+        let summary = Summary {
+            stats,
+            now: now(),
+            stop,
+            exit_code: exit.code(),
+            outputs,
+            left: Some(left),
+            probe_every: Some(self.context.config.run.probe_interval),
+        };
+        self.console.say(&summary.text(self.console.ascii()));
+    }
+
+    async fn left(&self) -> Result<u64, QueueError> {
+        let tallies = self.context.store.tallies().await?;
+        let open = |t: &&crate::queue::Tally| {
+            matches!(t.state, TaskState::Queued | TaskState::Running)
+                && self.jobs.iter().any(|j| j.id == t.job)
+        };
+        Ok(tallies.iter().filter(open).map(|t| t.tasks).sum())
+    }
+}
+
+/// What a standing halt makes of the exit code. A pause by hand is nobody's failure.
+fn exit_for(reason: HaltReason) -> Option<Exit> {
+    match reason {
+        HaltReason::KeyRefused | HaltReason::ModelNotEnabled => Some(Exit::NoAccess),
+        HaltReason::MonthlyHours | HaltReason::Budget | HaltReason::Credits => Some(Exit::Limit),
+        HaltReason::ConfigRefused => Some(Exit::Usage),
+        HaltReason::Paused => None,
+    }
+}
+
+fn describe(error: &OutputError) -> anyhow::Error {
+    anyhow::anyhow!("{error}").context(super::problem::Class::of_output(error))
+}
+
+/// The one loop that owns the live numbers.
+async fn tell(
+    mut reporter: Reporter,
+    mut heard: mpsc::Receiver<RunEvent>,
+    failures: Arc<AtomicU64>,
+) -> Reporter {
+    let mut tick = tokio::time::interval(Duration::from_millis(250));
+    loop {
+        tokio::select! {
+            event = heard.recv() => match event {
+                Some(event) => {
+                    if matches!(event, RunEvent::TaskFailed { .. } | RunEvent::Scanned { .. } | RunEvent::TasksRecovered { .. }) {
+                        failures.fetch_add(1, Ordering::Relaxed);
+                    }
+                    reporter.event(&event, now());
+                }
+                None => return reporter,
+            },
+            _ = tick.tick() => reporter.tick(now()),
+        }
+    }
+}
+
+/// Tells of the two steps of stopping when they come. Never ends by itself.
+async fn tell_draining(
+    stop: Stop,
+    events: mpsc::Sender<RunEvent>,
+    grace: Duration,
+) -> std::convert::Infallible {
+    stop.drain.cancelled().await;
+    let _ = events.send(RunEvent::Draining { in_flight: 0, grace }).await;
+    stop.abort.cancelled().await;
+    let _ = events.send(RunEvent::Aborting { in_flight: 0 }).await;
+    std::future::pending().await
+}
+
+/// Keeps the files of all jobs in step with the queue while a run goes on.
+struct Projecting {
+    done: watch::Sender<bool>,
+    task: JoinHandle<Result<Vec<OutputFile>, OutputError>>,
+}
+
+/// How soon a result is in its files, about.
+const PROJECT_EVERY: Duration = Duration::from_millis(500);
+/// How soon a failure is, about: these files are replaced whole.
+const FAILURES_EVERY: u32 = 10;
+
+impl Projecting {
+    fn start(projectors: Vec<Projector>, failures: Arc<AtomicU64>, stop: Stop) -> Self {
+        let (done, over) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            let result = project(projectors, failures, over).await;
+            if result.is_err() {
+                stop.drain.cancel(); // what cannot be written out should not go on to be paid for
+            }
+            result
+        });
+        Projecting { done, task }
+    }
+
+    async fn finish(self) -> Result<Vec<OutputFile>, OutputError> {
+        let _ = self.done.send(true);
+        match self.task.await {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+}
+
+async fn project(
+    mut projectors: Vec<Projector>,
+    failures: Arc<AtomicU64>,
+    mut over: watch::Receiver<bool>,
+) -> Result<Vec<OutputFile>, OutputError> {
+    let mut told = 0;
+    let mut round = 0u32;
+    while !*over.borrow() {
+        let _ = tokio::time::timeout(PROJECT_EVERY, over.changed()).await;
+        round = round.wrapping_add(1);
+        let seen = failures.load(Ordering::Relaxed);
+        for projector in &mut projectors {
+            projector.advance().await?;
+            if seen != told && round.is_multiple_of(FAILURES_EVERY) {
+                projector.write_failures().await?;
+            }
+        }
+        if round.is_multiple_of(FAILURES_EVERY) {
+            told = seen;
+        }
+    }
+    let mut files = Vec::new();
+    for projector in &mut projectors {
+        let summary = projector.finish().await?;
+        files.extend(summary.files.into_iter().filter(|f| f.records > 0).map(|f| OutputFile {
+            path: shorten(f.path).display().to_string(),
+            records: f.records,
+        }));
+    }
+    Ok(files)
+}
+
+/// A path as the user would type it from here.
+pub(super) fn shorten(path: PathBuf) -> PathBuf {
+    match std::env::current_dir() {
+        Ok(here) => path.strip_prefix(&here).map(PathBuf::from).unwrap_or(path),
+        Err(_) => path,
+    }
+}
