@@ -4,8 +4,7 @@ use std::io::Write;
 
 use super::format::Format;
 use super::record::Record;
-use super::transcript::Transcript;
-use super::{OutputError, OutputSettings};
+use super::{OutputError, OutputSettings, transcript};
 use crate::queue::TaskStore;
 use crate::task::{Filter, TaskState, Timestamp};
 
@@ -40,7 +39,7 @@ pub async fn export(
             };
             let rendered = match &result {
                 Some(row) => {
-                    let transcript = Transcript::from_json(row.endpoint, &row.response);
+                    let transcript = transcript::read(row.endpoint, &row.response);
                     let record = Record::of_result(&task.job_name, row, &transcript);
                     format.render(&mut line, &record, settings)
                 }

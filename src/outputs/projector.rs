@@ -9,7 +9,7 @@
 //! | shorter, or other content | refused |
 //! | content, and never begun by this queue | refused: perhaps the only copy of another queue's results |
 //! | deleted, or another header | rendered anew beside, renamed |
-//! | results overtaken by a re-processing (`outputs_stale`) | nothing is appended; rendered anew at open and at finish |
+//! | results overtaken by a re-processing (`outputs_stale`) | left as it is, nothing appended; rendered anew at the end |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +61,14 @@ pub struct Projector {
     renewed: Vec<Format>,
 }
 
+/// What to do about files with lines that have been overtaken. Rendering them costs a look at every result, so
+/// it is done once, at the end of a run; until then they are yesterday's files, whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stale {
+    HoldBack,
+    Renew,
+}
+
 struct Held {
     lock: Lock,
     streams: Vec<Stream>,
@@ -85,8 +93,8 @@ impl Held {
 }
 
 impl Projector {
-    /// Takes the files over if no other process has them, and brings what is behind or stale up to date.
-    /// Reads each file once, to hold it against the hash of what was committed.
+    /// Takes the files over if no other process has them, and begins those that are not there. Reads each file
+    /// once, to hold it against the hash of what was committed.
     ///
     /// # Errors
     /// A file that was cut or changed, or never belonged to this queue; a full disk; the queue's own.
@@ -97,7 +105,7 @@ impl Projector {
     ) -> Result<Projector, OutputError> {
         let (patience, held, renewed) = (Patience::default(), None, Vec::new());
         let mut projector = Projector { store, job, settings, patience, held, renewed };
-        projector.acquire().await?;
+        projector.acquire(Stale::HoldBack).await?;
         Ok(projector)
     }
 
@@ -107,11 +115,15 @@ impl Projector {
     /// # Errors
     /// As [`Projector::open`]. After an error nothing is lost, and it may be called again.
     pub async fn advance(&mut self) -> Result<Progress, OutputError> {
+        self.advance_with(Stale::HoldBack).await
+    }
+
+    async fn advance_with(&mut self, stale: Stale) -> Result<Progress, OutputError> {
         let mut progress = Progress::default();
         let mut page = PageSize::new();
         let mut lost = 0;
         loop {
-            if self.held.is_none() && !self.acquire().await? {
+            if self.held.is_none() && !self.acquire(stale).await? {
                 return Ok(Progress { waits: Some(Waits::OtherProcess), ..progress });
             }
             let Some(held) = &mut self.held else { continue };
@@ -177,7 +189,7 @@ impl Projector {
         let (mut renewals, mut lost) = (0, 0);
         let mut seen = (i64::MIN, Instant::now());
         loop {
-            let held_back = match self.advance().await?.waits {
+            let held_back = match self.advance_with(Stale::Renew).await?.waits {
                 None if self.still_whole().await? => self.store.outputs_stale(self.job.id).await?,
                 None => {
                     lost = self.lost_again(lost)?;
@@ -244,7 +256,7 @@ impl Projector {
     }
 
     /// Takes the lock, opens the files and mends them. False if another process has the lock.
-    async fn acquire(&mut self) -> Result<bool, OutputError> {
+    async fn acquire(&mut self, if_stale: Stale) -> Result<bool, OutputError> {
         let folder = self.job.output.clone();
         let lock = blocking(move || {
             file::make_folder(&folder)?;
@@ -260,7 +272,9 @@ impl Projector {
                 Found::Anew(why) => anew.push((format, why)),
             }
         }
-        if !anew.is_empty() {
+        if stale && if_stale == Stale::HoldBack {
+            held.overtaken = true;
+        } else if !anew.is_empty() {
             match self.renew(&anew, stale).await? {
                 Some(fresh) => held.streams.extend(fresh),
                 None => held.overtaken = true,

@@ -11,8 +11,7 @@ use super::file::{self, Replacement};
 use super::format::Format;
 use super::page::BUDGET;
 use super::record::Record;
-use super::transcript::Transcript;
-use super::{OutputError, OutputSettings};
+use super::{OutputError, OutputSettings, transcript};
 use crate::queue::{OutputState, ResultRow};
 
 /// A file that is open, and is known to hold what is committed.
@@ -186,7 +185,7 @@ pub(super) fn append(
 ) -> Result<Vec<Ahead>, OutputError> {
     let mut all: Vec<Ahead> = streams.iter().map(Stream::ahead).collect();
     for row in rows {
-        let transcript = Transcript::from_json(row.endpoint, &row.response);
+        let transcript = transcript::read(row.endpoint, &row.response);
         let record = Record::of_result(job, row, &transcript);
         for (stream, ahead) in streams.iter().zip(&mut all) {
             // Files may stand at different results: a crash can fall between their commits.

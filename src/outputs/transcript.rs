@@ -1,4 +1,5 @@
-//! Stand-in for `velma::response::Transcript` until that lands: the same shape, read leniently from an answer.
+//! What outputs need of an answer. Stand-in for `velma::response::Transcript` until that lands: the same names
+//! and types, read leniently; only [`read`] is called from outside.
 
 use serde_json::Value;
 
@@ -28,24 +29,23 @@ pub(super) struct Utterance {
     pub(super) confidence: Option<f64>,
 }
 
-impl Transcript {
-    /// Reads what it can; what is missing or of another type stays empty.
-    pub(super) fn from_json(endpoint: Endpoint, response: &str) -> Transcript {
-        let answer: Value = serde_json::from_str(response).unwrap_or_default();
-        let utterances: Vec<Utterance> = ["utterances", "clips", "frames"]
-            .iter()
-            .find_map(|key| answer[*key].as_array())
-            .map(|list| list.iter().map(utterance).collect())
-            .unwrap_or_default();
-        let text = match endpoint {
-            Endpoint::SyntheticVoiceDetectionBatch => None,
-            Endpoint::Batch => {
-                Some(utterances.iter().filter_map(|u| u.text.as_deref()).collect::<Vec<_>>().join("\n"))
-            }
-            _ => word(&answer["text"]),
-        };
-        Transcript { text, utterances }
-    }
+/// Reads a stored answer. What is missing or of another type stays empty: the record holds the whole answer
+/// beside it, so nothing is hidden.
+pub(super) fn read(endpoint: Endpoint, response: &str) -> Transcript {
+    let answer: Value = serde_json::from_str(response).unwrap_or_default();
+    let utterances: Vec<Utterance> = ["utterances", "clips", "frames"]
+        .iter()
+        .find_map(|key| answer[*key].as_array())
+        .map(|list| list.iter().map(utterance).collect())
+        .unwrap_or_default();
+    let text = match endpoint {
+        Endpoint::SyntheticVoiceDetectionBatch => None,
+        Endpoint::Batch => {
+            Some(utterances.iter().filter_map(|u| u.text.as_deref()).collect::<Vec<_>>().join("\n"))
+        }
+        _ => word(&answer["text"]),
+    };
+    Transcript { text, utterances }
 }
 
 fn utterance(value: &Value) -> Utterance {
@@ -54,7 +54,8 @@ fn utterance(value: &Value) -> Utterance {
     let end_ms = number(["end_ms", "end_time_ms"]);
     Utterance {
         start_ms,
-        end_ms: end_ms.unwrap_or_else(|| start_ms + value["duration_ms"].as_u64().unwrap_or_default()),
+        end_ms: end_ms
+            .unwrap_or_else(|| start_ms.saturating_add(value["duration_ms"].as_u64().unwrap_or_default())),
         speaker: word(&value["speaker"]).or_else(|| word(&value["speaker_label"])),
         language: word(&value["language"]),
         text: word(&value["text"]),

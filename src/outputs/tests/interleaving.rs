@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::super::OutputError;
 use super::store::{FakeStore, Fault};
 use super::{assert_exactly, open, tasks_in_jsonl};
 
@@ -74,15 +75,23 @@ async fn live(events: Vec<Event>) {
             }
             Event::Advance | Event::Finish => {
                 if projector.is_none() {
-                    projector = open(&store, temp.path()).await.ok();
+                    projector = match open(&store, temp.path()).await {
+                        Ok(opened) => Some(opened),
+                        Err(OutputError::Queue(_)) => None,
+                        Err(refusal) => panic!("nobody cut or changed anything, yet: failed to {refusal}"),
+                    };
                 }
                 if let Some(mut running) = projector.take() {
                     let done = match event {
                         Event::Advance => running.advance().await.map(drop),
                         _ => running.finish().await.map(drop),
                     };
-                    // A failed commit ends the process.
-                    projector = done.is_ok().then_some(running);
+                    projector = match done {
+                        Ok(()) => Some(running),
+                        // A failed commit ends the process.
+                        Err(OutputError::Queue(_)) => None,
+                        Err(refusal) => panic!("nobody cut or changed anything, yet: failed to {refusal}"),
+                    };
                 }
                 if file(0).exists() {
                     let mut seen = tasks_in_jsonl_committed(&store, temp.path());
