@@ -57,13 +57,12 @@ fn a_halt_and_a_tight_budget_at_100_columns() {
 fn stopping_says_how_long_and_what_a_second_signal_costs() {
     let mut stats = midway();
     stats.apply(&RunEvent::Draining { in_flight: 4, grace: Duration::from_secs(75) }, at(MIDWAY));
-    let text = drawn(&stats, MIDWAY + 5, look(100));
-    let last = text.lines().last().unwrap();
+    let text = drawn(&stats, MIDWAY + 5, look(120));
     assert_eq!(
-        last,
-        "stopping   4 requests in flight, up to 1 m 10 s more · Ctrl-C again drops them (they may still be billed)"
-            .get(..last.len())
-            .unwrap()
+        text.lines().last(),
+        Some(
+            "stopping   4 requests in flight, up to 1 m 10 s more · Ctrl-C again drops them (they may still be billed)"
+        )
     );
     stats.apply(&RunEvent::Aborting { in_flight: 4 }, at(MIDWAY + 9));
     assert!(drawn(&stats, MIDWAY + 9, look(100)).ends_with("stopping   dropping 4 requests in flight"));

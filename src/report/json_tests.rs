@@ -1,9 +1,7 @@
 //! The objects as scripts read them.
 
 use super::*;
-use crate::report::testing::{
-    MIDWAY, START, about, any_run, at, failed, midway, started, succeeded, throttled,
-};
+use crate::report::testing::{MIDWAY, about, any_run, at, failed, midway, started, succeeded, throttled};
 use crate::task::{Cause, Endpoint, HaltReason, HaltScope};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -73,6 +71,7 @@ fn a_name_that_is_no_text_travels_whole_unless_names_are_hidden() {
     let hidden = task(&about, &|_| "-".to_owned());
     assert_eq!((hidden["path"].as_str(), hidden.get("path_base64")), (Some("-"), None));
     about.path = RecordingPath::from_bytes("two\nlines.wav");
+    assert_eq!(task(&about, &|_| "-".to_owned())["path"], "-", "a hidden name stays hidden when it is text");
     assert_eq!(task(&about, &full)["path"], "two\nlines.wav", "JSON escapes it; the name stays itself");
 }
 
@@ -105,6 +104,5 @@ proptest! {
                 prop_assert!(serde_json::from_str::<Value>(&line).is_ok());
             }
         }
-        let _ = START;
     }
 }
