@@ -26,7 +26,7 @@ impl Default for Screen {
 }
 
 impl Screen {
-    /// A screen without a block; [`Screen::light`] gives it one.
+    /// A screen without a block; a reporter in live mode gives it one.
     pub fn new() -> Self {
         Screen::default()
     }
