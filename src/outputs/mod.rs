@@ -1,4 +1,30 @@
 //! Files made from results. The queue is the truth; any of these can be deleted and made again.
+//!
+//! [`Projector`] appends what succeeded to `results.jsonl`, `results.csv` and `utterances.csv`, each recording
+//! exactly once, and replaces `failures.*` whole. [`export()`] renders whatever a filter picks, to anywhere.
+
+mod csv;
+mod error;
+mod export;
+mod failures;
+mod file;
+mod format;
+mod jsonl;
+mod page;
+mod projector;
+mod record;
+mod stream;
+mod summary;
+mod transcript;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::OutputError;
+pub use export::export;
+pub use format::Format as ExportFormat;
+pub use projector::Projector;
+pub use summary::{OutputFile, Progress, Summary, Waits};
 
 /// How files are written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,30 +1,12 @@
 //! Logs. No transcript text, response body or key at any level.
+//!
+//! Two readers: a message that stands alone, and fields with the same name everywhere (`task.id`, `task.attempt`,
+//! `endpoint`, `duration_ms`). Where the lines go is the caller's: a terminal's live block has to step aside first.
 
-/// How names of recordings appear in logs: they can carry names of people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogPaths {
-    /// As they are.
-    #[default]
-    Full,
-    /// As the first 16 hex digits of their BLAKE3.
-    Hash,
-    /// Not at all.
-    None,
-}
+mod log;
+mod panic;
+mod paths;
 
-/// What is logged and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogSettings {
-    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `voxbatch=debug`.
-    pub level: String,
-    /// One JSON object a line instead of text.
-    pub json: bool,
-    /// How names of recordings appear.
-    pub paths: LogPaths,
-}
-
-impl Default for LogSettings {
-    fn default() -> Self {
-        LogSettings { level: "warn".to_owned(), json: false, paths: LogPaths::Full }
-    }
-}
+pub use log::{LogError, LogSettings, init};
+pub use panic::install_panic_hook;
+pub use paths::LogPaths;

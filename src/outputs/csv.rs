@@ -1,0 +1,288 @@
+//! CSV: RFC 4180, CRLF, a header, fixed columns, safe against formulas. Each column stands beside what fills it.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::io;
+
+use super::OutputSettings;
+use super::record::Record;
+use super::transcript::Utterance;
+use crate::task::Endpoint;
+
+/// One cell. Only text can be a formula: a number such as -3 stays a number.
+enum Cell<'a> {
+    Empty,
+    Number(String),
+    Text(Cow<'a, str>),
+}
+
+type Column<T> = (&'static str, T);
+type OfRecord = for<'a> fn(&'a Record<'a>) -> Cell<'a>;
+type OfUtterance = for<'a> fn(&'a Spoken<'a>) -> Cell<'a>;
+
+/// One utterance of a recording.
+struct Spoken<'a> {
+    record: &'a Record<'a>,
+    index: usize,
+    utterance: &'a Utterance,
+}
+
+/// `results.csv`, and exports, where `cause` and `message` tell of what did not succeed.
+const RESULTS: &[Column<OfRecord>] = &[
+    ("job", |r| text(r.job)),
+    ("task", |r| number(r.task)),
+    ("path", |r| text(&r.path.path)),
+    ("status", |r| text(r.status)),
+    ("endpoint", |r| text(r.endpoint)),
+    ("attempts", |r| number(r.attempts)),
+    ("http_status", |r| maybe_number(r.http_status)),
+    ("bytes", |r| number(r.audio.bytes)),
+    ("format", |r| maybe_text(r.audio.format)),
+    ("mime", |r| maybe_text(r.audio.mime)),
+    ("blake3", |r| maybe_text(r.audio.blake3)),
+    ("duration_ms", |r| maybe_number(r.duration_ms)),
+    ("billed_ms", |r| maybe_number(r.billed_ms)),
+    ("languages", languages),
+    ("speakers", speakers),
+    ("utterances", |r| maybe_number(utterances_of(r).map(<[_]>::len))),
+    ("text", |r| maybe_text(r.text)),
+    ("frames", |r| maybe_number(frames_of(r).map(<[_]>::len))),
+    ("synthetic_frames", |r| maybe_number(frames_of(r).map(|f| synthetic(f).count()))),
+    ("max_synthetic_confidence", |r| {
+        maybe_number(frames_of(r).and_then(|f| synthetic(f).filter_map(|u| u.confidence).reduce(f64::max)))
+    }),
+    ("redacted_audio", |r| maybe_text(r.redacted_audio.as_ref().map(|audio| &*audio.path.path))),
+    ("started_at", |r| maybe_text(r.started_at.as_deref())),
+    ("finished_at", |r| maybe_text(r.finished_at.as_deref())),
+    ("cause", |r| maybe_text(r.error.as_ref().map(|e| e.cause))),
+    ("message", |r| maybe_text(r.error.as_ref().map(|e| e.message))),
+];
+
+/// `failures.csv`.
+const FAILURES: &[Column<OfRecord>] = &[
+    ("job", |r| text(r.job)),
+    ("task", |r| number(r.task)),
+    ("path", |r| text(&r.path.path)),
+    ("endpoint", |r| text(r.endpoint)),
+    ("cause", |r| maybe_text(r.error.as_ref().map(|e| e.cause))),
+    ("http_status", |r| maybe_number(r.http_status)),
+    ("attempts", |r| number(r.attempts)),
+    ("billed", |r| maybe_text(r.error.as_ref().map(|e| e.billed))),
+    ("message", |r| maybe_text(r.error.as_ref().map(|e| e.message))),
+    ("bytes", |r| number(r.audio.bytes)),
+    ("finished_at", |r| maybe_text(r.finished_at.as_deref())),
+];
+
+/// `utterances.csv`; frames of voice detection are rows of it too, with a verdict and no text.
+const UTTERANCES: &[Column<OfUtterance>] = &[
+    ("job", |s| text(s.record.job)),
+    ("task", |s| number(s.record.task)),
+    ("path", |s| text(&s.record.path.path)),
+    ("index", |s| number(s.index)),
+    ("start_ms", |s| number(s.utterance.start_ms)),
+    ("end_ms", |s| number(s.utterance.end_ms)),
+    ("speaker", |s| maybe_text(s.utterance.speaker.as_deref())),
+    ("language", |s| maybe_text(s.utterance.language.as_deref())),
+    ("emotion", |s| maybe_text(s.utterance.emotion.as_deref())),
+    ("accent", |s| maybe_text(s.utterance.accent.as_deref())),
+    ("deepfake_score", |s| maybe_number(s.utterance.deepfake_score)),
+    ("verdict", |s| maybe_text(s.utterance.verdict.as_deref())),
+    ("confidence", |s| maybe_number(s.utterance.confidence)),
+    ("text", |s| maybe_text(s.utterance.text.as_deref())),
+];
+
+/// The header of `results.csv`.
+pub(super) fn results_header(settings: &OutputSettings) -> Vec<u8> {
+    header(RESULTS, settings)
+}
+
+/// The header of `failures.csv`.
+pub(super) fn failures_header(settings: &OutputSettings) -> Vec<u8> {
+    header(FAILURES, settings)
+}
+
+/// The header of `utterances.csv`.
+pub(super) fn utterances_header(settings: &OutputSettings) -> Vec<u8> {
+    header(UTTERANCES, settings)
+}
+
+/// A row of `results.csv`.
+pub(super) fn result(out: &mut Vec<u8>, record: &Record<'_>, settings: &OutputSettings) -> io::Result<()> {
+    row(&mut writer(out), RESULTS.iter().map(|(_, cell)| cell(record)), settings)
+}
+
+/// A row of `failures.csv`.
+pub(super) fn failure(out: &mut Vec<u8>, record: &Record<'_>, settings: &OutputSettings) -> io::Result<()> {
+    row(&mut writer(out), FAILURES.iter().map(|(_, cell)| cell(record)), settings)
+}
+
+/// The rows of `utterances.csv`; returns how many.
+pub(super) fn utterances(
+    out: &mut Vec<u8>,
+    record: &Record<'_>,
+    settings: &OutputSettings,
+) -> io::Result<u64> {
+    let utterances = record.transcript.map_or(&[][..], |t| &t.utterances);
+    let mut writer = writer(out);
+    for (index, utterance) in utterances.iter().enumerate() {
+        let spoken = Spoken { record, index, utterance };
+        row(&mut writer, UTTERANCES.iter().map(|(_, cell)| cell(&spoken)), settings)?;
+    }
+    Ok(utterances.len() as u64)
+}
+
+fn header<T>(columns: &[Column<T>], settings: &OutputSettings) -> Vec<u8> {
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let bom = if settings.csv_bom { "\u{FEFF}" } else { "" };
+    // Names are plain words, which a test holds: nothing to quote.
+    format!("{bom}{}\r\n", names.join(",")).into_bytes()
+}
+
+fn writer(out: &mut Vec<u8>) -> csv::Writer<&mut Vec<u8>> {
+    csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out)
+}
+
+fn row<'a>(
+    writer: &mut csv::Writer<&mut Vec<u8>>,
+    cells: impl Iterator<Item = Cell<'a>>,
+    settings: &OutputSettings,
+) -> io::Result<()> {
+    for cell in cells {
+        let field = match cell {
+            Cell::Empty => Cow::Borrowed(""),
+            Cell::Number(digits) => Cow::Owned(digits),
+            Cell::Text(text) => harmless(text, settings.csv_safe),
+        };
+        writer.write_field(field.as_bytes())?;
+    }
+    writer.write_record(None::<&[u8]>)?;
+    writer.flush()
+}
+
+/// A text cell that breaks no reader (NUL does) and, when `safe`, runs in no spreadsheet. Quoting alone does not
+/// stop a formula: quotes are gone when the spreadsheet looks. File names and spoken words are anybody's.
+fn harmless(text: Cow<'_, str>, safe: bool) -> Cow<'_, str> {
+    let text = if text.contains('\0') { Cow::Owned(text.replace('\0', "")) } else { text };
+    if safe && text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        text
+    }
+}
+
+fn text(text: &str) -> Cell<'_> {
+    Cell::Text(Cow::Borrowed(text))
+}
+
+fn maybe_text(value: Option<&str>) -> Cell<'_> {
+    value.map_or(Cell::Empty, text)
+}
+
+fn number<'a>(number: impl ToString) -> Cell<'a> {
+    Cell::Number(number.to_string())
+}
+
+fn maybe_number<'a>(value: Option<impl ToString>) -> Cell<'a> {
+    value.map_or(Cell::Empty, number)
+}
+
+/// What was spoken, unless the model hears voices and no words.
+fn utterances_of<'a>(record: &'a Record<'a>) -> Option<&'a [Utterance]> {
+    let detection = record.endpoint == Endpoint::SyntheticVoiceDetectionBatch.name();
+    record.transcript.filter(|_| !detection).map(|t| &*t.utterances)
+}
+
+/// The frames of voice detection.
+fn frames_of<'a>(record: &'a Record<'a>) -> Option<&'a [Utterance]> {
+    let detection = record.endpoint == Endpoint::SyntheticVoiceDetectionBatch.name();
+    record.transcript.filter(|_| detection).map(|t| &*t.utterances)
+}
+
+fn synthetic(frames: &[Utterance]) -> impl Iterator<Item = &Utterance> {
+    frames.iter().filter(|frame| frame.verdict.as_deref() == Some("synthetic"))
+}
+
+/// The languages heard, first heard first, with a space between.
+fn languages<'a>(record: &'a Record<'a>) -> Cell<'a> {
+    let mut heard: Vec<&str> = Vec::new();
+    for language in utterances_of(record).unwrap_or_default().iter().filter_map(|u| u.language.as_deref()) {
+        if !heard.contains(&language) {
+            heard.push(language);
+        }
+    }
+    if heard.is_empty() { Cell::Empty } else { Cell::Text(heard.join(" ").into()) }
+}
+
+/// How many speakers were told apart.
+fn speakers<'a>(record: &'a Record<'a>) -> Cell<'a> {
+    maybe_number(
+        utterances_of(record)
+            .map(|list| list.iter().filter_map(|u| u.speaker.as_deref()).collect::<BTreeSet<_>>().len()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of what a spreadsheet runs, and what must stay as it is.
+    const CELLS: [(&str, &str); 14] = [
+        ("=1+1", "'=1+1"),
+        ("+49 30 901820", "'+49 30 901820"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1+1", "'\t=1+1"),
+        ("\r=1+1", "'\r=1+1"),
+        ("\0=1+1", "'=1+1"),
+        ("\0", ""),
+        ("a\0b", "ab"),
+        ("a=1", "a=1"),
+        (" =1", " =1"),
+        ("'=1", "'=1"),
+        ("", ""),
+        ("2024/05/call.wav", "2024/05/call.wav"),
+    ];
+
+    #[test]
+    fn a_text_cell_that_would_run_as_a_formula_gets_an_apostrophe_and_no_other_does() {
+        for (given, wanted) in CELLS {
+            assert_eq!(harmless(given.into(), true), wanted, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn without_safety_only_nul_is_taken_out() {
+        for (given, _) in CELLS {
+            assert_eq!(harmless(given.into(), false), given.replace('\0', ""), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_stay_numbers_and_text_is_quoted_where_rfc_4180_says() {
+        let mut out = Vec::new();
+        let cells = [number(-3), number(0.05), Cell::Empty, text("a,\"b\"\r\nc"), text("-3")];
+        row(&mut writer(&mut out), cells.into_iter(), &OutputSettings::default()).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "-3,0.05,,\"a,\"\"b\"\"\r\nc\",'-3\r\n");
+    }
+
+    #[test]
+    fn column_names_are_plain_words_and_none_comes_twice() {
+        let results = RESULTS.iter().map(|c| c.0).collect::<Vec<_>>();
+        let failures = FAILURES.iter().map(|c| c.0).collect();
+        let utterances = UTTERANCES.iter().map(|c| c.0).collect();
+        for names in [results, failures, utterances] {
+            assert!(names.iter().all(|n| n.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())));
+            assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_comes_first_and_only_when_wanted() {
+        let plain = OutputSettings::default();
+        let excel = OutputSettings { csv_bom: true, ..plain.clone() };
+        assert!(results_header(&plain).starts_with(b"job,"));
+        assert!(results_header(&excel).starts_with(b"\xef\xbb\xbfjob,"));
+        assert!(failures_header(&excel).starts_with(b"\xef\xbb\xbfjob,"));
+        assert!(utterances_header(&excel).ends_with(b",text\r\n"));
+    }
+}

@@ -1,0 +1,55 @@
+//! The formats that results are rendered to. To add one: a variant here, a file beside `csv.rs`, and the
+//! projector keeps it exactly-once like the others.
+
+use std::io;
+
+use super::record::Record;
+use super::{OutputSettings, csv, jsonl};
+
+/// A way to write records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Format {
+    /// One JSON object a recording, with the API's whole answer.
+    Jsonl,
+    /// One row a recording.
+    Csv,
+    /// One row an utterance, clip or frame.
+    Utterances,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Format; 3] = [Format::Jsonl, Format::Csv, Format::Utterances];
+
+    /// The file that the projector keeps in this format, which is also the queue's name for it.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Format::Jsonl => "results.jsonl",
+            Format::Csv => "results.csv",
+            Format::Utterances => "utterances.csv",
+        }
+    }
+
+    /// The first bytes of a file.
+    pub(super) fn header(self, settings: &OutputSettings) -> Vec<u8> {
+        match self {
+            Format::Jsonl => Vec::new(),
+            Format::Csv => csv::results_header(settings),
+            Format::Utterances => csv::utterances_header(settings),
+        }
+    }
+
+    /// Appends a record; returns how many lines that made.
+    pub(super) fn render(
+        self,
+        out: &mut Vec<u8>,
+        record: &Record<'_>,
+        settings: &OutputSettings,
+    ) -> io::Result<u64> {
+        match self {
+            Format::Jsonl => jsonl::line(out, record).map(|()| 1),
+            Format::Csv => csv::result(out, record, settings).map(|()| 1),
+            Format::Utterances => csv::utterances(out, record, settings),
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! Keeps a job's files in step with its results: render → write → fdatasync → commit. A crash between any two of
+//! these leaves bytes that are cut off next time, so every result is in every file exactly once.
+//!
+//! One process at a time projects, whoever holds `.results.lock`; it projects the results of all. Rules:
+//!
+//! | found | done |
+//! |---|---|
+//! | longer than committed | cut to it: a torn write |
+//! | shorter, or other content | refused |
+//! | content, and never begun by this queue | refused: perhaps the only copy of another queue's results |
+//! | deleted, or another header | rendered anew beside, renamed |
+//! | results overtaken by a re-processing (`outputs_stale`) | left as it is, nothing appended; rendered anew at the end |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio::time::Instant;
+
+use super::file::{self, Lock, blocking};
+use super::format::Format;
+use super::page::PageSize;
+use super::stream::{self, Ahead, Anew, Found, Stream};
+use super::summary::{OutputFile, Progress, Summary, Waits};
+use super::{OutputError, OutputSettings, failures};
+use crate::queue::{OutputState, ResultRow, TaskStore};
+use crate::task::Job;
+
+const LOCK: &str = ".results.lock";
+
+/// How often a finish renders anew when re-processing by somebody else keeps overtaking it.
+const RENEWALS: u32 = 3;
+
+/// How often files may vanish under one step before it gives up.
+const LOSSES: u32 = 3;
+
+/// How long to wait for a process that holds the files.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Between two looks.
+    pub(super) poll: Duration,
+    /// Without any progress of the other.
+    pub(super) limit: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience { poll: Duration::from_millis(100), limit: Duration::from_secs(60) }
+    }
+}
+
+/// Keeps the files of one job.
+pub struct Projector {
+    store: Arc<dyn TaskStore>,
+    job: Job,
+    settings: OutputSettings,
+    pub(super) patience: Patience,
+    /// The lock and the open files. Taken out while they are at work on another thread: should that be
+    /// abandoned half way, the lock goes with it when the work ends, and the next step opens everything anew.
+    held: Option<Held>,
+    renewed: Vec<Format>,
+}
+
+/// What to do about files with lines that have been overtaken. Rendering them costs a look at every result, so
+/// it is done once, at the end of a run; until then they are yesterday's files, whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stale {
+    HoldBack,
+    Renew,
+}
+
+struct Held {
+    lock: Lock,
+    streams: Vec<Stream>,
+    /// Lines in the files have been overtaken: appending now would say some recordings twice.
+    overtaken: bool,
+}
+
+impl Held {
+    /// The result up to which every file has everything.
+    fn last_seq(&self) -> i64 {
+        self.streams.iter().map(|s| s.state.last_seq).min().unwrap_or(0)
+    }
+
+    /// Whether nobody deleted or cut anything while it was open.
+    fn is_whole(&self) -> Result<bool, OutputError> {
+        let mut whole = self.lock.holds();
+        for stream in &self.streams {
+            whole = whole && stream.is_whole()?;
+        }
+        Ok(whole)
+    }
+}
+
+impl Projector {
+    /// Takes the files over if no other process has them, and begins those that are not there. Reads each file
+    /// once, to hold it against the hash of what was committed.
+    ///
+    /// # Errors
+    /// A file that was cut or changed, or never belonged to this queue; a full disk; the queue's own.
+    pub async fn open(
+        store: Arc<dyn TaskStore>,
+        job: Job,
+        settings: OutputSettings,
+    ) -> Result<Projector, OutputError> {
+        let (patience, held, renewed) = (Patience::default(), None, Vec::new());
+        let mut projector = Projector { store, job, settings, patience, held, renewed };
+        projector.acquire(Stale::HoldBack).await?;
+        Ok(projector)
+    }
+
+    /// Appends all that is new. Cheap when nothing is: one look at the queue. While re-processed results wait, or
+    /// another process has the files, nothing is written and that is said.
+    ///
+    /// # Errors
+    /// As [`Projector::open`]. After an error nothing is lost, and it may be called again.
+    pub async fn advance(&mut self) -> Result<Progress, OutputError> {
+        self.advance_with(Stale::HoldBack).await
+    }
+
+    async fn advance_with(&mut self, stale: Stale) -> Result<Progress, OutputError> {
+        let mut progress = Progress::default();
+        let mut page = PageSize::new();
+        let mut lost = 0;
+        loop {
+            if self.held.is_none() && !self.acquire(stale).await? {
+                return Ok(Progress { waits: Some(Waits::OtherProcess), ..progress });
+            }
+            let Some(held) = &mut self.held else { continue };
+            if held.overtaken {
+                return Ok(Progress { waits: Some(Waits::Reprocessing), ..progress });
+            }
+            let rows = self.store.results(self.job.id, held.last_seq(), page.rows()).await?;
+            if rows.is_empty() {
+                return Ok(progress);
+            }
+            // Asked after the page was read: a result that overtakes another one came with the mark, so
+            // without the mark none is on the page.
+            if self.store.outputs_stale(self.job.id).await? {
+                held.overtaken = true;
+                continue;
+            }
+            page.learn(&rows);
+            let count = rows.len() as u64;
+            if self.append(rows).await? {
+                progress.records += count;
+            } else {
+                lost = self.lost_again(lost)?;
+            }
+        }
+    }
+
+    /// Completes the files and lets go of them: waits for another process that has them, as long as that one
+    /// moves; renders anew what re-processing overtook; replaces the failures.
+    ///
+    /// # Errors
+    /// As [`Projector::open`].
+    pub async fn finish(&mut self) -> Result<Summary, OutputError> {
+        let complete = self.complete().await?;
+        let failures = self.write_failures().await?;
+        let mut files = Vec::new();
+        for format in Format::ALL {
+            let state = self.store.output(self.job.id, format.file_name()).await?;
+            files.push(OutputFile {
+                path: self.job.output.join(format.file_name()),
+                records: state.records,
+                rendered_anew: self.renewed.contains(&format),
+            });
+        }
+        for name in failures::NAMES {
+            let path = self.job.output.join(name);
+            files.push(OutputFile { path, records: failures.unwrap_or_default(), rendered_anew: false });
+        }
+        self.held = None;
+        Ok(Summary { files, complete: complete && failures.is_some() })
+    }
+
+    /// Replaces `failures.jsonl` and `failures.csv` by the recordings that stand failed or refused now, if they
+    /// changed. Returns how many, or `None` when another process was at it for too long.
+    ///
+    /// # Errors
+    /// A full disk or another trouble with files; the queue's own.
+    pub async fn write_failures(&mut self) -> Result<Option<u64>, OutputError> {
+        failures::write(&*self.store, &self.job, &self.settings, self.patience).await
+    }
+
+    /// Brings the results' files to the end of the results. False if that is left to another process.
+    async fn complete(&mut self) -> Result<bool, OutputError> {
+        let (mut renewals, mut lost) = (0, 0);
+        let mut seen = (i64::MIN, Instant::now());
+        loop {
+            let held_back = match self.advance_with(Stale::Renew).await?.waits {
+                None if self.still_whole().await? => self.store.outputs_stale(self.job.id).await?,
+                None => {
+                    lost = self.lost_again(lost)?;
+                    continue;
+                }
+                Some(Waits::Reprocessing) => true,
+                Some(Waits::OtherProcess) => {
+                    let (last_seq, done) = self.others_progress().await?;
+                    if done {
+                        return Ok(true);
+                    }
+                    if last_seq != seen.0 {
+                        seen = (last_seq, Instant::now());
+                    } else if seen.1.elapsed() >= self.patience.limit {
+                        return Ok(false);
+                    }
+                    tokio::time::sleep(self.patience.poll).await;
+                    continue;
+                }
+            };
+            if !held_back {
+                return Ok(true);
+            }
+            if renewals == RENEWALS {
+                return Ok(false);
+            }
+            renewals += 1;
+            self.held = None;
+        }
+    }
+
+    /// How far the process that has the files has come, and whether that is the end.
+    async fn others_progress(&self) -> Result<(i64, bool), OutputError> {
+        let mut last_seq = i64::MAX;
+        let mut begun = true;
+        for format in Format::ALL {
+            let state = self.store.output(self.job.id, format.file_name()).await?;
+            last_seq = last_seq.min(state.last_seq);
+            // A file that is being rendered anew is in the old state on disk, and has no bytes in the queue.
+            begun &=
+                state.bytes > 0 || (format.header(&self.settings).is_empty() && !state.sha256.is_empty());
+        }
+        let done = begun
+            && self.store.results(self.job.id, last_seq, 1).await?.is_empty()
+            && !self.store.outputs_stale(self.job.id).await?;
+        Ok((last_seq, done))
+    }
+
+    /// Whether what is open is still what lies in the folder; if not, it is let go.
+    async fn still_whole(&mut self) -> Result<bool, OutputError> {
+        let Some(held) = self.held.take() else { return Ok(false) };
+        let (held, whole) = blocking(move || held.is_whole().map(|whole| (held, whole))).await?;
+        self.held = whole.then_some(held);
+        Ok(whole)
+    }
+
+    /// Counts how often files vanished under one step: one deletion is mended, a tug-of-war is not joined.
+    fn lost_again(&self, lost: u32) -> Result<u32, OutputError> {
+        if lost < LOSSES {
+            return Ok(lost + 1);
+        }
+        let source = std::io::Error::other("its files keep being deleted or replaced by something else");
+        Err(OutputError::Io { doing: "keep", path: self.job.output.clone(), source })
+    }
+
+    /// Takes the lock, opens the files and mends them. False if another process has the lock.
+    async fn acquire(&mut self, if_stale: Stale) -> Result<bool, OutputError> {
+        let folder = self.job.output.clone();
+        let lock = blocking(move || {
+            file::make_folder(&folder)?;
+            Lock::try_take(folder.join(LOCK))
+        });
+        let Some(lock) = lock.await? else { return Ok(false) };
+        let stale = self.store.outputs_stale(self.job.id).await?;
+        let mut held = Held { lock, streams: Vec::new(), overtaken: false };
+        let mut anew = Vec::new();
+        for format in Format::ALL {
+            match self.look_at(format, stale).await? {
+                Found::Whole(stream) => held.streams.push(stream),
+                Found::Anew(why) => anew.push((format, why)),
+            }
+        }
+        if stale && if_stale == Stale::HoldBack {
+            held.overtaken = true;
+        } else if !anew.is_empty() {
+            match self.renew(&anew, stale).await? {
+                Some(fresh) => held.streams.extend(fresh),
+                None => held.overtaken = true,
+            }
+        }
+        self.held = Some(held);
+        Ok(true)
+    }
+
+    /// Opens one file. Whatever a stale one holds is replaced, so there is nothing to hold it against.
+    async fn look_at(&self, format: Format, stale: bool) -> Result<Found, OutputError> {
+        let state = self.store.output(self.job.id, format.file_name()).await?;
+        if stale && state.bytes > 0 {
+            return Ok(Found::Anew(Anew::Overtaken));
+        }
+        let (folder, settings) = (self.job.output.clone(), self.settings.clone());
+        blocking(move || Stream::open(format, &folder, state, &settings)).await
+    }
+
+    /// Renders files from the first result, beside, and renames them. `None` if re-processing overtook it: what
+    /// lies there stays, and the next open begins again.
+    ///
+    /// The queue is told first that nothing in the files counts any more, then that it knows of the overtaken
+    /// lines: from there a crash at any point leads back here, and a new overtaking raises its mark again.
+    async fn renew(
+        &mut self,
+        anew: &[(Format, Anew)],
+        stale: bool,
+    ) -> Result<Option<Vec<Stream>>, OutputError> {
+        for &(format, why) in anew {
+            self.store.commit_output(self.job.id, format.file_name(), stream::begun()).await?;
+            if why != Anew::First {
+                let path = self.job.output.join(format.file_name());
+                tracing::info!(output = %path.display(), reason = ?why, "output is rendered anew from the queue");
+                self.renewed.push(format);
+            }
+        }
+        if stale {
+            self.store.outputs_renewed(self.job.id).await?;
+        }
+        let (folder, settings) = (self.job.output.clone(), self.settings.clone());
+        let formats: Vec<Format> = anew.iter().map(|(format, _)| *format).collect();
+        let (mut streams, replacements): (Vec<_>, Vec<_>) = blocking(move || {
+            let begin = |format| Stream::begin(format, &folder, &settings);
+            Ok(formats.into_iter().map(begin).collect::<Result<Vec<_>, _>>()?.into_iter().unzip())
+        })
+        .await?;
+
+        let mut page = PageSize::new();
+        loop {
+            let after = streams.first().map_or(0, |s: &Stream| s.state.last_seq);
+            let rows = self.store.results(self.job.id, after, page.rows()).await?;
+            if self.store.outputs_stale(self.job.id).await? {
+                return Ok(None);
+            }
+            if rows.is_empty() {
+                break;
+            }
+            page.learn(&rows);
+            let (job, settings) = (self.job.name.clone(), self.settings.clone());
+            streams = blocking(move || {
+                // Not synced page by page: the rename waits for one sync of the whole.
+                let ahead = stream::append(&streams, &job, &rows, &settings, false)?;
+                streams.iter_mut().zip(ahead).for_each(|(stream, ahead)| stream.accept(ahead));
+                Ok(streams)
+            })
+            .await?;
+        }
+        let streams = blocking(move || {
+            for (stream, replacement) in streams.iter().zip(replacements) {
+                stream.put_in_place(replacement)?;
+            }
+            Ok(streams)
+        })
+        .await?;
+        self.commit(streams.iter().map(|s| (s.format, s.state.clone())).collect()).await?;
+        Ok(Some(streams))
+    }
+
+    /// Writes, syncs and commits a page. False if somebody deleted or cut a file meanwhile: it is opened anew.
+    async fn append(&mut self, rows: Vec<ResultRow>) -> Result<bool, OutputError> {
+        let Some(held) = self.held.take() else { return Ok(false) };
+        let (job, settings) = (self.job.name.clone(), self.settings.clone());
+        let (mut held, written) = blocking(move || {
+            let written = held.is_whole().and_then(|whole| {
+                whole.then(|| stream::append(&held.streams, &job, &rows, &settings, true)).transpose()
+            });
+            Ok((held, written))
+        })
+        .await?;
+        let ahead = match written {
+            Ok(Some(ahead)) => ahead,
+            Ok(None) => return Ok(false),
+            Err(error) => {
+                // Nothing is committed, and what was written is cut off before the next write.
+                self.held = Some(held);
+                return Err(error);
+            }
+        };
+        // On an error here nobody knows what is committed: the files stay let go, and are opened anew.
+        let states = |(s, a): (&Stream, &Ahead)| (s.format, a.state.clone());
+        self.commit(held.streams.iter().zip(&ahead).map(states).collect()).await?;
+        held.streams.iter_mut().zip(ahead).for_each(|(stream, ahead)| stream.accept(ahead));
+        self.held = Some(held);
+        Ok(true)
+    }
+    /// Tells the queue, all files at once: they can ride on one transaction.
+    async fn commit(&self, states: Vec<(Format, OutputState)>) -> Result<(), OutputError> {
+        let commits = states
+            .into_iter()
+            .map(|(format, state)| self.store.commit_output(self.job.id, format.file_name(), state));
+        try_join_all(commits).await?;
+        Ok(())
+    }
+}

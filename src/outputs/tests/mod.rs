@@ -1,0 +1,62 @@
+//! How the files behave as a whole: against crashes, other hands, other processes; and how they look.
+
+mod crash;
+mod interleaving;
+mod look;
+mod sharing;
+pub(super) mod store;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use store::FakeStore;
+
+use super::projector::Patience;
+use super::{OutputSettings, Projector};
+use crate::task::{Endpoint, Job, JobId, Order};
+
+/// A job whose files go to `output`.
+fn job(output: &Path) -> Job {
+    Job {
+        id: JobId(1),
+        name: "archive".to_owned(),
+        endpoint: Endpoint::SttBatch,
+        options: serde_json::json!({}),
+        root: "/recordings".into(),
+        output: output.to_owned(),
+        order: Order::default(),
+    }
+}
+
+async fn open(store: &Arc<FakeStore>, output: &Path) -> Result<Projector, super::OutputError> {
+    let mut projector = Projector::open(store.clone(), job(output), OutputSettings::default()).await?;
+    // Tests do not wait long for a process that never ends.
+    projector.patience = Patience { poll: Duration::from_millis(1), limit: Duration::from_millis(50) };
+    Ok(projector)
+}
+
+/// The tasks in `results.jsonl`, line by line.
+fn tasks_in_jsonl(output: &Path) -> Vec<i64> {
+    let text = std::fs::read_to_string(output.join("results.jsonl")).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'), "the last line is whole");
+    text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["task"].as_i64().unwrap()).collect()
+}
+
+/// The tasks in a CSV file, row by row.
+fn tasks_in_csv(output: &Path, name: &str) -> Vec<i64> {
+    let mut reader = csv::Reader::from_path(output.join(name)).unwrap();
+    let column = reader.headers().unwrap().iter().position(|h| h == "task").unwrap();
+    reader.records().map(|row| row.unwrap()[column].parse().unwrap()).collect()
+}
+
+/// Asserts that every file holds exactly what stands in the queue, in commit order. Each recording of
+/// [`store::stt`] has two utterances.
+fn assert_exactly(store: &FakeStore, output: &Path) {
+    let wanted = store.standing();
+    assert_eq!(tasks_in_jsonl(output), wanted);
+    assert_eq!(tasks_in_csv(output, "results.csv"), wanted);
+    let twice: Vec<i64> = wanted.iter().flat_map(|task| [*task, *task]).collect();
+    assert_eq!(tasks_in_csv(output, "utterances.csv"), twice);
+}

@@ -1,0 +1,106 @@
+//! Several processes on one job: one has the files, all of them may leave.
+
+use std::sync::Arc;
+
+use super::super::Waits;
+use super::store::{FakeStore, failed};
+use super::{assert_exactly, open};
+use crate::task::Cause;
+
+#[tokio::test]
+async fn only_one_projects_and_it_projects_everybodys_results() {
+    let temp = tempfile::tempdir().unwrap();
+    let store = Arc::new(FakeStore::default());
+    let mut first = open(&store, temp.path()).await.unwrap();
+    let mut second = open(&store, temp.path()).await.unwrap();
+    store.succeed(1);
+    let progress = second.advance().await.unwrap();
+    assert_eq!((progress.records, progress.waits), (0, Some(Waits::OtherProcess)));
+    first.advance().await.unwrap();
+    assert_exactly(&store, temp.path());
+    assert!(second.finish().await.unwrap().complete, "nothing is left to do for the one that leaves");
+}
+
+#[tokio::test]
+async fn who_finishes_lets_the_other_go_on() {
+    let temp = tempfile::tempdir().unwrap();
+    let store = Arc::new(FakeStore::default());
+    let mut first = open(&store, temp.path()).await.unwrap();
+    let mut second = open(&store, temp.path()).await.unwrap();
+    store.succeed(1);
+    first.finish().await.unwrap();
+    store.succeed(2);
+    assert_eq!(second.advance().await.unwrap().records, 1);
+    store.succeed(3);
+    assert!(second.finish().await.unwrap().complete);
+    assert_exactly(&store, temp.path());
+}
+
+#[tokio::test]
+async fn a_finish_waits_for_the_one_that_has_the_files() {
+    let temp = tempfile::tempdir().unwrap();
+    let store = Arc::new(FakeStore::default());
+    let mut first = open(&store, temp.path()).await.unwrap();
+    let mut second = open(&store, temp.path()).await.unwrap();
+    second.patience.limit = std::time::Duration::from_secs(30);
+    store.succeed(1);
+    let (waits, ends) = tokio::join!(second.finish(), async {
+        tokio::task::yield_now().await;
+        first.advance().await
+    });
+    assert_eq!(ends.unwrap().records, 1);
+    assert!(waits.unwrap().complete);
+    assert_exactly(&store, temp.path());
+}
+
+#[tokio::test]
+async fn a_holder_that_does_not_move_is_left_with_the_files_after_a_while() {
+    let temp = tempfile::tempdir().unwrap();
+    let store = Arc::new(FakeStore::default());
+    let mut stuck = open(&store, temp.path()).await.unwrap();
+    let mut second = open(&store, temp.path()).await.unwrap();
+    store.succeed(1);
+    assert!(!second.finish().await.unwrap().complete);
+    assert!(stuck.finish().await.unwrap().complete);
+    assert_exactly(&store, temp.path());
+}
+
+#[tokio::test]
+async fn a_step_that_is_abandoned_half_way_does_no_harm() {
+    let temp = tempfile::tempdir().unwrap();
+    let store = Arc::new(FakeStore::default());
+    let mut projector = open(&store, temp.path()).await.unwrap();
+    store.succeed(1);
+    {
+        let mut step = Box::pin(projector.advance());
+        // Polled once: the files are out, on a thread that nobody will hear of again.
+        assert!(futures_util::poll!(&mut step).is_pending());
+    }
+    assert!(projector.finish().await.unwrap().complete);
+    assert_exactly(&store, temp.path());
+}
+
+#[tokio::test]
+async fn failures_are_replaced_only_when_they_changed() {
+    let temp = tempfile::tempdir().unwrap();
+    let store = Arc::new(FakeStore::default());
+    store.set_tasks(vec![failed(1, "a.wav", Cause::UnreadableAudio), failed(2, "b.wav", Cause::Empty)]);
+    let mut projector = open(&store, temp.path()).await.unwrap();
+    assert_eq!(projector.write_failures().await.unwrap(), Some(2));
+    let inode =
+        |name: &str| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(temp.path().join(name)).unwrap());
+    let before = (inode("failures.jsonl"), inode("failures.csv"));
+    projector.write_failures().await.unwrap();
+    assert_eq!((inode("failures.jsonl"), inode("failures.csv")), before);
+
+    store.set_tasks(vec![failed(2, "b.wav", Cause::Empty)]);
+    assert_eq!(projector.finish().await.unwrap().files[4].records, 1);
+    assert_ne!(inode("failures.csv"), before.1);
+    assert_eq!(super::tasks_in_csv(temp.path(), "failures.csv"), [2]);
+    let left: Vec<_> = std::fs::read_dir(temp.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".new"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
