@@ -1,3 +1,5 @@
-//! Parses what was typed, hands it to a command, turns its exit into a code.
+//! The binary: everything is in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    voxbatch::command::main()
+}

@@ -1,1 +1,202 @@
-//! (room: command)
+//! The verbs, one file each, and what they share. Here the rooms are introduced to each other.
+
+pub mod config;
+mod console;
+mod context;
+mod demo;
+pub mod emulator;
+mod exit;
+mod export;
+mod feed;
+mod halts;
+mod hand;
+pub mod init;
+mod plan;
+mod problem;
+mod run;
+mod signals;
+mod status;
+mod tasks;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{CommandFactory, Parser};
+
+pub use self::exit::Exit;
+
+use self::console::{Console, Looks};
+use crate::config::Overrides;
+use crate::report::Problem;
+use crate::telemetry;
+
+/// Sends archives of recordings through Modulate's Velma-2 speech models: keeps every slot busy, never exceeds the
+/// limit, loses nothing, pays once.
+#[derive(Debug, Parser)]
+#[command(name = "voxbatch", version, arg_required_else_help = true, propagate_version = true)]
+#[command(after_help = "Examples:
+  voxbatch demo                     try it: an emulated API, bundled recordings, no key, no cost
+  voxbatch init --source calls/     write a jobs.toml for a folder of recordings
+  voxbatch run                      send what is there, and what is new
+  voxbatch retry --where state:failed && voxbatch run
+
+Exit codes: 0 done, 2 usage or configuration, 3 some failed, 4 no access, 5 limit reached, 6 API unusable,
+7 trouble on this machine, 9 nothing to do (--error-if-empty), 130/143 stopped by a signal.")]
+pub struct Cli {
+    #[command(flatten)]
+    overrides: Overrides,
+    #[command(flatten)]
+    looks: Looks,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Demo(demo::DemoArgs),
+    Init(init::InitArgs),
+    Scan(plan::ScanArgs),
+    Plan(plan::PlanArgs),
+    Run(run::RunArgs),
+    Status(status::StatusArgs),
+    Tasks(tasks::TasksArgs),
+    Show(tasks::ShowArgs),
+    Explain(tasks::ExplainArgs),
+    Retry(hand::RetryArgs),
+    Cancel(hand::CancelArgs),
+    /// Let requests in flight end and start nothing more, in every run on this queue
+    Pause,
+    /// Go on after a pause
+    Resume,
+    Halts(halts::HaltsArgs),
+    Export(export::ExportArgs),
+    Emulator(emulator::EmulatorArgs),
+    Config(config::ConfigArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    // Outputs, queue and lock files hold what was spoken: nobody else reads them.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    let cli = Cli::parse();
+    let console = Console::new(cli.looks.clone());
+    telemetry::install_panic_hook(|text| {
+        let _ = writeln!(io::stderr(), "{text}");
+    });
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            console.problem(&Problem::new("E-BUG", format!("failed to start: {error}")));
+            return ExitCode::from(Exit::Bug.code());
+        }
+    };
+    let done = runtime.block_on(dispatch(&cli, &console));
+    // A scan of a slow disk may still be reading; nobody waits for it.
+    runtime.shutdown_background();
+    ExitCode::from(match done {
+        Ok(code) => code,
+        Err(error) => tell(&error, &cli, &console),
+    })
+}
+
+async fn dispatch(cli: &Cli, console: &Console) -> Result<u8> {
+    let overrides = &cli.overrides;
+    let mut out = io::stdout();
+    let exit = match &cli.verb {
+        Verb::Init(args) => return init::init(args, overrides, &mut out),
+        Verb::Config(args) => {
+            return config::config(args, overrides, &context::environment, context::check_options, &mut out);
+        }
+        Verb::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "voxbatch", &mut out);
+            return Ok(0);
+        }
+        Verb::Emulator(args) => {
+            logs_by_flags(overrides, console)?;
+            let stop = tokio_util::sync::CancellationToken::new();
+            tokio::spawn(cancel_on_signal(stop.clone()));
+            emulator::run(args.clone(), stop).await?;
+            return Ok(0);
+        }
+        Verb::Demo(args) => {
+            logs_by_flags(overrides, console)?;
+            demo::demo(args, console).await?
+        }
+        verb => {
+            logs(overrides, console)?;
+            work(verb, overrides, console).await?
+        }
+    };
+    Ok(exit.code())
+}
+
+async fn work(verb: &Verb, overrides: &Overrides, console: &Console) -> Result<Exit> {
+    match verb {
+        Verb::Scan(args) => plan::scan(args, overrides, console).await,
+        Verb::Plan(args) => plan::plan(args, overrides, console).await,
+        Verb::Run(args) => run::run(args, overrides, console).await,
+        Verb::Status(args) => status::status(args, overrides, console).await,
+        Verb::Tasks(args) => tasks::tasks(args, overrides, console).await,
+        Verb::Show(args) => tasks::show(args, overrides, console).await,
+        Verb::Explain(args) => tasks::explain(args, overrides, console).await,
+        Verb::Retry(args) => hand::retry(args, overrides, console).await,
+        Verb::Cancel(args) => hand::cancel(args, overrides, console).await,
+        Verb::Pause => halts::pause(overrides, console).await,
+        Verb::Resume => halts::resume(overrides, console).await,
+        Verb::Halts(args) => halts::halts(args, overrides, console).await,
+        Verb::Export(args) => export::export(args, overrides, console).await,
+        _ => Ok(Exit::Done),
+    }
+}
+
+/// Logs as the configuration says.
+fn logs(overrides: &Overrides, console: &Console) -> Result<()> {
+    let settings = context::load(overrides)?.log;
+    let screen = console.screen.clone();
+    telemetry::init(&settings, move || screen.stderr()).context("set up logs")
+}
+
+/// Logs for verbs without a configuration: as the flags say.
+fn logs_by_flags(overrides: &Overrides, console: &Console) -> Result<()> {
+    let mut settings = telemetry::LogSettings::default();
+    if let Some(level) = &overrides.log_level {
+        settings.level.clone_from(level);
+    }
+    settings.json = overrides.log_format.as_deref() == Some("json");
+    let screen = console.screen.clone();
+    telemetry::init(&settings, move || screen.stderr()).context("set up logs")
+}
+
+async fn cancel_on_signal(stop: tokio_util::sync::CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    if let Ok(mut term) = signal(SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = term.recv() => {}
+        }
+        stop.cancel();
+    }
+}
+
+fn tell(error: &anyhow::Error, cli: &Cli, console: &Console) -> u8 {
+    // A reader that went away (`| head`) has what it wanted.
+    if error.chain().any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)) {
+        return Exit::Done.code();
+    }
+    if let Some(config) = problem::of_config(error) {
+        let _ = write!(io::stderr(), "{}", config.render());
+        return Exit::Usage.code();
+    }
+    let told = problem::of(error);
+    match &cli.verb {
+        Verb::Run(args) if args.json => console.problem_json(&told.problem),
+        _ => console.problem(&told.problem),
+    }
+    told.exit.code()
+}

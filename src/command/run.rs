@@ -143,11 +143,7 @@ impl Session<'_> {
             feed: fed,
         });
         let scanning = self.scan(feed, &events, &stop);
-        let draining = tell_draining(stop.clone(), events.clone(), self.context.config.run.grace);
-        let (outcome, scanned) = tokio::select! {
-            both = async { tokio::join!(running, scanning) } => both,
-            never = draining => match never {},
-        };
+        let (outcome, scanned) = tokio::join!(running, scanning);
         let outcome = outcome?;
         let finished = projecting.finish().await;
         drop(events);
@@ -272,16 +268,17 @@ impl Session<'_> {
         exits.extend(signal);
         exits.extend(outcome.halts.iter().filter_map(|(_, reason)| exit_for(*reason)));
         exits.extend((!outcome.outages.is_empty()).then_some(Exit::Unusable));
-        exits.extend((outcome.local.is_some() || finished.is_err()).then_some(Exit::LocalState));
         exits.extend((failed > 0).then_some(Exit::SomeFailed));
-        let idle = stats.succeeded + failed + stats.released == 0 && stats.attempts() == 0;
         let left = self.left().await?;
-        let empty = idle && left == 0 && outcome.halts.is_empty();
+        let empty = stats.total() == 0 && left == 0 && outcome.halts.is_empty();
         exits.extend((empty && self.args.error_if_empty).then_some(Exit::Empty));
         let mut exit = Exit::worst(exits);
 
-        let trouble = outcome.local.map(anyhow::Error::from).or_else(|| finished.as_ref().err().map(describe));
-        let trouble = trouble.or_else(|| scanned.err());
+        let (outputs, unwritten) = match finished {
+            Ok(outputs) => (outputs, None),
+            Err(error) => (Vec::new(), Some(anyhow::Error::from(error))),
+        };
+        let trouble = outcome.local.map(anyhow::Error::from).or(unwritten).or_else(|| scanned.err());
         if let Some(error) = &trouble {
             let told = super::problem::of(error);
             exit = Exit::worst([exit, told.exit]);
@@ -303,7 +300,6 @@ impl Session<'_> {
         };
         let stats = reporter.finish(now(), stop, exit.code());
         if !self.args.json {
-            let outputs = finished.unwrap_or_default();
             self.tell_summary(stats, stop, exit, outputs, left);
         }
         Ok(exit)
@@ -342,10 +338,6 @@ fn exit_for(reason: HaltReason) -> Option<Exit> {
     }
 }
 
-fn describe(error: &OutputError) -> anyhow::Error {
-    anyhow::anyhow!("{error}").context(super::problem::Class::of_output(error))
-}
-
 /// The one loop that owns the live numbers.
 async fn tell(
     mut reporter: Reporter,
@@ -367,19 +359,6 @@ async fn tell(
             _ = tick.tick() => reporter.tick(now()),
         }
     }
-}
-
-/// Tells of the two steps of stopping when they come. Never ends by itself.
-async fn tell_draining(
-    stop: Stop,
-    events: mpsc::Sender<RunEvent>,
-    grace: Duration,
-) -> std::convert::Infallible {
-    stop.drain.cancelled().await;
-    let _ = events.send(RunEvent::Draining { in_flight: 0, grace }).await;
-    stop.abort.cancelled().await;
-    let _ = events.send(RunEvent::Aborting { in_flight: 0 }).await;
-    std::future::pending().await
 }
 
 /// Keeps the files of all jobs in step with the queue while a run goes on.

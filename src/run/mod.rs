@@ -12,6 +12,7 @@ mod stop;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -154,14 +155,16 @@ pub async fn run(run: Run) -> Result<Outcome, QueueError> {
         let _ = run.events.send(told).await;
     }
     let alive = tokio::spawn(stay_alive(Arc::clone(&run.store), run.worker.clone(), run.events.clone()));
-    let grace = tokio::spawn(abort_after_grace(run.stop.clone(), run.settings.grace));
-    let outcome = work_all(&run).await;
+    let in_flight = Arc::new(AtomicU32::new(0));
+    let stopping = stop_in_steps(run.stop.clone(), run.settings.grace, run.events.clone(), Arc::clone(&in_flight));
+    let grace = tokio::spawn(stopping);
+    let outcome = work_all(&run, &in_flight).await;
     alive.abort();
     grace.abort();
     outcome
 }
 
-async fn work_all(run: &Run) -> Result<Outcome, QueueError> {
+async fn work_all(run: &Run, in_flight: &Arc<AtomicU32>) -> Result<Outcome, QueueError> {
     let mut works: BTreeMap<Endpoint, Vec<Arc<Work>>> = BTreeMap::new();
     for work in &run.works {
         let shared = Work { job: work.job.clone(), options: work.options.clone(), settle: work.settle };
@@ -173,7 +176,7 @@ async fn work_all(run: &Run) -> Result<Outcome, QueueError> {
     while !waiting.is_empty() {
         let mut pools = JoinSet::new();
         for endpoint in std::mem::take(&mut waiting) {
-            let pool = pool(run, endpoint, works[&endpoint].clone(), Arc::clone(&quota)).await?;
+            let pool = pool(run, endpoint, works[&endpoint].clone(), Arc::clone(&quota), in_flight).await?;
             pools.spawn(async move { (endpoint, pool.run().await) });
         }
         let mut halted = Vec::new();
@@ -208,6 +211,7 @@ async fn pool(
     endpoint: Endpoint,
     works: Vec<Arc<Work>>,
     quota: Arc<Quota>,
+    in_flight: &Arc<AtomicU32>,
 ) -> Result<Pool, QueueError> {
     let limit = run.settings.limit_of(endpoint);
     let limiter = run.store.set_ceiling(endpoint, limit.concurrent).await?;
@@ -222,6 +226,7 @@ async fn pool(
         stop: run.stop.clone(),
         judge: Mutex::new(Judge::new(pace, usage.succeeded > 0)),
         raised_by: run.worker.to_string(),
+        in_flight: Arc::clone(in_flight),
     };
     let terms = Terms {
         worker: run.worker.clone(),
@@ -253,9 +258,17 @@ async fn stay_alive(store: Arc<dyn TaskStore>, worker: WorkerId, events: mpsc::S
     }
 }
 
-async fn abort_after_grace(stop: Stop, grace: Duration) {
+/// Tells of the steps of stopping as they come, and takes the second one itself when the grace is over.
+async fn stop_in_steps(
+    stop: Stop,
+    grace: Duration,
+    events: mpsc::Sender<RunEvent>,
+    in_flight: Arc<AtomicU32>,
+) {
     stop.drain.cancelled().await;
-    tokio::time::sleep(grace).await;
+    let _ = events.send(RunEvent::Draining { in_flight: in_flight.load(Ordering::Relaxed), grace }).await;
+    let _ = tokio::time::timeout(grace, stop.abort.cancelled()).await;
+    let _ = events.send(RunEvent::Aborting { in_flight: in_flight.load(Ordering::Relaxed) }).await;
     stop.abort.cancel();
 }
 

@@ -1,6 +1,7 @@
 //! One task: submit, classify, decide, settle, tell. Its file was prepared and its slot taken before.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,8 @@ pub(super) struct Bench {
     pub(super) stop: Stop,
     pub(super) judge: Mutex<Judge>,
     pub(super) raised_by: String,
+    /// Requests under way on all endpoints.
+    pub(super) in_flight: Arc<AtomicU32>,
 }
 
 /// How a worker's task ended, for its pool.
@@ -72,7 +75,9 @@ impl Bench {
 
         let facts = Facts::of(&ready);
         let (started_at, clock) = (now(), Instant::now());
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
         let exchange = self.submit(ready, &facts).await;
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let verdict = velma::classify(self.endpoint, &exchange);
         let (verdict, result, request) = keep_answer(self.endpoint, verdict, exchange, started_at, &facts);
         let heard = Heard {

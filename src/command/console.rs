@@ -1,0 +1,150 @@
+//! The two streams of a command: stdout for what was asked for, stderr for everything else. A reader that goes
+//! away (`| head`) ends nothing and breaks nothing.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::context::{environment_text, now};
+use super::feed::Scanned;
+use crate::report::{
+    ColorChoice, Look, Problem, ProgressMode, ReportSettings, Reporter, Screen, Stream, Table, count, plural,
+};
+use crate::task::RecordingPath;
+use crate::telemetry::LogPaths;
+
+/// How a command shows things.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Display")]
+pub struct Looks {
+    /// auto, always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Nothing but ASCII
+    #[arg(long, global = true)]
+    pub ascii: bool,
+    /// Errors only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// What `--color` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Color {
+    /// By the stream and the environment.
+    #[default]
+    Auto,
+    /// Yes, also into a file.
+    Always,
+    /// No.
+    Never,
+}
+
+/// The streams.
+pub(super) struct Console {
+    looks: Looks,
+    /// Shared with the logs, so that they are written around the live block.
+    pub(super) screen: Screen,
+}
+
+impl Console {
+    pub(super) fn new(looks: Looks) -> Self {
+        Console { looks, screen: Screen::new() }
+    }
+
+    fn look(&self, stream: Stream) -> Look {
+        let choice = match self.looks.color {
+            Color::Auto => ColorChoice::Auto,
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        };
+        Look::judge(choice, self.looks.ascii, stream, &environment_text)
+    }
+
+    pub(super) fn ascii(&self) -> bool {
+        self.look(Stream::stdout()).ascii
+    }
+
+    /// What was asked for.
+    pub(super) fn say(&self, text: &str) {
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| {
+            if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }
+        });
+        let _ = out.flush();
+    }
+
+    /// A table of what was asked for, as wide as the terminal.
+    pub(super) fn say_table(&self, table: &Table) {
+        let stream = Stream::stdout();
+        self.say(&table.text(stream.columns, self.look(stream).ascii));
+    }
+
+    /// A word aside.
+    pub(super) fn note(&self, text: &str) {
+        if !self.looks.quiet {
+            let _ = writeln!(self.screen.stderr(), "{text}");
+        }
+    }
+
+    /// What went wrong.
+    pub(super) fn problem(&self, problem: &Problem) {
+        let _ = writeln!(self.screen.stderr(), "{problem}");
+    }
+
+    /// The same, where everything is JSON.
+    pub(super) fn problem_json(&self, problem: &Problem) {
+        let _ = writeln!(self.screen.stderr(), "{}", problem.to_json(now(), None));
+    }
+
+    /// What a scan passed over, and why.
+    pub(super) fn scan_notes(&self, job: &str, scanned: &Scanned) {
+        for line in scan_lines(scanned) {
+            self.note(&format!("scan {job}: {line}"));
+        }
+    }
+
+    /// The one who tells of a run.
+    pub(super) fn reporter(
+        &self,
+        mode: ProgressMode,
+        interval: Option<Duration>,
+        paths: LogPaths,
+    ) -> Reporter {
+        let stderr = Stream::stderr();
+        let quiet = self.looks.quiet && mode != ProgressMode::Json;
+        let mode = if quiet { ProgressMode::None } else { mode.resolve(stderr, &environment_text) };
+        let settings = ReportSettings {
+            mode,
+            interval,
+            look: self.look(stderr),
+            name: Box::new(move |path: &RecordingPath| paths.name(path)),
+            budgets: Vec::new(),
+        };
+        Reporter::new(settings, self.screen.clone(), Box::new(io::stdout()))
+    }
+}
+
+/// What a scan has to say beside its counts.
+pub(super) fn scan_lines(scanned: &Scanned) -> Vec<String> {
+    let mut lines = Vec::new();
+    let passed: u64 = scanned.passed_over.values().sum();
+    if passed > 0 {
+        let reasons: Vec<String> =
+            scanned.passed_over.iter().map(|(reason, n)| format!("{} {reason}", count(*n))).collect();
+        lines.push(format!("passed over {}: {}", plural(passed, "entry", "entries"), reasons.join(", ")));
+    }
+    if scanned.enqueued.changed > 0 {
+        let files = plural(scanned.enqueued.changed, "recording has", "recordings have");
+        lines.push(format!(
+            "{files} changed since it was sent; not sent again (voxbatch retry --again --where path:…)"
+        ));
+    }
+    for trouble in &scanned.troubles {
+        lines.push(trouble.clone());
+    }
+    let more = scanned.trouble_count.saturating_sub(scanned.troubles.len() as u64);
+    if more > 0 {
+        lines.push(format!("and {} more that could not be looked at", count(more)));
+    }
+    lines
+}

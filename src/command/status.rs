@@ -1,0 +1,218 @@
+//! `status`: where things stand, read from the queue; works while a run goes on elsewhere.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::console::Console;
+use super::context::{Context, now};
+use super::exit::Exit;
+use crate::config::Overrides;
+use crate::queue::{Halt, Tally, WorkerRow};
+use crate::report::{Column, Table, audio, bytes, count, plural, span};
+use crate::task::{Cause, Endpoint, Job, TaskState};
+
+/// Say where things stand
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    /// Again every two seconds, until it is stopped
+    #[arg(long)]
+    pub watch: bool,
+    /// As one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the verb.
+pub(super) async fn status(args: &StatusArgs, overrides: &Overrides, console: &Console) -> Result<Exit> {
+    let context = Context::open(overrides).await?;
+    loop {
+        let standing = Standing::read(&context).await?;
+        if args.json {
+            console.say(&standing.to_json().to_string());
+        } else {
+            standing.tell(console);
+        }
+        if !args.watch {
+            break;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            _ = tokio::signal::ctrl_c() => break,
+        }
+    }
+    context.store.close().await;
+    Ok(Exit::Done)
+}
+
+struct Standing {
+    jobs: Vec<Job>,
+    tallies: Vec<Tally>,
+    endpoints: Vec<EndpointStanding>,
+    halts: Vec<Halt>,
+    workers: Vec<WorkerRow>,
+}
+
+struct EndpointStanding {
+    endpoint: Endpoint,
+    limiter: crate::queue::LimiterState,
+    usage: crate::queue::Usage,
+}
+
+impl Standing {
+    async fn read(context: &Context) -> Result<Self> {
+        let store = &context.store;
+        let jobs = context.all_jobs().await?;
+        let mut used: Vec<Endpoint> = jobs.iter().map(|j| j.endpoint).collect();
+        used.sort_unstable();
+        used.dedup();
+        let mut endpoints = Vec::new();
+        for endpoint in used {
+            let limiter = store.limiter(endpoint).await?;
+            let usage = store.usage(endpoint, now().month()).await?;
+            endpoints.push(EndpointStanding { endpoint, limiter, usage });
+        }
+        Ok(Standing {
+            jobs,
+            tallies: store.tallies().await?,
+            endpoints,
+            halts: store.halts(true, now()).await?,
+            workers: store.workers(5).await?,
+        })
+    }
+
+    fn sum(&self, job: &Job, state: TaskState, refused: Option<bool>) -> (u64, u64) {
+        self.tallies
+            .iter()
+            .filter(|t| t.job == job.id && t.state == state)
+            .filter(|t| refused.is_none_or(|r| t.cause.is_some_and(Cause::is_refusal) == r))
+            .fold((0, 0), |sum, t| (sum.0 + t.tasks, sum.1 + t.bytes))
+    }
+
+    fn tell(&self, console: &Console) {
+        let mut table = Table::new([
+            Column::name("job"),
+            Column::left("endpoint"),
+            Column::right("queued"),
+            Column::right("size"),
+            Column::right("running"),
+            Column::right("succeeded"),
+            Column::right("failed"),
+            Column::right("refused"),
+            Column::right("cancelled"),
+        ]);
+        for job in &self.jobs {
+            let queued = self.sum(job, TaskState::Queued, None);
+            table.row([
+                job.name.clone(),
+                job.endpoint.to_string(),
+                count(queued.0),
+                bytes(queued.1),
+                count(self.sum(job, TaskState::Running, None).0),
+                count(self.sum(job, TaskState::Succeeded, None).0),
+                count(self.sum(job, TaskState::Failed, Some(false)).0),
+                count(self.sum(job, TaskState::Failed, Some(true)).0),
+                count(self.sum(job, TaskState::Cancelled, None).0),
+            ]);
+        }
+        console.say_table(&table);
+        for line in self.lines() {
+            console.say(&line);
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let at = now();
+        let mut lines = Vec::new();
+        for e in &self.endpoints {
+            let mut line = format!("{}: ", e.endpoint);
+            line += &match e.limiter.ceiling {
+                0 => "never run".to_owned(),
+                ceiling => format!("{} of {ceiling} slots in use", e.limiter.busy),
+            };
+            if e.limiter.ceiling > 0 && e.limiter.effective < e.limiter.ceiling {
+                line += &format!(", {} at most for now", e.limiter.effective);
+            }
+            if let Some(until) = e.limiter.paused_until.filter(|until| *until > at) {
+                line += &format!(", paused for {}", span(until.since(at)));
+            }
+            line += &format!(", {} billed in {}", audio(e.usage.billed_ms), at.month());
+            if e.usage.unknown > 0 {
+                line += &format!(", {} perhaps billed without a result", plural(e.usage.unknown, "try", "tries"));
+            }
+            lines.push(line);
+        }
+        for halt in &self.halts {
+            let until = halt.until.map_or(String::new(), |until| format!(", until {until}"));
+            lines.push(format!(
+                "halted: {}: {}{until} ({}); voxbatch halts clear {}",
+                halt.scope,
+                halt.reason.says(),
+                halt.evidence,
+                halt.id
+            ));
+        }
+        for (cause, tasks) in self.failures() {
+            lines.push(format!("failed: {} {}", count(tasks), cause.says()));
+        }
+        lines.push(match self.workers.iter().find(|w| w.alive) {
+            Some(w) => {
+                let seen = span(at.since(w.beat_at));
+                format!("a run is going on: pid {} on {}, last heard of {seen} ago", w.pid, w.host)
+            }
+            None => "no run is going on; start one with: voxbatch run".to_owned(),
+        });
+        lines
+    }
+
+    fn failures(&self) -> BTreeMap<Cause, u64> {
+        let mut by = BTreeMap::new();
+        for tally in self.tallies.iter().filter(|t| t.state == TaskState::Failed) {
+            if let Some(cause) = tally.cause {
+                *by.entry(cause).or_default() += tally.tasks;
+            }
+        }
+        by
+    }
+
+    fn to_json(&self) -> Value {
+        let jobs: Vec<Value> = self
+            .jobs
+            .iter()
+            .map(|job| {
+                let one = |state, refused| self.sum(job, state, refused).0;
+                json!({
+                    "job": job.name, "endpoint": job.endpoint.name(),
+                    "queued": one(TaskState::Queued, None),
+                    "queued_bytes": self.sum(job, TaskState::Queued, None).1,
+                    "running": one(TaskState::Running, None),
+                    "succeeded": one(TaskState::Succeeded, None),
+                    "failed": one(TaskState::Failed, Some(false)),
+                    "refused": one(TaskState::Failed, Some(true)),
+                    "cancelled": one(TaskState::Cancelled, None),
+                })
+            })
+            .collect();
+        let endpoints: Vec<Value> = self
+            .endpoints
+            .iter()
+            .map(|e| {
+                json!({
+                    "endpoint": e.endpoint.name(), "limit": e.limiter.ceiling, "effective": e.limiter.effective,
+                    "in_use": e.limiter.busy, "paused_until": e.limiter.paused_until.map(|t| t.to_string()),
+                    "month": now().month().to_string(), "billed_ms": e.usage.billed_ms,
+                    "maybe_billed": e.usage.unknown,
+                })
+            })
+            .collect();
+        let failures: serde_json::Map<_, _> =
+            self.failures().into_iter().map(|(c, n)| (c.word().to_owned(), n.into())).collect();
+        json!({
+            "v": 1, "time": now().to_string(), "jobs": jobs, "endpoints": endpoints, "failures": failures,
+            "halts": self.halts.iter().map(super::halts::as_object).collect::<Vec<_>>(),
+            "running": self.workers.iter().any(|w| w.alive),
+        })
+    }
+}
