@@ -1,1 +1,4 @@
 //! (room: command)
+
+pub mod config;
+pub mod init;
