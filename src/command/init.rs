@@ -105,3 +105,92 @@ fn write_new(target: &Path, folder: &Path, text: &str, force: bool) -> Result<()
     let written = if force { file.persist(target) } else { file.persist_noclobber(target) };
     written.map(drop).map_err(|error| refuse(error.error).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::config::load;
+
+    fn args(output: &Path) -> InitArgs {
+        InitArgs {
+            source: "/data/night calls".into(),
+            endpoint: Endpoint::PiiPhiRedactionBatch,
+            full: false,
+            output: Some(output.to_owned()),
+            force: false,
+        }
+    }
+
+    fn run(args: &InitArgs) -> (Result<u8>, String) {
+        let mut out = Vec::new();
+        let code = init(args, &Overrides::default(), &mut out);
+        (code, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn it_writes_a_private_file_that_loads_short_or_full() {
+        let folder = tempfile::tempdir().unwrap();
+        for full in [false, true] {
+            let path = folder.path().join(format!("{full}.toml"));
+            assert_eq!(run(&InitArgs { full, ..args(&path) }).0.unwrap(), 0);
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+            let overrides = Overrides { config: Some(path), ..Overrides::default() };
+            let config = load(&overrides, &|_| None, |_, _| Ok(())).unwrap();
+            let job = &config.jobs[0];
+            assert_eq!(
+                (job.spec.name.as_str(), job.spec.endpoint),
+                ("night-calls", Endpoint::PiiPhiRedactionBatch)
+            );
+            assert_eq!(job.source, Path::new("/data/night calls"));
+        }
+    }
+
+    #[test]
+    fn it_never_writes_over_a_file_unless_told_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jobs.toml");
+        std::fs::write(&path, "mine").unwrap();
+        let error = run(&args(&path)).0.unwrap_err();
+        assert_eq!(error.downcast::<ConfigError>().unwrap().problems()[0].code, Code::Exists);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+
+        assert_eq!(run(&InitArgs { force: true, ..args(&path) }).0.unwrap(), 0);
+        assert!(std::fs::read_to_string(&path).unwrap().contains("night calls"));
+    }
+
+    #[test]
+    fn a_dash_prints_the_text_and_nothing_else() {
+        let (code, text) = run(&InitArgs { full: true, ..args(Path::new("-")) });
+        assert_eq!(code.unwrap(), 0);
+        assert!(text.starts_with("# voxbatch") && text.ends_with('\n'), "{text}");
+        assert!(!Path::new("-").exists());
+    }
+
+    #[test]
+    fn a_relative_source_is_made_absolute_for_a_file_in_another_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = std::path::absolute("recordings").unwrap();
+        assert_eq!(source_in_file(Path::new("recordings"), folder.path()).unwrap(), here.to_str().unwrap());
+        assert_eq!(source_in_file(Path::new("recordings"), Path::new(".")).unwrap(), "recordings");
+    }
+
+    #[test]
+    fn a_source_that_toml_cannot_hold_is_refused() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let source = std::ffi::OsStr::from_bytes(b"/a\xff").into();
+        let error = run(&InitArgs { source, ..args(Path::new("-")) }).0.unwrap_err();
+        assert!(error.is::<ConfigError>());
+    }
+
+    #[test]
+    fn a_name_comes_from_the_source_as_far_as_names_go() {
+        for (source, name) in
+            [("a/calls 2026.d", "calls-2026"), ("..", "archive"), ("/", "archive"), ("é", "archive")]
+        {
+            assert_eq!(job_name(Path::new(source)), name);
+        }
+    }
+}

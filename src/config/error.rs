@@ -85,7 +85,7 @@ pub struct Problem {
     /// What is wrong, in one line.
     pub what: String,
     /// Where, if it is in the file.
-    pub place: Option<Place>,
+    pub place: Option<Box<Place>>,
     /// Beside the caret: what was probably meant, what is possible.
     pub hint: Option<String>,
     /// Commands or words that mend it, if there are better ones than "check again".
@@ -199,25 +199,25 @@ impl fmt::Display for Summary<'_> {
 impl Problem {
     /// A problem without a place in the file.
     pub fn new(code: Code, what: impl Into<String>) -> Self {
-        Problem { code, what: clean(&what.into()), place: None, hint: None, mend: None }
+        Problem { code, what: brief(&what.into()), place: None, hint: None, mend: None }
     }
 
     pub(super) fn at(mut self, place: Place) -> Self {
-        self.place = Some(place);
+        self.place = Some(Box::new(place));
         self
     }
 
     /// Says what was probably meant or what is possible.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<Option<String>>) -> Self {
-        self.hint = hint.into().map(|h| clean(&h));
+        self.hint = hint.into().map(|h| brief(&h));
         self
     }
 
     /// Says what mends it.
     #[must_use]
     pub fn mend(mut self, mend: impl Into<String>) -> Self {
-        self.mend = Some(clean(&mend.into()));
+        self.mend = Some(brief(&mend.into()));
         self
     }
 
@@ -254,6 +254,15 @@ impl Problem {
 /// Text of others made harmless for a terminal: the rule for names of recordings holds here too.
 pub(super) fn clean(text: &str) -> String {
     RecordingPath::from_bytes(text).to_string()
+}
+
+/// As [`clean`], of a text that is to fit into a line or two.
+fn brief(text: &str) -> String {
+    const MOST: usize = 400;
+    match text.char_indices().nth(MOST) {
+        Some((cut, _)) => clean(&text[..cut]) + "…",
+        None => clean(text),
+    }
 }
 
 /// The nearest of `known`, if any is near.

@@ -22,10 +22,11 @@ name     = {name}
 endpoint = "{endpoint}"
 source   = {source}         # folder or file; relative to this file
 # options = {{}}              # options of the endpoint
-# output = "out/<name>"     # results.jsonl, results.csv, …
+# output = {output}   # results.jsonl, results.csv, …
 "#,
         name = quoted(name),
         source = quoted(source),
+        output = quoted(&format!("out/{name}")),
     )
 }
 
@@ -36,6 +37,8 @@ pub fn example(name: &str, source: &str, endpoint: Endpoint) -> String {
             Some("name") => format!("name     = {}", quoted(name)),
             Some("endpoint") => format!("endpoint = \"{endpoint}\""),
             Some("source") => format!("source   = {}", quoted(source)),
+            Some("# output") => format!("# output = {}", quoted(&format!("out/{name}"))),
+            None if line.starts_with("[limits.") => format!("[limits.{endpoint}]"),
             _ => line.to_owned(),
         }
     };

@@ -16,6 +16,9 @@ pub(super) const MAX_BYTES: usize = 1 << 20;
 /// Characters shown of a line before, at and behind the caret, at most.
 const SHOWN: usize = 40;
 
+/// Bytes of a line that are looked at on either side of a place.
+const REACH: usize = 4096;
+
 /// A parsed text.
 pub(super) struct Document<'t> {
     /// As the file was named; empty for a text without a file.
@@ -116,21 +119,24 @@ impl Text<'_> {
         // Spans end on character borders, but may reach over the line or past the text.
         let from = floor(whole, span.start.saturating_sub(start));
         let to = floor(whole, span.end.saturating_sub(start)).max(from);
+        let column = whole[..from].chars().count() + 1;
+        // A line can be a megabyte long; no key is that far from its name.
+        let near = floor(whole, from.saturating_sub(REACH));
+        let whole = &whole[near..floor(whole, to.min(from + REACH) + REACH)];
+        let (from, to) = (from - near, (to - near).min(whole.len()));
         let visible = hide_secrets(whole);
 
-        // Cut before it is cleaned: a line can be a megabyte long.
         let (before, cut) = tail(&visible[..from.min(visible.len())]);
         let before = clean(&before);
         let marked = head(visible.get(from..to.min(visible.len())).unwrap_or_default());
         let rest = head(visible.get(to..).unwrap_or_default());
         let hidden = if visible.len() < whole.len() { " …" } else { "" };
-        let text: String = format!("{cut}{before}{marked}{rest}{hidden}");
         Place {
             file: file.to_owned(),
             line,
-            column: whole[..from].chars().count() + 1,
+            column,
             indent: before.chars().count() + cut.chars().count(),
-            text: text.trim_end().to_owned(),
+            text: format!("{cut}{before}{marked}{rest}{hidden}").trim_end().to_owned(),
             width: marked.chars().count().max(1),
         }
     }

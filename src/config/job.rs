@@ -30,11 +30,11 @@ pub struct JobConfig {
     pub settings: Vec<Effective>,
 }
 
-/// Where things of a job stand in the file, for comparing jobs.
+/// What jobs are compared by, and where it stands in the file. Known also of jobs that are wrong elsewhere.
 struct Stands {
-    name: Range<usize>,
-    source: Range<usize>,
-    output: Range<usize>,
+    name: (String, Range<usize>),
+    source: Option<(PathBuf, Range<usize>)>,
+    output: (PathBuf, Range<usize>),
 }
 
 /// Reads every job; what is wrong with one is noted and does not hide what is wrong with the next.
@@ -51,7 +51,7 @@ pub(super) fn read(
         if !misspelt {
             let example = "name = \"archive\", endpoint = \"velma-2-stt-batch\", source = \"recordings\"";
             reader.problems.push(
-                Problem::new(Code::NoJob, format!("there is no job in {}", doc.name))
+                Problem::new(Code::NoJob, "there is no job")
                     .hint(format!("a job is a [[job]] with {example}"))
                     .mend("voxbatch init --full -o -        shows an example"),
             );
@@ -70,16 +70,21 @@ pub(super) fn read(
     if entries.is_empty() {
         reader.tell(key.span(), Problem::new(Code::NoJob, "there is no job"));
     }
-    let mut jobs = Vec::new();
+    let (mut jobs, mut all) = (Vec::new(), Vec::new());
     for (n, entry) in entries.iter().enumerate() {
         let DeValue::Table(table) = entry.get_ref() else { continue };
+        if reader.is_enough() {
+            break;
+        }
         let entry =
             Entry { reader: &mut *reader, table, header: entry.span(), number: n + 1, rows: Vec::new() };
-        jobs.extend(entry.read(base, scan, check));
+        let (job, stands) = entry.read(base, scan, check);
+        jobs.extend(job);
+        all.extend(stands);
         reader.refuse_unknown(table, &["job"]);
     }
-    compare(reader, &jobs, state_dir);
-    jobs.into_iter().map(|(job, _)| job).collect()
+    compare(reader, &all, state_dir);
+    jobs
 }
 
 /// One `[[job]]`.
@@ -92,7 +97,12 @@ struct Entry<'r, 'a, 'd> {
 }
 
 impl Entry<'_, '_, '_> {
-    fn read(mut self, base: &Path, scan: &ScanSettings, check: CheckOptions) -> Option<(JobConfig, Stands)> {
+    fn read(
+        mut self,
+        base: &Path,
+        scan: &ScanSettings,
+        check: CheckOptions,
+    ) -> (Option<JobConfig>, Option<Stands>) {
         let name = self.required("name", &Words(job_name));
         let endpoint = self.required("endpoint", &endpoint_kind());
         let location = Location { base };
@@ -117,15 +127,22 @@ impl Entry<'_, '_, '_> {
             ..scan.clone()
         };
 
-        let ((name, name_at), (source, source_at)) = (name?, source?);
-        let stands = Stands { name: name_at.clone(), source: source_at, output: output.1.unwrap_or(name_at) };
-        // A source that is not there counts as a folder; the scan will say that it is missing.
-        let root = match source.parent() {
-            Some(parent) if source.is_file() => parent.to_owned(),
-            _ => source.clone(),
-        };
-        let spec = JobSpec { name, endpoint: model?, options: options?, root, output: output.0, order };
-        Some((JobConfig { spec, source, scan, settings: self.rows }, stands))
+        let stands = name.clone().map(|name| {
+            let output_at = output.1.unwrap_or_else(|| name.1.clone());
+            Stands { output: (output.0.clone(), output_at), source: source.clone(), name }
+        });
+        let job = name.zip(source).zip(model).zip(options).map(
+            |((((name, _), (source, _)), endpoint), options)| {
+                // A source that is not there counts as a folder; the scan will say that it is missing.
+                let root = match source.parent() {
+                    Some(parent) if source.is_file() => parent.to_owned(),
+                    _ => source.clone(),
+                };
+                let spec = JobSpec { name, endpoint, options, root, output: output.0, order };
+                JobConfig { spec, source, scan, settings: self.rows }
+            },
+        );
+        (job, stands)
     }
 
     fn required<K: Kind>(&mut self, key: &str, kind: &K) -> Option<(K::Out, Range<usize>)> {
@@ -191,49 +208,47 @@ fn job_name(name: &str) -> Result<String, Wrong> {
 }
 
 /// Jobs must not share a name, nor write over each other or over a source.
-fn compare(reader: &mut Reader<'_>, jobs: &[(JobConfig, Stands)], state_dir: &Path) {
+fn compare(reader: &mut Reader<'_>, jobs: &[Stands], state_dir: &Path) {
     let mut names: BTreeMap<String, &Stands> = BTreeMap::new();
-    let mut outputs: BTreeMap<PathBuf, &JobConfig> = BTreeMap::new();
+    let mut outputs: BTreeMap<PathBuf, &Stands> = BTreeMap::new();
     let state = identity(state_dir);
-    for (job, stands) in jobs {
-        let name = &job.spec.name;
+    for job in jobs {
+        let (name, name_at) = &job.name;
         // Folders of names that differ only in case are one folder on some disks.
         if let Some(first) = names.get(&name.to_lowercase()) {
-            let hint = format!("the first one is in line {}", reader.doc.line(&first.name));
-            reader.tell(
-                stands.name.clone(),
-                Problem::new(Code::Duplicate, format!("a second job is named \"{name}\"")).hint(hint),
-            );
+            let hint = format!("the first one is in line {}", reader.doc.line(&first.name.1));
+            let problem = Problem::new(Code::Duplicate, format!("a second job is named \"{name}\""));
+            reader.tell(name_at.clone(), problem.hint(hint));
             continue;
         }
-        names.insert(name.to_lowercase(), stands);
+        names.insert(name.to_lowercase(), job);
 
-        let output = identity(&job.spec.output);
-        if output == identity(&job.source) {
+        let output = identity(&job.output.0);
+        if let Some((_, at)) = job.source.as_ref().filter(|(source, _)| identity(source) == output) {
             let problem =
                 Problem::new(Code::Output, format!("job \"{name}\" would write into its own source"));
-            reader.tell(stands.source.clone(), problem.hint("choose another output".to_owned()));
+            reader.tell(at.clone(), problem.hint("choose another output".to_owned()));
         }
         if output.starts_with(&state) {
             let problem =
                 Problem::new(Code::Output, format!("job \"{name}\" would write into the queue's folder"));
-            reader.tell(stands.output.clone(), problem.hint(state_dir.display().to_string()));
+            reader.tell(job.output.1.clone(), problem.hint(state_dir.display().to_string()));
         }
-        outputs.insert(output, job);
+        outputs.entry(output).or_insert(job);
     }
     // Only once all are known: an output may lie in that of a later job.
-    for (job, stands) in jobs {
-        let output = identity(&job.spec.output);
+    for job in names.values() {
+        let output = identity(&job.output.0);
         let other = output
             .ancestors()
             .filter_map(|folder| outputs.get(folder).map(|other| (folder, other)))
-            .find(|(_, other)| other.spec.name.to_lowercase() != job.spec.name.to_lowercase());
+            .find(|(_, other)| other.name != job.name);
         if let Some((folder, other)) = other {
             let how = if folder == output { "the same folder as" } else { "a folder inside the output of" };
-            let what =
-                format!("job \"{}\" would write into {how} job \"{}\"", job.spec.name, other.spec.name);
-            let hint = format!("give each job a folder of its own, such as \"out/{}\"", job.spec.name);
-            reader.tell(stands.output.clone(), Problem::new(Code::Output, what).hint(hint));
+            let (name, other) = (&job.name.0, &other.name.0);
+            let what = format!("job \"{name}\" would write into {how} job \"{other}\"");
+            let hint = format!("give each job a folder of its own, such as \"out/{name}\"");
+            reader.tell(job.output.1.clone(), Problem::new(Code::Output, what).hint(hint));
         }
     }
 }

@@ -144,13 +144,20 @@ impl<'a> Reader<'a> {
 
     /// Notes a problem at its place in the file.
     pub(super) fn tell(&mut self, span: Range<usize>, problem: Problem) {
-        self.problems.push(problem.at(self.doc.place(span)));
+        if !self.is_enough() {
+            self.problems.push(problem.at(self.doc.place(span)));
+        }
+    }
+
+    /// Whether it makes no sense to look further.
+    pub(super) fn is_enough(&self) -> bool {
+        self.problems.len() >= ENOUGH
     }
 
     /// Notes every name below `table` that nobody asked for. `under` is the table's own path.
     pub(super) fn refuse_unknown(&mut self, table: &DeTable<'_>, under: &[&str]) {
         for (key, value) in table {
-            if self.problems.len() >= ENOUGH {
+            if self.is_enough() {
                 return;
             }
             let name: &str = key.get_ref();

@@ -173,7 +173,7 @@ fn resolve(
     let state_dir = reader.get("state_dir", &location, absolute(&folder.join(".voxbatch")));
     let api = api(&mut reader);
     let key_file = reader.find("api.api_key_file", &location);
-    let (limits, notices) = limits(&mut reader);
+    let (limits, over) = limits(&mut reader);
     let retry = retry(&mut reader);
     let scan = scan(&mut reader);
     let media = MediaSettings {
@@ -193,6 +193,9 @@ fn resolve(
         Ok((key, origin)) => (Ok(key), origin),
         Err(problem) => (Err(problem), KeyOrigin::Missing),
     };
+    let used = |endpoint| jobs.iter().any(|job| job.spec.endpoint == endpoint);
+    let notices =
+        over.into_iter().filter(|(endpoint, _)| used(*endpoint)).map(|(_, notice)| notice).collect();
     let settings = effective;
     Ok(Config {
         path: None,
@@ -230,17 +233,17 @@ fn api(reader: &mut Reader<'_>) -> ApiSettings {
 }
 
 /// The limits of all endpoints, held down to `--slots`, and what there is to tell about that.
-fn limits(reader: &mut Reader<'_>) -> (BTreeMap<Endpoint, LimitSettings>, Vec<String>) {
+fn limits(reader: &mut Reader<'_>) -> (BTreeMap<Endpoint, LimitSettings>, Vec<(Endpoint, String)>) {
     let count = Whole { min: 1, max: 10_000 };
     let slots = reader.said("slots", &count);
-    let mut notices = Vec::new();
+    let mut over = Vec::new();
     let limits = Endpoint::ALL.map(|endpoint| {
         let name = format!("limits.{endpoint}.concurrent");
         let mut concurrent = reader.get(&name, &count, DEFAULT_SLOTS);
         if let Some((slots, origin)) = &slots {
             if *slots > concurrent {
-                notices
-                    .push(format!("{name} = {concurrent} holds; {origin} asks for {slots}, which is more"));
+                let notice = format!("{name} = {concurrent} holds; {origin} asks for {slots}, which is more");
+                over.push((endpoint, notice));
             } else if let Some(setting) = reader.effective.last_mut() {
                 concurrent = *slots;
                 *setting = Effective { value: concurrent.into(), origin: origin.clone(), ..setting.clone() };
@@ -250,7 +253,7 @@ fn limits(reader: &mut Reader<'_>) -> (BTreeMap<Endpoint, LimitSettings>, Vec<St
         let monthly_ms = hours.and_then(|(ms, _)| ms);
         (endpoint, LimitSettings { concurrent, monthly_ms })
     });
-    (BTreeMap::from(limits), notices)
+    (BTreeMap::from(limits), over)
 }
 
 fn retry(reader: &mut Reader<'_>) -> RetryPolicy {

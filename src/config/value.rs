@@ -146,7 +146,8 @@ impl Kind for Size {
     fn show(&self, bytes: &u64) -> Value {
         // The largest unit that says it exactly.
         let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000), ("B", 1)];
-        let (unit, factor) = units.into_iter().find(|(_, size)| bytes % size == 0).unwrap_or(("B", 1));
+        let (unit, factor) =
+            units.into_iter().find(|(_, size)| bytes.is_multiple_of(*size)).unwrap_or(("B", 1));
         json!(format!("{} {unit}", bytes / factor))
     }
 }
@@ -197,9 +198,10 @@ impl Kind for Hours {
     const EXPECTED: &'static str = "a number of hours";
 
     fn text(&self, text: &str) -> Result<Option<u64>, Wrong> {
-        match text.replace('_', "").parse::<f64>() {
+        let ms = text.replace('_', "").parse::<f64>().map(|hours| (hours * 3_600_000.0).round());
+        match ms {
             // The upper bound keeps the product exact.
-            Ok(hours) if hours > 0.0 && hours <= 1e9 => Ok(Some((hours * 3_600_000.0).round() as u64)),
+            Ok(ms) if (1.0..=3.6e15).contains(&ms) => Ok(Some(ms as u64)),
             Ok(_) => Err(Wrong::value(
                 "must be more than 0 and at most 1000000000 hours",
                 "to stop an endpoint: voxbatch pause".to_owned(),
@@ -295,6 +297,11 @@ impl Kind for Globs {
             Ok(_) => Ok(vec![text.to_owned()]),
             Err(error) => Err(Wrong::value(format!("holds no pattern: `{text}`"), error.kind().to_string())),
         }
+    }
+
+    /// Lists have no separator that no path could hold, so they stand in the file only.
+    fn os(&self, _: &OsStr) -> Result<Vec<String>, Wrong> {
+        Err(Wrong::value("is a list, which only the file can say", None))
     }
 
     fn toml(&self, value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
