@@ -1,0 +1,264 @@
+//! Reads the form's fields into options, as strictly as the published contract allows, configuration included.
+//! Says what is refused; leaves what options do to the answers.
+
+use serde_json::{Map, Value};
+
+use super::form::Form;
+use super::model::Model;
+use super::presets;
+use super::refusal::Refusal;
+
+/// What a caller asked for, defaults filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Options {
+    pub(super) diarization: bool,
+    pub(super) emotion: bool,
+    pub(super) accent: bool,
+    pub(super) deepfake: bool,
+    pub(super) tagging: bool,
+    /// Primary subtag, lower-case.
+    pub(super) language: Option<String>,
+    pub(super) start_padding_ms: u64,
+    pub(super) end_padding_ms: u64,
+    /// What a conversation is examined for. None: the service's own defaults.
+    pub(super) examine: Option<Map<String, Value>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            diarization: true,
+            emotion: false,
+            accent: false,
+            deepfake: false,
+            tagging: false,
+            language: None,
+            start_padding_ms: 100,
+            end_padding_ms: 0,
+            examine: None,
+        }
+    }
+}
+
+impl Options {
+    /// Form fields first; a configuration beats them.
+    pub(super) fn read(model: Model, form: &Form) -> Result<Self, Refusal> {
+        let mut options = Options::default();
+        let mut config = None;
+        for (name, text) in &form.fields {
+            let flag = || match text.as_str() {
+                "true" => Ok(true),
+                "false" => Ok(false),
+                _ => Err(Refusal::BadField(name.clone(), "boolean")),
+            };
+            let number = || text.parse().map_err(|_| Refusal::BadField(name.clone(), "integer"));
+            match name.as_str() {
+                "speaker_diarization" => options.diarization = flag()?,
+                "emotion_signal" => options.emotion = flag()?,
+                "accent_signal" => options.accent = flag()?,
+                "deepfake_signal" => options.deepfake = flag()?,
+                "pii_phi_tagging" => options.tagging = flag()?,
+                "start_redaction_padding_ms" => options.start_padding_ms = number()?,
+                "end_redaction_padding_ms" => options.end_padding_ms = number()?,
+                "language" => options.language = Some(primary_subtag(text)?),
+                "config" => config = Some(text),
+                _ => return Err(Refusal::UnknownField(name.clone())),
+            }
+        }
+        match (model, config) {
+            (Model::Conversation, Some(text)) if text != "default" => options.examine(text)?,
+            (Model::Transcription, Some(text)) => options.override_with(&object(text)?)?,
+            _ => {}
+        }
+        Ok(options)
+    }
+
+    /// The speech-to-text settings inside a configuration.
+    fn override_with(&mut self, config: &Map<String, Value>) -> Result<(), Refusal> {
+        for (key, value) in config {
+            let flag = value.as_bool().ok_or(Refusal::Configuration);
+            match key.as_str() {
+                "speaker_diarization" => self.diarization = flag?,
+                "emotion_signal" => self.emotion = flag?,
+                "accent_signal" => self.accent = flag?,
+                "deepfake_signal" => self.deepfake = flag?,
+                "pii_phi_tagging" => self.tagging = flag?,
+                "language" => match value {
+                    Value::Null => {}
+                    Value::String(text) => self.language = Some(primary_subtag(text)?),
+                    _ => return Err(Refusal::Configuration),
+                },
+                "custom_terms" if custom_terms_are_lawful(value) => {}
+                _ => return Err(Refusal::Configuration),
+            }
+        }
+        Ok(())
+    }
+
+    /// A conversation's configuration: known keys, known presets, definitions that are whole.
+    fn examine(&mut self, text: &str) -> Result<(), Refusal> {
+        let config = object(text)?;
+        for (key, value) in &config {
+            match key.as_str() {
+                "conversation_types" => each(value, |item| defined(item, "conversation_type_uuid"))?,
+                "participant_roles" => each(value, |item| defined(item, "participant_role_uuid"))?,
+                "behaviors" => each(value, behaviour)?,
+                "default_conversation_type" if value.is_null() => {}
+                "default_conversation_type" => defined(value, "conversation_type_uuid")?,
+                "default_participant_role" if value.is_null() => {}
+                "default_participant_role" => defined(value, "participant_role_uuid")?,
+                "produce_topics" | "produce_topic_sentiments" | "produce_summary" if value.is_boolean() => {}
+                "stt" => self.override_with(value.as_object().ok_or(Refusal::Configuration)?)?,
+                _ => return Err(Refusal::Configuration),
+            }
+        }
+        self.examine = Some(config);
+        Ok(())
+    }
+}
+
+fn object(text: &str) -> Result<Map<String, Value>, Refusal> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        _ => Err(Refusal::Configuration),
+    }
+}
+
+fn each(list: &Value, check: impl Fn(&Value) -> Result<(), Refusal>) -> Result<(), Refusal> {
+    list.as_array().ok_or(Refusal::Configuration)?.iter().try_for_each(check)
+}
+
+fn behaviour(item: &Value) -> Result<(), Refusal> {
+    match item.as_str() {
+        Some(text) => match text.strip_prefix("preset:") {
+            Some(id) if presets::known(id) => Ok(()),
+            _ => Err(Refusal::Preset),
+        },
+        None => defined(item, "behavior_uuid"),
+    }
+}
+
+/// A definition: an id that is a uuid, a name and both descriptions; no key that the contract does not have.
+fn defined(item: &Value, id: &str) -> Result<(), Refusal> {
+    let object = item.as_object().ok_or(Refusal::Configuration)?;
+    let text = |key: &str| object.get(key).and_then(Value::as_str);
+    let whole = text(id).is_some_and(|id| uuid::Uuid::parse_str(id).is_ok())
+        && text("name").is_some_and(|name| !name.is_empty())
+        && text("short_description").is_some()
+        && text("detailed_description").is_some();
+    let known = object.keys().all(|key| {
+        key == id
+            || matches!(
+                key.as_str(),
+                "name"
+                    | "short_description"
+                    | "detailed_description"
+                    | "applies_to_conversation_type_uuids"
+                    | "applies_to_participant_role_uuids"
+            )
+    });
+    if whole && known { Ok(()) } else { Err(Refusal::Configuration) }
+}
+
+/// Two or three letters, then subtags of letters and digits; only the first counts.
+fn primary_subtag(text: &str) -> Result<String, Refusal> {
+    let mut subtags = text.split(['-', '_']);
+    let first = subtags.next().unwrap_or_default();
+    let lawful = (2..=3).contains(&first.len())
+        && first.bytes().all(|byte| byte.is_ascii_alphabetic())
+        && subtags.all(|tag| !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    if lawful { Ok(first.to_ascii_lowercase()) } else { Err(Refusal::Language(text.to_owned())) }
+}
+
+/// At most 1000 terms, each a string or a described term, under 8000 characters as JSON.
+fn custom_terms_are_lawful(value: &Value) -> bool {
+    let Value::Array(terms) = value else { return value.is_null() };
+    let printable = |text: &str| text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    let described = |term: &Map<String, Value>| {
+        term.get("term").and_then(Value::as_str).is_some_and(|text| !text.is_empty())
+            && term.iter().all(|(key, value)| match key.as_str() {
+                "term" => true,
+                "definition" => {
+                    value.is_null() || value.as_str().is_some_and(|text| text.chars().count() <= 256)
+                }
+                "pronunciations" => {
+                    value.is_null()
+                        || value.as_array().is_some_and(|list| {
+                            list.len() <= 16
+                                && list.iter().all(|item| {
+                                    item.as_str().is_some_and(|text| text.len() <= 128 && printable(text))
+                                })
+                        })
+                }
+                _ => false,
+            })
+    };
+    terms.len() <= 1000
+        && value.to_string().chars().count() < 8000
+        && terms.iter().all(|term| match term {
+            Value::String(text) => !text.is_empty(),
+            Value::Object(term) => described(term),
+            _ => false,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(model: Model, fields: &[(&str, &str)]) -> Result<Options, Refusal> {
+        let fields = fields.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+        Options::read(model, &Form { file: None, fields })
+    }
+
+    #[test]
+    fn a_configuration_beats_the_form_and_leaves_the_rest_to_it() {
+        let fields = [
+            ("emotion_signal", "true"),
+            ("accent_signal", "true"),
+            ("config", r#"{"emotion_signal":false,"language":"de-AT"}"#),
+        ];
+        let options = read(Model::Transcription, &fields).unwrap();
+        assert_eq!((options.emotion, options.accent), (false, true));
+        assert_eq!(options.language.as_deref(), Some("de"));
+    }
+
+    #[test]
+    fn languages_are_codes() {
+        for good in ["en", "EN-us", "zh_Hans_CN", "yue"] {
+            assert!(read(Model::Redaction, &[("language", good)]).is_ok(), "{good}");
+        }
+        for bad in ["english", "e", "", "en-", "en us"] {
+            let refusal = read(Model::Redaction, &[("language", bad)]).unwrap_err();
+            assert_eq!(refusal, Refusal::Language(bad.to_owned()));
+        }
+    }
+
+    #[test]
+    fn flags_are_true_or_false() {
+        let refusal = read(Model::Transcription, &[("emotion_signal", "yes")]).unwrap_err();
+        assert_eq!(refusal, Refusal::BadField("emotion_signal".into(), "boolean"));
+    }
+
+    #[test]
+    fn custom_terms_have_limits() {
+        let long = format!(r#"{{"custom_terms":["{}"]}}"#, "x".repeat(8000));
+        let many = format!(r#"{{"custom_terms":{}}}"#, serde_json::json!(vec!["a"; 1001]));
+        for bad in [long.as_str(), many.as_str(), r#"{"custom_terms":[{"definition":"no term"}]}"#] {
+            assert_eq!(read(Model::Transcription, &[("config", bad)]), Err(Refusal::Configuration));
+        }
+        let good = r#"{"custom_terms":["Velma",{"term":"Vox","pronunciations":["vocks"]}]}"#;
+        assert!(read(Model::Transcription, &[("config", good)]).is_ok());
+    }
+
+    #[test]
+    fn a_conversation_is_examined_for_known_presets_and_whole_definitions() {
+        let read = |text: &str| read(Model::Conversation, &[("config", text)]);
+        assert_eq!(read("default").unwrap().examine, None);
+        assert!(read(r#"{"behaviors":["preset:vishing"],"stt":{"emotion_signal":true}}"#).unwrap().emotion);
+        assert_eq!(read(r#"{"behaviors":["preset:no_such"]}"#), Err(Refusal::Preset));
+        assert_eq!(read(r#"{"behaviors":[{"name":"half"}]}"#), Err(Refusal::Configuration));
+        assert_eq!(read(r#"{"behaviours":[]}"#), Err(Refusal::Configuration));
+        assert_eq!(read("standard"), Err(Refusal::Configuration));
+    }
+}
