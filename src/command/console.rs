@@ -15,21 +15,21 @@ use crate::telemetry::LogPaths;
 /// How a command shows things.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Display")]
-pub struct Looks {
+pub(super) struct Looks {
     /// auto, always or never
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    pub color: Color,
+    pub(super) color: Color,
     /// Nothing but ASCII
     #[arg(long, global = true)]
-    pub ascii: bool,
+    pub(super) ascii: bool,
     /// Errors only
     #[arg(short, long, global = true)]
-    pub quiet: bool,
+    pub(super) quiet: bool,
 }
 
 /// What `--color` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Color {
+pub(super) enum Color {
     /// By the stream and the environment.
     #[default]
     Auto,
@@ -67,9 +67,9 @@ impl Console {
     /// What was asked for.
     pub(super) fn say(&self, text: &str) {
         let mut out = io::stdout().lock();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| {
-            if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }
-        });
+        let _ = out
+            .write_all(text.as_bytes())
+            .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
         let _ = out.flush();
     }
 

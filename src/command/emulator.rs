@@ -19,7 +19,7 @@ const MODELS: [&str; 5] = [
 ];
 
 /// Serve an emulated API on this machine: strict, without key, network or cost.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct EmulatorArgs {
     /// Address to listen on; port 0 takes any free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8188")]

@@ -17,24 +17,24 @@ use crate::task::Filter;
 
 /// Write recordings and their results in a format of your choice; costs nothing
 #[derive(Debug, clap::Args)]
-pub struct ExportArgs {
+pub(super) struct ExportArgs {
     /// jsonl, csv or utterances
     #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
-    pub format: Format,
+    pub(super) format: Format,
     /// Which, such as 'job:archive state:succeeded' [default: all]
     #[arg(long = "where", value_name = "FILTER", default_value = "")]
-    pub filter: String,
+    pub(super) filter: String,
     /// Where to; `-` is stdout
     #[arg(short, long, value_name = "FILE", default_value = "-")]
-    pub output: PathBuf,
+    pub(super) output: PathBuf,
     /// Replace a file that exists
     #[arg(long)]
-    pub force: bool,
+    pub(super) force: bool,
 }
 
 /// What `--format` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// A JSON object a line.
     Jsonl,
     /// A row a recording.
@@ -65,7 +65,11 @@ pub(super) async fn export(args: &ExportArgs, overrides: &Overrides, console: &C
     } else {
         let mut options = OpenOptions::new();
         options.write(true).mode(0o600);
-        if args.force { options.create(true).truncate(true) } else { options.create_new(true) };
+        if args.force {
+            options.create(true).truncate(true)
+        } else {
+            options.create_new(true)
+        };
         let file = options.open(&args.output).with_context(|| usage(&args.output))?;
         let mut out = BufWriter::new(file);
         let lines = outputs::export(&*context.store, format, filter, settings, now(), &mut out).await?;

@@ -14,15 +14,15 @@ use crate::task::{HaltOrder, HaltReason, HaltScope};
 
 /// List what stands still and why, or let it go on
 #[derive(Debug, clap::Args)]
-pub struct HaltsArgs {
+pub(super) struct HaltsArgs {
     /// What to do [default: list]
     #[command(subcommand)]
-    pub verb: Option<HaltsVerb>,
+    pub(super) verb: Option<HaltsVerb>,
 }
 
 /// What to do with halts.
 #[derive(Debug, clap::Subcommand)]
-pub enum HaltsVerb {
+pub(super) enum HaltsVerb {
     /// List those that stand
     List {
         /// Also those that are over

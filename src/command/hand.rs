@@ -16,42 +16,44 @@ use crate::task::{Filter, TaskState};
 
 /// Queue failed and cancelled recordings again
 #[derive(Debug, clap::Args)]
-pub struct RetryArgs {
+pub(super) struct RetryArgs {
     /// Which, such as 'state:failed cause:timeout'; required, `--where ''` means all
     #[arg(long = "where", value_name = "FILTER")]
-    pub filter: String,
+    pub(super) filter: String,
     /// Also those that succeeded: they are sent, and billed, again
     #[arg(long)]
-    pub again: bool,
+    pub(super) again: bool,
     /// Only say what would be done
     #[arg(short = 'n', long)]
-    pub dry_run: bool,
+    pub(super) dry_run: bool,
     /// As one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// Take queued recordings out; `retry` brings them back
 #[derive(Debug, clap::Args)]
-pub struct CancelArgs {
+pub(super) struct CancelArgs {
     /// Which, such as 'job:archive path:2019/*'; required, `--where ''` means all
     #[arg(long = "where", value_name = "FILTER")]
-    pub filter: String,
+    pub(super) filter: String,
     /// Only say what would be done
     #[arg(short = 'n', long)]
-    pub dry_run: bool,
+    pub(super) dry_run: bool,
     /// As one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// Runs `retry`.
 pub(super) async fn retry(args: &RetryArgs, overrides: &Overrides, console: &Console) -> Result<Exit> {
     let filter = Filter::parse(&args.filter)?;
     if filter.states.contains(&TaskState::Succeeded) && !args.again {
-        return Err(UsageError::new("recordings that succeeded are sent, and billed, again only with --again")
-            .mend(format!("voxbatch retry --again --where '{}' -n", args.filter), "says first how many")
-            .into());
+        return Err(UsageError::new(
+            "recordings that succeeded are sent, and billed, again only with --again",
+        )
+        .mend(format!("voxbatch retry --again --where '{}' -n", args.filter), "says first how many")
+        .into());
     }
     let context = Context::open(overrides).await?;
     let mut states = vec![TaskState::Failed, TaskState::Cancelled];
@@ -88,7 +90,14 @@ async fn matching(context: &Context, filter: &Filter, states: &[TaskState]) -> R
     Ok(all.into_iter().filter(|t| states.contains(&t.state)).collect())
 }
 
-fn tell(console: &Console, as_json: bool, done_words: &str, dry_words: &str, matching: &[Tally], done: Option<u64>) {
+fn tell(
+    console: &Console,
+    as_json: bool,
+    done_words: &str,
+    dry_words: &str,
+    matching: &[Tally],
+    done: Option<u64>,
+) {
     let mut by_cause: BTreeMap<&str, u64> = BTreeMap::new();
     for tally in matching {
         *by_cause.entry(tally.cause.map_or(tally.state.word(), |c| c.word())).or_default() += tally.tasks;

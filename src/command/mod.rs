@@ -186,7 +186,10 @@ async fn cancel_on_signal(stop: tokio_util::sync::CancellationToken) {
 
 fn tell(error: &anyhow::Error, cli: &Cli, console: &Console) -> u8 {
     // A reader that went away (`| head`) has what it wanted.
-    if error.chain().any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)) {
+    if error
+        .chain()
+        .any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+    {
         return Exit::Done.code();
     }
     if let Some(config) = problem::of_config(error) {

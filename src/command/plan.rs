@@ -14,27 +14,27 @@ use crate::report::{Column, Table, bytes, count};
 
 /// Say what a run would send and refuse; nothing is sent, nothing is changed
 #[derive(Debug, clap::Args)]
-pub struct PlanArgs {
+pub(super) struct PlanArgs {
     /// Only this job; may be given several times
     #[arg(long, value_name = "NAME")]
-    pub job: Vec<String>,
+    pub(super) job: Vec<String>,
     /// As one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// Look for new recordings and add them to the queue; nothing is sent
 #[derive(Debug, clap::Args)]
-pub struct ScanArgs {
+pub(super) struct ScanArgs {
     /// Only this job; may be given several times
     #[arg(long, value_name = "NAME")]
-    pub job: Vec<String>,
+    pub(super) job: Vec<String>,
     /// Only say what would be added
     #[arg(short = 'n', long)]
-    pub dry_run: bool,
+    pub(super) dry_run: bool,
     /// As one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// Runs `plan`.

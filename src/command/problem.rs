@@ -37,8 +37,10 @@ pub(super) fn of(error: &anyhow::Error) -> Told {
             return told(Exit::Usage, Problem::new("E-USAGE-JOB", job.to_string()));
         }
         if let Some(filter) = cause.downcast_ref::<FilterError>() {
-            let problem = Problem::new("E-USAGE-WHERE", format!("cannot read --where: {filter}"))
-                .mend("voxbatch tasks --where 'state:failed cause:timeout path:2024/* since:2h'", "an example");
+            let problem = Problem::new("E-USAGE-WHERE", format!("cannot read --where: {filter}")).mend(
+                "voxbatch tasks --where 'state:failed cause:timeout path:2024/* since:2h'",
+                "an example",
+            );
             return told(Exit::Usage, problem);
         }
         if let Some(velma) = cause.downcast_ref::<VelmaError>() {
@@ -76,9 +78,8 @@ fn of_queue(error: &QueueError) -> Problem {
             .state("what was stored is safe; recordings without a stored answer are still queued");
     }
     match error {
-        QueueError::Database(_) | QueueError::Corrupt(_) => {
-            problem.state("nothing was overwritten; results that were stored can be read with `voxbatch export`")
-        }
+        QueueError::Database(_) | QueueError::Corrupt(_) => problem
+            .state("nothing was overwritten; results that were stored can be read with `voxbatch export`"),
         _ => problem,
     }
 }
@@ -102,7 +103,11 @@ fn of_output(error: &OutputError) -> Problem {
     let code = if full { "E-OUT-FULL" } else { "E-OUT-CHANGED" };
     let problem = Problem::new(code, failed_to(error))
         .state("every result is safe in the queue; files are made from it again at no cost");
-    if full { problem.mend("df -h .", "shows what is full; free some space, then run again") } else { problem }
+    if full {
+        problem.mend("df -h .", "shows what is full; free some space, then run again")
+    } else {
+        problem
+    }
 }
 
 fn failed_to(error: &dyn fmt::Display) -> String {

@@ -28,28 +28,28 @@ use crate::velma::{Client, Options};
 
 /// Scan the sources and send what is queued, until the queue is empty
 #[derive(Debug, Default, clap::Args)]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     /// Only this job; may be given several times
     #[arg(long, value_name = "NAME")]
-    pub job: Vec<String>,
+    pub(super) job: Vec<String>,
     /// Do not look for new files first
     #[arg(long)]
-    pub no_scan: bool,
+    pub(super) no_scan: bool,
     /// Send the first N recordings only: try before you commit
     #[arg(long, value_name = "N")]
-    pub limit: Option<u64>,
+    pub(super) limit: Option<u64>,
     /// Exit with 9 when there is nothing to do
     #[arg(long)]
-    pub error_if_empty: bool,
+    pub(super) error_if_empty: bool,
     /// Events as JSON Lines on stdout
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
     /// How to show progress: auto, live, lines, json, none
     #[arg(long, value_name = "HOW", default_value = "auto")]
-    pub progress: ProgressMode,
+    pub(super) progress: ProgressMode,
     /// Seconds between two status lines [default: 60, with --json 10]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub interval: Option<u64>,
+    pub(super) interval: Option<u64>,
 }
 
 /// Runs the verb.
@@ -290,7 +290,9 @@ impl Session<'_> {
                 let met = outcome.halts.iter().map(|(_, r)| *r).find(|r| exit_for(*r) == Some(exit));
                 met.map_or(StopReason::Bug, StopReason::Halted)
             }
-            Exit::Usage => outcome.halts.first().map_or(StopReason::LocalState, |(_, r)| StopReason::Halted(*r)),
+            Exit::Usage => {
+                outcome.halts.first().map_or(StopReason::LocalState, |(_, r)| StopReason::Halted(*r))
+            }
             Exit::Unusable => StopReason::Unusable,
             Exit::LocalState => StopReason::LocalState,
             Exit::Bug => StopReason::Bug,
@@ -305,7 +307,14 @@ impl Session<'_> {
         Ok(exit)
     }
 
-    fn tell_summary(&self, stats: RunStats, stop: StopReason, exit: Exit, outputs: Vec<OutputFile>, left: u64) {
+    fn tell_summary(
+        &self,
+        stats: RunStats,
+        stop: StopReason,
+        exit: Exit,
+        outputs: Vec<OutputFile>,
+        left: u64,
+    ) {
         let summary = Summary {
             stats,
             now: now(),
@@ -418,10 +427,13 @@ async fn project(
     let mut files = Vec::new();
     for projector in &mut projectors {
         let summary = projector.finish().await?;
-        files.extend(summary.files.into_iter().filter(|f| f.records > 0).map(|f| OutputFile {
-            path: shorten(f.path).display().to_string(),
-            records: f.records,
-        }));
+        files.extend(
+            summary
+                .files
+                .into_iter()
+                .filter(|f| f.records > 0)
+                .map(|f| OutputFile { path: shorten(f.path).display().to_string(), records: f.records }),
+        );
     }
     Ok(files)
 }

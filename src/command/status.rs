@@ -16,13 +16,13 @@ use crate::task::{Cause, Endpoint, Job, TaskState};
 
 /// Say where things stand
 #[derive(Debug, clap::Args)]
-pub struct StatusArgs {
+pub(super) struct StatusArgs {
     /// Again every two seconds, until it is stopped
     #[arg(long)]
-    pub watch: bool,
+    pub(super) watch: bool,
     /// As one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// Runs the verb.
@@ -140,7 +140,8 @@ impl Standing {
             }
             line += &format!(", {} billed in {}", audio(e.usage.billed_ms), at.month());
             if e.usage.unknown > 0 {
-                line += &format!(", {} perhaps billed without a result", plural(e.usage.unknown, "try", "tries"));
+                line +=
+                    &format!(", {} perhaps billed without a result", plural(e.usage.unknown, "try", "tries"));
             }
             lines.push(line);
         }

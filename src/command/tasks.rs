@@ -14,33 +14,33 @@ use crate::task::{Filter, TaskId, TaskState};
 
 /// List recordings
 #[derive(Debug, clap::Args)]
-pub struct TasksArgs {
+pub(super) struct TasksArgs {
     /// Which, such as 'state:failed cause:timeout path:2024/* job:archive since:2h'
     #[arg(long = "where", value_name = "FILTER", default_value = "")]
-    pub filter: String,
+    pub(super) filter: String,
     /// At most this many; 0: all
     #[arg(long, value_name = "N", default_value_t = 100)]
-    pub limit: u64,
+    pub(super) limit: u64,
     /// As JSON Lines
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// Show one recording: where it stands, its attempts, its answer
 #[derive(Debug, clap::Args)]
-pub struct ShowArgs {
+pub(super) struct ShowArgs {
     /// Its number, as `tasks` lists it
-    pub task: i64,
+    pub(super) task: i64,
     /// As one JSON object, with the whole answer
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// Say why a recording is not being sent right now, and what happens next
 #[derive(Debug, clap::Args)]
-pub struct ExplainArgs {
+pub(super) struct ExplainArgs {
     /// Its number, as `tasks` lists it
-    pub task: i64,
+    pub(super) task: i64,
 }
 
 const PAGE: u32 = 500;
@@ -155,9 +155,17 @@ fn show_lines(row: &TaskRow, attempts: &[AttemptRow], result: Option<&ResultRow>
     }
     if let Some(r) = result {
         let length = r.duration_ms.map_or("unknown length".to_owned(), crate::report::audio);
-        lines.push(format!("answer: HTTP {}, {length}, sent as {} (BLAKE3 {})", r.http_status, r.audio.mime, r.audio.blake3));
+        lines.push(format!(
+            "answer: HTTP {}, {length}, sent as {} (BLAKE3 {})",
+            r.http_status, r.audio.mime, r.audio.blake3
+        ));
         if let Some(audio) = &r.redacted_audio {
-            lines.push(format!("redacted audio: {} ({}, SHA-256 {})", audio.path, bytes(audio.bytes), audio.sha256));
+            lines.push(format!(
+                "redacted audio: {} ({}, SHA-256 {})",
+                audio.path,
+                bytes(audio.bytes),
+                audio.sha256
+            ));
         }
         lines.push(format!("the whole answer: voxbatch show {} --json", row.id));
     }
@@ -242,7 +250,11 @@ fn reasons(row: &TaskRow, limiter: crate::queue::LimiterState, halts: &[Halt], a
     }
     if let Some(hold) = row.hold.filter(|_| row.run_at > at) {
         let why = row.cause.map_or(String::new(), |c| format!(", after: {}", c.says()));
-        lines.push(format!("it waits ({hold}{why}) for {} more, until {}", span(row.run_at.since(at)), row.run_at));
+        lines.push(format!(
+            "it waits ({hold}{why}) for {} more, until {}",
+            span(row.run_at.since(at)),
+            row.run_at
+        ));
     }
     for halt in halts.iter().filter(|h| h.scope.covers(row.endpoint)) {
         lines.push(format!("halt {}: {} ({})", halt.id, halt.reason.says(), halt.evidence));

@@ -260,7 +260,6 @@ impl Judge {
         };
         Evidence { alone, succeeded: self.succeeded, probe: inquiry.probe, repeats, lasting }
     }
-
 }
 
 #[cfg(test)]

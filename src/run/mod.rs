@@ -156,7 +156,8 @@ pub async fn run(run: Run) -> Result<Outcome, QueueError> {
     }
     let alive = tokio::spawn(stay_alive(Arc::clone(&run.store), run.worker.clone(), run.events.clone()));
     let in_flight = Arc::new(AtomicU32::new(0));
-    let stopping = stop_in_steps(run.stop.clone(), run.settings.grace, run.events.clone(), Arc::clone(&in_flight));
+    let stopping =
+        stop_in_steps(run.stop.clone(), run.settings.grace, run.events.clone(), Arc::clone(&in_flight));
     let grace = tokio::spawn(stopping);
     let outcome = work_all(&run, &in_flight).await;
     alive.abort();
@@ -187,7 +188,9 @@ async fn work_all(run: &Run, in_flight: &Arc<AtomicU32>) -> Result<Outcome, Queu
                 Ok((endpoint, End::Outage)) => outcome.outages.push(endpoint),
                 Ok((endpoint, End::Halted(halts))) => halted.push((endpoint, halts)),
                 Ok((_, End::Local(error))) => outcome.local = Some(error),
-                Err(panic) => outcome.local = Some(QueueError::Corrupt(format!("a pool ended by a bug: {panic}"))),
+                Err(panic) => {
+                    outcome.local = Some(QueueError::Corrupt(format!("a pool ended by a bug: {panic}")))
+                }
             }
         }
         // One pool's probe may have lifted what stopped another, and a user may have meanwhile.

@@ -18,8 +18,7 @@ use crate::event::{About, RunEvent};
 use crate::media::MediaSettings;
 use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, Halt, QueueError, Settled};
 use crate::task::{
-    Cause, Failure, HaltOrder, HaltReason, HaltScope, JobId, Settlement, TaskId, Timestamp, Verdict,
-    WorkerId,
+    Cause, Failure, HaltOrder, HaltReason, HaltScope, JobId, Settlement, TaskId, Timestamp, Verdict, WorkerId,
 };
 
 /// How often the queue is asked again when another process could have changed it.
@@ -209,7 +208,8 @@ impl Pool {
         if (found.len() as u32) < room {
             self.dry = true;
             self.next_due = store.next_due(self.bench.endpoint, jobs).await?;
-            let until_due = self.next_due.map_or(POLL, |at| at.since(now()).clamp(Duration::from_millis(5), POLL));
+            let until_due =
+                self.next_due.map_or(POLL, |at| at.since(now()).clamp(Duration::from_millis(5), POLL));
             self.wake_at = Instant::now() + until_due;
         }
         for candidate in found {

@@ -267,9 +267,7 @@ impl Bench {
             Settlement::Snooze { run_at, failure } => {
                 RunEvent::TaskSnoozed { about, failure: failure.clone(), wait: wait_until(run_at) }
             }
-            Settlement::Fail(failure) => {
-                RunEvent::TaskFailed { about, failure: failure.clone(), sent: true }
-            }
+            Settlement::Fail(failure) => RunEvent::TaskFailed { about, failure: failure.clone(), sent: true },
             Settlement::Release(failure) => RunEvent::TaskReleased { about, failure: failure.clone() },
         };
         self.tell(event).await;
@@ -341,7 +339,9 @@ fn new_result(
         Some(audio) => {
             let (bytes, sha256) = (audio.bytes, audio.sha256.clone());
             let place = &facts.audio_place;
-            audio.persist(place).map_err(|e| format!("store the redacted audio at {}: {e}", place.display()))?;
+            audio
+                .persist(place)
+                .map_err(|e| format!("store the redacted audio at {}: {e}", place.display()))?;
             let relative = place.strip_prefix(&facts.output).unwrap_or(Path::new(place));
             Some(RedactedAudio { path: RecordingPath::from(relative), bytes, sha256 })
         }

@@ -237,6 +237,9 @@ impl TaskStore for FakeStore {
     async fn enqueue_batch(&self, _: JobId, _: Vec<NewTask>, _: Timestamp) -> Answer<Enqueued> {
         refused()
     }
+    async fn compare(&self, _: JobId, _: Vec<NewTask>) -> Answer<Enqueued> {
+        refused()
+    }
     async fn register(&self, _: WorkerRow) -> Answer<()> {
         refused()
     }
@@ -280,7 +283,7 @@ impl TaskStore for FakeStore {
     async fn set_aside(&self, _: TaskId, _: Fence, _: Settlement, _: Timestamp) -> Answer<Settled> {
         refused()
     }
-    async fn settle(&self, _: Settle) -> Answer<Settled> {
+    async fn settle(&self, _: std::sync::Arc<Settle>) -> Answer<Settled> {
         refused()
     }
     async fn raise_halt(&self, _: HaltOrder, _: Option<Timestamp>, _: String, _: Timestamp) -> Answer<bool> {

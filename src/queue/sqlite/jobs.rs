@@ -114,9 +114,8 @@ impl Plan {
 
     /// The counts as they will be once it is carried out.
     pub(super) fn expected(&self) -> Enqueued {
-        let refused = |tasks: &mut dyn Iterator<Item = &NewTask>| {
-            tasks.filter(|t| t.refusal.is_some()).count() as u64
-        };
+        let refused =
+            |tasks: &mut dyn Iterator<Item = &NewTask>| tasks.filter(|t| t.refusal.is_some()).count() as u64;
         Enqueued {
             new: self.add.len() as u64,
             new_bytes: self.add.iter().map(|t| t.size_bytes).sum(),
