@@ -106,12 +106,12 @@ async fn an_early_refusal_does_not_wait_for_the_body() {
 
 #[tokio::test]
 async fn an_early_refusal_can_be_told_to_wait_for_the_body() {
-    let call = Call::to(Settings { drain_before_refusing: true, ..Settings::default() }).await;
-    let big =
-        call.upload(STT, "a.wav", vec![0; 20_000_000], "audio/wav").header("x-api-key", "second, wrong");
-    // With two key headers the first counts; the limit refuses this one.
-    call.emulator.control(Change::Keys(vec![]));
-    assert_eq!(big.send().await.unwrap().status(), 401);
+    let call = Call::to(Settings { drain_before_refusing: true, keys: vec![], ..Settings::default() }).await;
+    // Far more than sockets hold: without draining, some of these would meet a closed connection instead.
+    for _ in 0..5 {
+        let big = call.upload(STT, "a.wav", vec![0; 20_000_000], "audio/wav").send().await;
+        assert_eq!(big.unwrap().status(), 401);
+    }
 }
 
 #[tokio::test]

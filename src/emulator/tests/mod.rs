@@ -5,14 +5,13 @@ mod conduct;
 mod knobs;
 mod refusals;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 
-use super::{Emulator, Report, Settings};
+use super::{Emulator, Report, SAMPLES, Settings};
 
 const STT: &str = "velma-2-stt-batch";
 const FAST: &str = "velma-2-stt-batch-english-vfast";
@@ -43,7 +42,7 @@ fn wav_ms(ms: u32, salt: u16) -> Vec<u8> {
 
 /// A sample's bytes and the MIME type that belongs to it.
 fn sample(name: &str) -> (Vec<u8>, &'static str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("samples").join(name);
+    let bytes = SAMPLES.iter().find(|sample| sample.name == name).unwrap().bytes.to_vec();
     let mime = match name.rsplit_once('.').unwrap().1 {
         "aac" => "audio/aac",
         "aiff" => "audio/aiff",
@@ -57,7 +56,7 @@ fn sample(name: &str) -> (Vec<u8>, &'static str) {
         "webm" => "video/webm",
         other => panic!("no MIME type for {other}"),
     };
-    (std::fs::read(path).unwrap(), mime)
+    (bytes, mime)
 }
 
 /// Nothing here takes this long unless it hangs.
