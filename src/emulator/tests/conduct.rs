@@ -36,7 +36,7 @@ async fn slots_are_never_granted_above_the_limit() {
     assert_eq!((stt.peak_in_flight, stt.in_flight, stt.held), (3, 0, 0));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_is_free_as_soon_as_the_answer_was_seen() {
     let call = Arc::new(Call::to(at_most(2)).await);
     let mut callers = JoinSet::new();
