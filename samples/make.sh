@@ -69,7 +69,8 @@ picture=(-f lavfi -i color=c=navy:s=64x48:r=1 -map 0:a -map 1:v -c:v libx264 -pr
 begin
 speaker 1 en-gb; words "The night shift begins at ten."; over
 speaker 1 en-gb; words "Please check the pumps before you go home."; over
-finish night-shift.aac -c:a aac -b:a 32k -f adts
+# Not every reader knows how much of the first and last frame of AAC is padding; at 48 kHz it is little.
+finish night-shift.aac -c:a aac -b:a 32k -ar 48000 -f adts
 
 begin
 speaker 1 en-us; words "The ferry leaves at noon."; over
@@ -88,11 +89,11 @@ finish workshop.mp3 -c:a libmp3lame -b:a 32k -write_xing 1
 begin
 speaker 1 en-us; words "Today we look at how a river moves sand."; over
 speaker 1 en-us; words "Slow water drops it first."; over
-finish lecture.mp4 "${picture[@]}" -c:a aac -b:a 32k -movflags +faststart
+finish lecture.mp4 "${picture[@]}" -c:a aac -b:a 32k -ar 48000 -movflags +faststart
 
 begin
 speaker 1 en-gb+f2; words "The beans need water every evening."; over
-finish garden.mov -c:a aac -b:a 32k
+finish garden.mov -c:a aac -b:a 32k -ar 48000
 
 begin
 speaker 1 en-gb; words "The train on platform four is twelve minutes late."; over

@@ -53,7 +53,7 @@ pub struct EmulatorArgs {
     pub time_limit: u64,
     /// What goes wrong, and how often: "429=5%,503=5%,reset=2%,truncated=1%". Also 500, 502, 504, html, lost, cut,
     /// stall, stall-upload, empty.
-    #[arg(long, value_name = "LIST", default_value = "")]
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     pub faults: Faults,
     /// Chooses which requests meet the faults.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]

@@ -155,7 +155,7 @@ impl Desk {
             let reset = settings.script && script::find(name).is_some_and(|line| line.act == Act::Reset);
             reset && self.books.play(name) == 1
         };
-        let form = match form::take(model, parts, body, settings.max_file_bytes, hang_up).await {
+        let form = match form::take(parts, body, settings.max_file_bytes, hang_up).await {
             Ok(Taken::Whole(form)) => form,
             Ok(Taken::HungUp) => return Outcome::Cut,
             Err(refusal) => return Outcome::Refused(refusal, settings.contract),

@@ -9,7 +9,6 @@ use axum::http::request::Parts;
 use sha2::{Digest, Sha256};
 use tempfile::SpooledTempFile;
 
-use super::model::Model;
 use super::refusal::Refusal;
 
 /// Files up to this size stay in memory; 64 at once are 16 MiB.
@@ -50,7 +49,6 @@ pub(super) enum Taken {
 
 /// Reads the body. `hang_up` is asked once the file's name is known and before its bytes are read.
 pub(super) async fn take(
-    model: Model,
     parts: Parts,
     body: Body,
     max_file_bytes: u64,
@@ -103,9 +101,6 @@ pub(super) async fn take(
         }
         form.file =
             Some(Upload { name: file_name, declared, bytes, sha256: hash.finalize().into(), content });
-    }
-    if let Some((name, _)) = form.fields.iter().find(|(name, _)| !model.fields().contains(&name.as_str())) {
-        return Err(Refusal::UnknownField(name.clone()));
     }
     Ok(Taken::Whole(form))
 }

@@ -1,8 +1,7 @@
-//! The whole API on loopback: so that a newcomer needs no key and a test no network. It is strict where the service
-//! is, tells what it really saw, and never pretends to recognise speech.
-//!
-//! Its reading of the contract is its own: it shares no path, field or table with the client, so that one misreading
-//! cannot pass every test. A request's way is in `desk`; a new way for files to end is a line in `script`.
+//! The whole API on loopback, so that a newcomer needs no key and a test no network. It is strict, tells what it
+//! really saw, and never pretends to recognise speech. Its reading of the contract is its own: one misreading,
+//! shared with the client, would pass every test. A request's way is in `desk`; a new way for a file to end is a
+//! line in `script`.
 
 mod answer;
 mod audio;
@@ -18,6 +17,7 @@ mod payload;
 mod presets;
 mod refusal;
 mod report;
+mod samples;
 mod script;
 mod settings;
 mod transcript;
@@ -40,6 +40,7 @@ use tokio::task::JoinHandle;
 pub use control::Change;
 pub use fault::Faults;
 pub use report::{ModelReport, Report};
+pub use samples::{SAMPLES, Sample};
 pub use script::{Ending, OUTCOMES, Outcome};
 pub use settings::{Contract, Latency, ModelLimits, Settings, Shape};
 

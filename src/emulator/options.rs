@@ -46,6 +46,9 @@ impl Options {
         let mut options = Options::default();
         let mut config = None;
         for (name, text) in &form.fields {
+            if !model.fields().contains(&name.as_str()) {
+                return Err(Refusal::UnknownField(name.clone()));
+            }
             let flag = || match text.as_str() {
                 "true" => Ok(true),
                 "false" => Ok(false),

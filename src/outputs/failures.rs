@@ -34,7 +34,7 @@ pub(super) async fn write(
 ) -> Result<Option<u64>, OutputError> {
     let folder = job.output.clone();
     let since = Instant::now();
-    let _lock = loop {
+    let lock = loop {
         let path = folder.clone();
         let lock = blocking(move || {
             file::make_folder(&path)?;
@@ -48,7 +48,7 @@ pub(super) async fn write(
     };
 
     let header = csv::failures_header(settings);
-    let mut drafts = blocking(move || Draft::both(&folder, &header)).await?;
+    let mut drafts = lock.during(move || Draft::both(&folder, &header)).await?;
     let filter =
         Filter { states: vec![TaskState::Failed], jobs: vec![job.name.clone()], ..Filter::default() };
     let (mut after, mut count) = (None, 0);
@@ -59,15 +59,16 @@ pub(super) async fn write(
         after = Some(last.id);
         count += rows.len() as u64;
         let settings = settings.clone();
-        drafts = blocking(move || {
-            let [jsonl, csv] = render(&rows, &settings)?;
-            drafts[0].write(&jsonl)?;
-            drafts[1].write(&csv)?;
-            Ok(drafts)
-        })
-        .await?;
+        drafts = lock
+            .during(move || {
+                let [jsonl, csv] = render(&rows, &settings)?;
+                drafts[0].write(&jsonl)?;
+                drafts[1].write(&csv)?;
+                Ok(drafts)
+            })
+            .await?;
     }
-    blocking(move || drafts.into_iter().try_for_each(Draft::put_in_place_if_changed)).await?;
+    lock.during(move || drafts.into_iter().try_for_each(Draft::put_in_place_if_changed)).await?;
     Ok(Some(count))
 }
 

@@ -5,6 +5,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -90,7 +91,7 @@ pub(super) struct Lock {
 
 impl Lock {
     /// Takes the right, or returns at once when somebody else has it. The file itself stays, empty.
-    pub(super) fn try_take(path: PathBuf) -> Result<Option<Lock>, OutputError> {
+    pub(super) fn try_take(path: PathBuf) -> Result<Option<Arc<Lock>>, OutputError> {
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -100,10 +101,22 @@ impl Lock {
             .map_err(OutputError::io("create", &path))?;
         match file.try_lock() {
             // Somebody may have deleted the file between opening and locking: then the lock guards nothing.
-            Ok(()) if is_at(&file, &path) => Ok(Some(Lock { file, path })),
+            Ok(()) if is_at(&file, &path) => Ok(Some(Arc::new(Lock { file, path }))),
             Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(OutputError::io("lock", &path)(error)),
         }
+    }
+
+    /// Runs blocking work that needs the right. The right travels with it: work that nobody waits for any more
+    /// goes on to its end, and only then may somebody else begin.
+    pub(super) async fn during<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce() -> Result<T, OutputError> + Send + 'static,
+    ) -> Result<T, OutputError> {
+        let lock = Arc::clone(self);
+        // In a tuple the first goes first: whatever the work made is cleared away before the right is given up.
+        let (done, _lock) = blocking(move || work().map(|done| (done, lock))).await?;
+        Ok(done)
     }
 
     /// Whether it still guards anything: the file may have been deleted and another one locked in its place.

@@ -70,7 +70,7 @@ enum Stale {
 }
 
 struct Held {
-    lock: Lock,
+    lock: Arc<Lock>,
     streams: Vec<Stream>,
     /// Lines in the files have been overtaken: appending now would say some recordings twice.
     overtaken: bool,
@@ -267,7 +267,7 @@ impl Projector {
         let mut held = Held { lock, streams: Vec::new(), overtaken: false };
         let mut anew = Vec::new();
         for format in Format::ALL {
-            match self.look_at(format, stale).await? {
+            match self.look_at(&held.lock, format, stale).await? {
                 Found::Whole(stream) => held.streams.push(stream),
                 Found::Anew(why) => anew.push((format, why)),
             }
@@ -275,7 +275,7 @@ impl Projector {
         if stale && if_stale == Stale::HoldBack {
             held.overtaken = true;
         } else if !anew.is_empty() {
-            match self.renew(&anew, stale).await? {
+            match self.renew(&held.lock, &anew, stale).await? {
                 Some(fresh) => held.streams.extend(fresh),
                 None => held.overtaken = true,
             }
@@ -285,13 +285,13 @@ impl Projector {
     }
 
     /// Opens one file. Whatever a stale one holds is replaced, so there is nothing to hold it against.
-    async fn look_at(&self, format: Format, stale: bool) -> Result<Found, OutputError> {
+    async fn look_at(&self, lock: &Arc<Lock>, format: Format, stale: bool) -> Result<Found, OutputError> {
         let state = self.store.output(self.job.id, format.file_name()).await?;
         if stale && state.bytes > 0 {
             return Ok(Found::Anew(Anew::Overtaken));
         }
         let (folder, settings) = (self.job.output.clone(), self.settings.clone());
-        blocking(move || Stream::open(format, &folder, state, &settings)).await
+        lock.during(move || Stream::open(format, &folder, state, &settings)).await
     }
 
     /// Renders files from the first result, beside, and renames them. `None` if re-processing overtook it: what
@@ -301,6 +301,7 @@ impl Projector {
     /// lines: from there a crash at any point leads back here, and a new overtaking raises its mark again.
     async fn renew(
         &mut self,
+        lock: &Arc<Lock>,
         anew: &[(Format, Anew)],
         stale: bool,
     ) -> Result<Option<Vec<Stream>>, OutputError> {
@@ -317,11 +318,12 @@ impl Projector {
         }
         let (folder, settings) = (self.job.output.clone(), self.settings.clone());
         let formats: Vec<Format> = anew.iter().map(|(format, _)| *format).collect();
-        let (mut streams, replacements): (Vec<_>, Vec<_>) = blocking(move || {
-            let begin = |format| Stream::begin(format, &folder, &settings);
-            Ok(formats.into_iter().map(begin).collect::<Result<Vec<_>, _>>()?.into_iter().unzip())
-        })
-        .await?;
+        let (mut streams, replacements): (Vec<_>, Vec<_>) = lock
+            .during(move || {
+                let begin = |format| Stream::begin(format, &folder, &settings);
+                Ok(formats.into_iter().map(begin).collect::<Result<Vec<_>, _>>()?.into_iter().unzip())
+            })
+            .await?;
 
         let mut page = PageSize::new();
         loop {
@@ -335,21 +337,23 @@ impl Projector {
             }
             page.learn(&rows);
             let (job, settings) = (self.job.name.clone(), self.settings.clone());
-            streams = blocking(move || {
-                // Not synced page by page: the rename waits for one sync of the whole.
-                let ahead = stream::append(&streams, &job, &rows, &settings, false)?;
-                streams.iter_mut().zip(ahead).for_each(|(stream, ahead)| stream.accept(ahead));
+            streams = lock
+                .during(move || {
+                    // Not synced page by page: the rename waits for one sync of the whole.
+                    let ahead = stream::append(&streams, &job, &rows, &settings, false)?;
+                    streams.iter_mut().zip(ahead).for_each(|(stream, ahead)| stream.accept(ahead));
+                    Ok(streams)
+                })
+                .await?;
+        }
+        let streams = lock
+            .during(move || {
+                for (stream, replacement) in streams.iter().zip(replacements) {
+                    stream.put_in_place(replacement)?;
+                }
                 Ok(streams)
             })
             .await?;
-        }
-        let streams = blocking(move || {
-            for (stream, replacement) in streams.iter().zip(replacements) {
-                stream.put_in_place(replacement)?;
-            }
-            Ok(streams)
-        })
-        .await?;
         self.commit(streams.iter().map(|s| (s.format, s.state.clone())).collect()).await?;
         Ok(Some(streams))
     }
@@ -381,6 +385,7 @@ impl Projector {
         self.held = Some(held);
         Ok(true)
     }
+
     /// Tells the queue, all files at once: they can ride on one transaction.
     async fn commit(&self, states: Vec<(Format, OutputState)>) -> Result<(), OutputError> {
         let commits = states

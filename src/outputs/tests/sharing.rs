@@ -1,8 +1,12 @@
 //! Several processes on one job: one has the files, all of them may leave.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use super::super::Waits;
+use super::super::file::Lock;
 use super::store::{FakeStore, failed};
 use super::{assert_exactly, open};
 use crate::task::Cause;
@@ -42,7 +46,7 @@ async fn a_finish_waits_for_the_one_that_has_the_files() {
     let store = Arc::new(FakeStore::default());
     let mut first = open(&store, temp.path()).await.unwrap();
     let mut second = open(&store, temp.path()).await.unwrap();
-    second.patience.limit = std::time::Duration::from_secs(30);
+    second.patience.limit = Duration::from_secs(30);
     store.succeed(1);
     let (waits, ends) = tokio::join!(second.finish(), async {
         tokio::task::yield_now().await;
@@ -65,19 +69,78 @@ async fn a_holder_that_does_not_move_is_left_with_the_files_after_a_while() {
     assert_exactly(&store, temp.path());
 }
 
+#[derive(Clone, Copy, PartialEq)]
+enum When {
+    AtWork,
+    WorkEnded,
+}
+
+/// Polls a future so many times and drops it there, as a `select!` does: while its work goes on elsewhere, or
+/// when that has just ended. False if the future ended before.
+async fn abandon<T>(step: impl Future<Output = T>, polls: u32, when: When) -> bool {
+    let (mut step, mut left) = (Box::pin(step), polls);
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(true);
+        }
+        left -= 1;
+        match step.as_mut().poll(context) {
+            Poll::Ready(_) => Poll::Ready(false),
+            Poll::Pending if left == 0 && when == When::AtWork => Poll::Ready(true),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
 #[tokio::test]
-async fn a_step_that_is_abandoned_half_way_does_no_harm() {
-    let temp = tempfile::tempdir().unwrap();
-    let store = Arc::new(FakeStore::default());
-    let mut projector = open(&store, temp.path()).await.unwrap();
-    store.succeed(1);
-    {
-        let mut step = Box::pin(projector.advance());
-        // Polled once: the files are out, on a thread that nobody will hear of again.
-        assert!(futures_util::poll!(&mut step).is_pending());
+async fn a_step_that_is_abandoned_anywhere_does_no_harm() {
+    let mut abandoned = 0;
+    let points = (1..12).flat_map(|polls| [(polls, When::AtWork), (polls, When::WorkEnded)]);
+    for (polls, when) in points {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Arc::new(FakeStore::default());
+        store.succeed(1);
+        abandoned += u32::from(abandon(open(&store, temp.path()), polls, when).await);
+        let mut projector = open(&store, temp.path()).await.unwrap();
+        projector.patience.limit = Duration::from_secs(30);
+        store.succeed(2);
+        abandoned += u32::from(abandon(projector.advance(), polls, when).await);
+        store.succeed(1);
+        abandoned += u32::from(abandon(projector.finish(), polls, when).await);
+        assert!(projector.finish().await.unwrap().complete);
+        assert_exactly(&store, temp.path());
     }
-    assert!(projector.finish().await.unwrap().complete);
-    assert_exactly(&store, temp.path());
+    assert!(abandoned > 4, "most steps were not let end: {abandoned}");
+}
+
+#[tokio::test]
+async fn work_that_nobody_waits_for_keeps_its_right_until_it_ends() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join(".results.lock");
+    let lock = Lock::try_take(path.clone()).unwrap().unwrap();
+    let (let_go, waits) = std::sync::mpsc::channel::<()>();
+    let (ended, end) = tokio::sync::oneshot::channel::<()>();
+    struct Tell(Option<tokio::sync::oneshot::Sender<()>>);
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            let _ = self.0.take().map(|ended| ended.send(()));
+        }
+    }
+    let tell = Tell(Some(ended));
+    let work = lock.during(move || {
+        let _ = waits.recv();
+        Ok(tell)
+    });
+    assert!(abandon(work, 1, When::AtWork).await);
+    drop(lock);
+    assert!(Lock::try_take(path.clone()).unwrap().is_none());
+    let_go.send(()).unwrap();
+    end.await.unwrap();
+    // What the work returned is dropped just before the right is.
+    while Lock::try_take(path.clone()).unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

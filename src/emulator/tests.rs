@@ -1,1 +1,0 @@
-//! Whole requests against a running emulator.
