@@ -76,7 +76,7 @@ pub(super) fn find(
 
 fn refuse(what: String) -> Problem {
     Problem::new(Code::Key, what)
-        .mend("voxbatch doctor        looks at the key;   where keys belong: voxbatch init --full -o -")
+        .mend("where keys belong: voxbatch init --full -o -")
 }
 
 fn from_file(path: &Path) -> Result<SecretString, Problem> {

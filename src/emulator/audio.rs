@@ -74,6 +74,7 @@ fn listen(mut upload: SpooledTempFile) -> Audio {
     let bytes = upload.seek(SeekFrom::End(0)).unwrap_or_default();
     let _ = upload.rewind();
     let content = FileFormat::from_reader(&mut upload).unwrap_or(FileFormat::ArbitraryBinaryData);
+    let told_ms = super::length::by_container(&mut upload);
     let _ = upload.rewind();
     let source: Box<dyn MediaSource> = match upload.into_inner() {
         SpooledData::InMemory(memory) => Box::new(Cursor::new(memory.into_inner())),
@@ -92,7 +93,10 @@ fn listen(mut upload: SpooledTempFile) -> Audio {
         None if foreign => {
             Audio { content, sound: Some(Sound { duration_ms: bytes / 2, silent_windows: Vec::new() }) }
         }
-        None => Audio { content, sound: None },
+        None => {
+            let by_container = |duration_ms| Sound { duration_ms, silent_windows: Vec::new() };
+            Audio { content, sound: told_ms.map(by_container) }
+        }
     }
 }
 

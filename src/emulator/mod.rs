@@ -10,6 +10,7 @@ mod control;
 mod desk;
 mod fault;
 mod form;
+mod length;
 mod line;
 mod model;
 mod options;

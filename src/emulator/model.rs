@@ -107,6 +107,8 @@ const MP4: &[FileFormat] = &[
     FileFormat::Mpeg4Part14Video,
     FileFormat::AppleItunesAudio,
     FileFormat::AppleItunesVideo,
+    // The same boxes under a telephone's brand.
+    FileFormat::ThirdGenerationPartnershipProject,
 ];
 const THREE_GPP: &[FileFormat] = &[FileFormat::ThirdGenerationPartnershipProject];
 

@@ -111,7 +111,7 @@ mod tests {
         Problem::new("E-AUTH-403", "the API refused the request (HTTP 403)")
             .why("key …a91f from /etc/voxbatch/api-key (systemd credential)")
             .why("the API said: \"This request is not \u{1b}[8mpermitted.\"")
-            .mend("voxbatch doctor --online", "asks a free call first")
+            .mend("voxbatch config show --origin", "shows which key is used")
             .mend("voxbatch run", "once that is mended")
             .mend("enable the model for the organisation, or wait for the month to turn", "")
             .state("0 files sent in this run; 1,204 still queued; nothing lost")
@@ -131,7 +131,7 @@ mod tests {
     fn scripts_get_the_same_in_one_object() {
         let object = refused().to_json(START, None);
         assert_eq!((object["type"].as_str(), object["code"].as_str()), (Some("error"), Some("E-AUTH-403")));
-        assert_eq!(object["mend"][0]["command"], "voxbatch doctor --online");
+        assert_eq!(object["mend"][0]["command"], "voxbatch config show --origin");
         assert!(!object.to_string().contains('\n'));
     }
 }

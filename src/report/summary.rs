@@ -261,10 +261,10 @@ impl Summary {
         let retryable: Vec<(Cause, u64)> =
             most_first(&self.stats.failed_by).into_iter().filter(|&(cause, _)| again(cause)).collect();
         let (command, note) = match self.stop {
-            StopReason::Bug => ("voxbatch doctor".to_owned(), "then report the bug".to_owned()),
-            StopReason::LocalState => ("voxbatch doctor".to_owned(), "finds what is in the way".to_owned()),
+            StopReason::Bug => ("voxbatch run".to_owned(), "goes on where this stopped; please report the bug".to_owned()),
+            StopReason::LocalState => ("voxbatch run".to_owned(), "goes on where this stopped, once that is mended".to_owned()),
             StopReason::Halted(HaltReason::KeyRefused | HaltReason::ModelNotEnabled) => {
-                ("voxbatch doctor --online".to_owned(), "checks key and models".to_owned())
+                ("voxbatch config show --origin".to_owned(), "shows which key is used, and where it came from".to_owned())
             }
             StopReason::Halted(HaltReason::ConfigRefused) => {
                 ("voxbatch config check".to_owned(), "then voxbatch run".to_owned())
@@ -279,7 +279,7 @@ impl Summary {
                 (format!("voxbatch retry --where cause:{}", words.join(",")), files(n))
             }
             StopReason::NothingToDo => return None,
-            _ => ("voxbatch verify".to_owned(), "proves that every recording is accounted for".to_owned()),
+            _ => ("voxbatch status".to_owned(), "says where everything stands".to_owned()),
         };
         Some(format!("next: {command}   ({note})"))
     }

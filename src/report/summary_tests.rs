@@ -81,7 +81,7 @@ fn a_deed_is_named_after_the_model_and_mixed_deeds_are_successes() {
 #[test]
 fn what_would_only_cost_again_is_not_offered_for_retry() {
     let text = summary(ran(&[failed(1, Cause::UnreadableAudio)]), StopReason::QueueEmpty, 3).text(false);
-    assert!(text.contains("next: voxbatch verify"), "{text}");
+    assert!(text.contains("next: voxbatch status"), "{text}");
     let text = summary(ran(&[failed(1, Cause::Timeout)]), StopReason::QueueEmpty, 3).text(false);
     assert!(text.contains("next: voxbatch retry --where cause:timeout   (1 file)"), "{text}");
 }
