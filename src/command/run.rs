@@ -85,7 +85,9 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         .run(projectors)
         .await;
     let code = exit.as_ref().map_or(Exit::Bug, |e| *e).code();
-    context.store.retire(worker, i32::from(code), now()).await?;
+    if let Err(error) = context.store.retire(worker, i32::from(code), now()).await {
+        tracing::warn!(%error, "the end of the run was not written down");
+    }
     exit
 }
 

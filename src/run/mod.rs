@@ -230,6 +230,7 @@ async fn pool(
         judge: Mutex::new(Judge::new(pace, usage.succeeded > 0)),
         raised_by: run.worker.to_string(),
         in_flight: Arc::clone(in_flight),
+        trouble: Mutex::default(),
     };
     let terms = Terms {
         worker: run.worker.clone(),

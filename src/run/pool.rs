@@ -158,6 +158,9 @@ impl Pool {
         if self.end.is_some() {
             return self.end.take();
         }
+        if let Some(error) = self.bench.trouble().take() {
+            return Some(End::Local(error));
+        }
         if self.bench.stop.drain.is_cancelled() {
             return Some(End::Stopped);
         }

@@ -35,6 +35,8 @@ pub(super) struct Bench {
     pub(super) raised_by: String,
     /// Requests under way on all endpoints.
     pub(super) in_flight: Arc<AtomicU32>,
+    /// Why an answer could not be stored at once: the run ends with it even if a later try went well.
+    pub(super) trouble: Mutex<Option<QueueError>>,
 }
 
 /// How a worker's task ended, for its pool.
@@ -53,6 +55,10 @@ pub(super) enum Ended {
 impl Bench {
     pub(super) fn judge(&self) -> MutexGuard<'_, Judge> {
         self.judge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn trouble(&self) -> MutexGuard<'_, Option<QueueError>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn tell(&self, event: RunEvent) {
@@ -229,21 +235,24 @@ impl Bench {
     async fn settle(&self, settle: &Arc<Settle>) -> Result<Settled, QueueError> {
         let mut waited = Duration::ZERO;
         loop {
-            match self.store.settle(Arc::clone(settle)).await {
-                Err(error) if !matches!(error, QueueError::Closed) && waited < STORE_PATIENCE => {
-                    if waited.is_zero() {
-                        tracing::error!(task.id = settle.task.id.0, %error, "an answer waits to be stored");
-                        // Nothing more may start: what it brings could not be stored either.
-                        self.stop.drain.cancel();
-                    }
-                    let wait = Duration::from_secs(1);
-                    tokio::select! {
-                        () = tokio::time::sleep(wait) => waited += wait,
-                        () = self.stop.abort.cancelled() => return Err(error),
-                    }
-                }
+            let error = match self.store.settle(Arc::clone(settle)).await {
+                Err(error) if !matches!(error, QueueError::Closed) && waited < STORE_PATIENCE => error,
                 done => return done,
+            };
+            if waited.is_zero() {
+                tracing::warn!(task.id = settle.task.id.0, %error, "an answer waits to be stored");
+                // Nothing more may start: what it brings could not be stored either.
+                self.stop.drain.cancel();
+                self.trouble().get_or_insert(error);
+            } else if self.stop.abort.is_cancelled() {
+                return Err(error);
             }
+            let wait = Duration::from_secs(1);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.stop.abort.cancelled() => {}
+            }
+            waited += wait;
         }
     }
 

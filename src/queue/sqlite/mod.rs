@@ -84,6 +84,7 @@ impl TaskStore for SqliteStore {
     }
 
     async fn register(&self, worker: WorkerRow) -> Result<(), QueueError> {
+        open::keep_back(&self.reserve)?;
         self.liveness.hold(&worker.id)?;
         self.writer.write(move |c| Box::pin(jobs::register(c, worker))).await
     }

@@ -49,9 +49,9 @@ impl SqliteStore {
             .connect_with(options(&path).pragma("query_only", "ON"))
             .await?;
         let reserve = folder.join("reserve");
-        keep_back(&reserve);
+        let _ = keep_back(&reserve); // whoever only looks needs none; a run is refused without it
         Ok(SqliteStore {
-            writer: Writer::start(connection),
+            writer: Writer::start(connection, options(&path)),
             readers,
             liveness: Liveness::new(workers),
             reserve,
@@ -82,18 +82,18 @@ fn create_private(path: &Path) -> Result<(), QueueError> {
     }
 }
 
-/// Best effort: without it a full disk only gives less grace.
-fn keep_back(reserve: &Path) {
-    let whole = std::fs::metadata(reserve).is_ok_and(|m| m.len() as usize >= RESERVE_BYTES);
-    if !whole {
-        let made =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(reserve);
-        if let Ok(mut file) = made
-            && file.write_all(&vec![0u8; RESERVE_BYTES]).is_err()
-        {
-            let _ = std::fs::remove_file(reserve);
-        }
+/// Makes sure that the space kept back is there.
+pub(super) fn keep_back(reserve: &Path) -> Result<(), QueueError> {
+    if std::fs::metadata(reserve).is_ok_and(|m| m.len() >= RESERVE_BYTES as u64) {
+        return Ok(());
     }
+    let made = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(reserve);
+    made.and_then(|mut file| file.write_all(&vec![0u8; RESERVE_BYTES]).and_then(|()| file.sync_all())).map_err(
+        |source| {
+            let _ = std::fs::remove_file(reserve);
+            QueueError::Io { path: reserve.to_owned(), source }
+        },
+    )
 }
 
 fn refuse_network_file_system(folder: &Path, path: &Path) -> Result<(), QueueError> {

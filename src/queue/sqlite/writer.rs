@@ -5,7 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Mutex;
 
-use sqlx::{Connection, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -24,10 +25,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts writing through `connection`.
-    pub(super) fn start(connection: SqliteConnection) -> Self {
+    /// Starts writing through `connection`; `options` open the next one, should it be lost.
+    pub(super) fn start(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
         let (operations, waiting) = mpsc::channel(4 * GROUP);
-        let task = tokio::spawn(write_in_groups(connection, waiting));
+        let task = tokio::spawn(write_in_groups(connection, options, waiting));
         Writer { operations, task: Mutex::new(Some(task)) }
     }
 
@@ -122,15 +123,20 @@ struct CommitLost {
 
 impl From<sqlx::Error> for CommitLost {
     fn from(error: sqlx::Error) -> Self {
-        let error = QueueError::from(error);
-        CommitLost { disk_full: error.is_disk_full(), message: error.to_string() }
+        let message = error.to_string();
+        CommitLost { disk_full: QueueError::from(error).is_disk_full(), message }
     }
 }
 
-async fn write_in_groups(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Box<dyn Operation>>) {
+async fn write_in_groups(
+    connection: SqliteConnection,
+    options: SqliteConnectOptions,
+    mut waiting: mpsc::Receiver<Box<dyn Operation>>,
+) {
+    let mut connection = Some(connection);
     let mut group = Vec::with_capacity(GROUP);
     while waiting.recv_many(&mut group, GROUP).await > 0 {
-        let lost = commit(&mut connection, &mut group).await.err();
+        let lost = commit_or_reopen(&mut connection, &options, &mut group).await.err();
         let mut last = false;
         for operation in group.drain(..) {
             last |= operation.is_last();
@@ -140,7 +146,27 @@ async fn write_in_groups(mut connection: SqliteConnection, mut waiting: mpsc::Re
             break;
         }
     }
-    let _ = connection.close().await;
+    if let Some(connection) = connection {
+        let _ = connection.close().await;
+    }
+}
+
+/// After a group is lost (a full disk makes SQLite end the transaction by itself) nobody knows what the connection
+/// thinks of its transactions: the next group gets a new one.
+async fn commit_or_reopen(
+    connection: &mut Option<SqliteConnection>,
+    options: &SqliteConnectOptions,
+    group: &mut [Box<dyn Operation>],
+) -> Result<(), CommitLost> {
+    let mut open = match connection.take() {
+        Some(open) => open,
+        None => options.connect().await?,
+    };
+    let committed = commit(&mut open, group).await;
+    if committed.is_ok() {
+        *connection = Some(open);
+    }
+    committed
 }
 
 /// One transaction for the group. An operation that fails is undone alone; the others still commit.
