@@ -82,18 +82,23 @@ impl Console {
     /// A word aside.
     pub(super) fn note(&self, text: &str) {
         if !self.looks.quiet {
-            let _ = writeln!(self.screen.stderr(), "{text}");
+            self.write_line(text);
         }
     }
 
     /// What went wrong.
     pub(super) fn problem(&self, problem: &Problem) {
-        let _ = writeln!(self.screen.stderr(), "{problem}");
+        self.write_line(&problem.to_string());
     }
 
     /// The same, where everything is JSON.
     pub(super) fn problem_json(&self, problem: &Problem) {
-        let _ = writeln!(self.screen.stderr(), "{}", problem.to_json(now(), None));
+        self.write_line(&problem.to_json(now(), None).to_string());
+    }
+
+    /// In one write: the live block is drawn anew after each.
+    fn write_line(&self, text: &str) {
+        let _ = self.screen.stderr().write_all(format!("{text}\n").as_bytes());
     }
 
     /// What a scan passed over, and why.
