@@ -223,7 +223,8 @@ fn conclude(console: &Console, workspace: &Path, jobs: &Path, exit: Exit) {
     let config = super::run::shorten(jobs.to_owned());
     let mut text = String::new();
     if exit == Exit::Done {
-        text += "every recording ended as it should, also those that were meant to fail: the demo exits with 0\n";
+        text +=
+            "every recording ended as it should, also those that were meant to fail: the demo exits with 0\n";
     }
     let results = shown.join("out/transcripts");
     for (label, line) in [

@@ -257,7 +257,7 @@ fn compare(reader: &mut Reader<'_>, jobs: &[Stands], state_dir: &Path) {
 pub(super) fn to_toml(job: &JobConfig, origins: bool) -> String {
     let mut text = String::from("\n[[job]]\n");
     for setting in &job.settings {
-        text.push_str(&super::show::line(setting, origins));
+        text.push_str(&setting.line(origins));
     }
     text
 }

@@ -75,8 +75,7 @@ pub(super) fn find(
 }
 
 fn refuse(what: String) -> Problem {
-    Problem::new(Code::Key, what)
-        .mend("where keys belong: voxbatch init --full -o -")
+    Problem::new(Code::Key, what).mend("where keys belong: voxbatch init --full -o -")
 }
 
 fn from_file(path: &Path) -> Result<SecretString, Problem> {

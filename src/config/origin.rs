@@ -46,6 +46,17 @@ pub struct Effective {
 }
 
 impl Effective {
+    /// `name = value`, or a comment when there is none.
+    pub(super) fn line(&self, origins: bool) -> String {
+        let said = match self.toml() {
+            Some(value) => format!("{} = {value}", self.name),
+            None if self.value.is_null() => format!("# {} is not set", self.name),
+            // Options from a JSON file may hold nulls, which TOML cannot say.
+            None => format!("# {}, as JSON: {}", self.name, self.value),
+        };
+        if origins { format!("{said:<58}  # {}\n", self.origin) } else { format!("{said}\n") }
+    }
+
     /// The value in TOML, or `None` when it is not set or TOML cannot say it (a null inside of options).
     pub fn toml(&self) -> Option<String> {
         // A null would be left out silently by a conversion.

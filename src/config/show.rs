@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::job;
-use super::origin::Effective;
 use super::resolve::Config;
 
 impl Config {
@@ -15,7 +14,7 @@ impl Config {
         }
         text.push_str(&format!("# API key: {}\n\n", self.key_words()));
         for setting in &self.settings {
-            text.push_str(&line(setting, origins));
+            text.push_str(&setting.line(origins));
         }
         for job in &self.jobs {
             text.push_str(&job::to_toml(job, origins));
@@ -44,15 +43,4 @@ impl Config {
             None => self.key_origin.to_string(),
         }
     }
-}
-
-/// `name = value`, or a comment when there is none.
-pub(super) fn line(setting: &Effective, origins: bool) -> String {
-    let said = match setting.toml() {
-        Some(value) => format!("{} = {value}", setting.name),
-        None if setting.value.is_null() => format!("# {} is not set", setting.name),
-        // Options from a JSON file may hold nulls, which TOML cannot say.
-        None => format!("# {}, as JSON: {}", setting.name, setting.value),
-    };
-    if origins { format!("{said:<58}  # {}\n", setting.origin) } else { format!("{said}\n") }
 }

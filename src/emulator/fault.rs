@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::settings::millis;
+use super::millis;
 
 /// Rates are shares of requests, 0.0 to 1.0. Those of one stage exclude each other, so their sum counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn what_says_nothing_has_no_length() {
-        for bytes in [&b""[..], b"RIFF\0\0\0\0WAVE", b"FORM\0\0\0\0AIFC", b"OggS\0\0\0\0\0\0\0\0\0", &[0; 64]] {
+        for bytes in [&b""[..], b"RIFF\0\0\0\0WAVE", b"FORM\0\0\0\0AIFC", b"OggS\0\0\0\0\0\0\0\0\0", &[0; 64]]
+        {
             assert_eq!(by_container(&mut Cursor::new(bytes)), None);
         }
     }

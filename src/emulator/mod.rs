@@ -12,6 +12,7 @@ mod fault;
 mod form;
 mod length;
 mod line;
+mod millis;
 mod model;
 mod options;
 mod payload;

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fault::Faults;
 
+use super::millis;
+
 /// The generation of the contract that is spoken. They differ in statuses and texts more than in fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -197,21 +199,6 @@ impl Settings {
     /// The limits of a model, the defaults when none are listed.
     pub fn limits(&self, model: &str) -> ModelLimits {
         self.models.get(model).cloned().unwrap_or_default()
-    }
-}
-
-/// Durations as whole milliseconds in JSON.
-pub(super) mod millis {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(in crate::emulator) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(value.as_millis() as u64)
-    }
-
-    pub(in crate::emulator) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        u64::deserialize(from).map(Duration::from_millis)
     }
 }
 

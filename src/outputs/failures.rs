@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::file::{self, Lock, Replacement, blocking};
-use super::projector::Patience;
+use super::patience::Patience;
 use super::record::Record;
 use super::{OutputError, OutputSettings, csv, jsonl};
 use crate::queue::{TaskRow, TaskStore};

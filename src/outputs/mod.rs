@@ -11,6 +11,7 @@ mod file;
 mod format;
 mod jsonl;
 mod page;
+mod patience;
 mod projector;
 mod record;
 mod stream;

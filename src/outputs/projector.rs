@@ -12,7 +12,6 @@
 //! | results overtaken by a re-processing (`outputs_stale`) | left as it is, nothing appended; rendered anew at the end |
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
@@ -20,6 +19,7 @@ use tokio::time::Instant;
 use super::file::{self, Lock, blocking};
 use super::format::Format;
 use super::page::PageSize;
+use super::patience::Patience;
 use super::stream::{self, Ahead, Anew, Found, Stream};
 use super::summary::{OutputFile, Progress, Summary, Waits};
 use super::{OutputError, OutputSettings, failures};
@@ -33,21 +33,6 @@ const RENEWALS: u32 = 3;
 
 /// How often files may vanish under one step before it gives up.
 const LOSSES: u32 = 3;
-
-/// How long to wait for a process that holds the files.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
-    /// Between two looks.
-    pub(super) poll: Duration,
-    /// Without any progress of the other.
-    pub(super) limit: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Patience { poll: Duration::from_millis(100), limit: Duration::from_secs(60) }
-    }
-}
 
 /// Keeps the files of one job.
 pub struct Projector {

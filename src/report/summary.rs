@@ -261,11 +261,16 @@ impl Summary {
         let retryable: Vec<(Cause, u64)> =
             most_first(&self.stats.failed_by).into_iter().filter(|&(cause, _)| again(cause)).collect();
         let (command, note) = match self.stop {
-            StopReason::Bug => ("voxbatch run".to_owned(), "goes on where this stopped; please report the bug".to_owned()),
-            StopReason::LocalState => ("voxbatch run".to_owned(), "goes on where this stopped, once that is mended".to_owned()),
-            StopReason::Halted(HaltReason::KeyRefused | HaltReason::ModelNotEnabled) => {
-                ("voxbatch config show --origin".to_owned(), "shows which key is used, and where it came from".to_owned())
+            StopReason::Bug => {
+                ("voxbatch run".to_owned(), "goes on where this stopped; please report the bug".to_owned())
             }
+            StopReason::LocalState => {
+                ("voxbatch run".to_owned(), "goes on where this stopped, once that is mended".to_owned())
+            }
+            StopReason::Halted(HaltReason::KeyRefused | HaltReason::ModelNotEnabled) => (
+                "voxbatch config show --origin".to_owned(),
+                "shows which key is used, and where it came from".to_owned(),
+            ),
             StopReason::Halted(HaltReason::ConfigRefused) => {
                 ("voxbatch config check".to_owned(), "then voxbatch run".to_owned())
             }

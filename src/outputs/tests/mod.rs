@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 use store::FakeStore;
 
-use super::projector::Patience;
+use super::patience::Patience;
 use super::{OutputSettings, Projector};
 use crate::task::{Endpoint, Job, JobId, Order};
 

@@ -88,12 +88,11 @@ pub(super) fn keep_back(reserve: &Path) -> Result<(), QueueError> {
         return Ok(());
     }
     let made = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(reserve);
-    made.and_then(|mut file| file.write_all(&vec![0u8; RESERVE_BYTES]).and_then(|()| file.sync_all())).map_err(
-        |source| {
+    made.and_then(|mut file| file.write_all(&vec![0u8; RESERVE_BYTES]).and_then(|()| file.sync_all()))
+        .map_err(|source| {
             let _ = std::fs::remove_file(reserve);
             QueueError::Io { path: reserve.to_owned(), source }
-        },
-    )
+        })
 }
 
 fn refuse_network_file_system(folder: &Path, path: &Path) -> Result<(), QueueError> {
