@@ -71,7 +71,7 @@ enum Verb {
     Resume,
     Halts(halts::HaltsArgs),
     Export(export::ExportArgs),
-    Emulator(emulator::EmulatorArgs),
+    Emulator(Box<emulator::EmulatorArgs>),
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
     Completions {
@@ -121,7 +121,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<u8> {
             logs_by_flags(overrides, console)?;
             let stop = tokio_util::sync::CancellationToken::new();
             tokio::spawn(cancel_on_signal(stop.clone()));
-            emulator::run(args.clone(), stop).await?;
+            emulator::run(args.as_ref().clone(), stop).await?;
             return Ok(0);
         }
         Verb::Demo(args) => {
