@@ -17,4 +17,7 @@
 
 mod support;
 
+mod halts;
+mod limits;
+mod retries;
 mod runs;

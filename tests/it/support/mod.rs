@@ -20,7 +20,7 @@ pub(crate) use self::process::{Ended, Process};
 pub(crate) use self::recordings::tone;
 
 /// No wait of a test is longer; what is waited for has then gone wrong.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// See the module. The fields are dropped in order: the emulator before what it runs on.
 pub(crate) struct World {
