@@ -94,7 +94,7 @@ fn when_the_month_has_turned_one_probe_finds_out_and_the_run_goes_on_by_itself()
     world.run().expect(5);
     world.control(Change::NewMonth);
     world.control(Change::Model { name: STT.to_owned(), limits: limits(None) });
-    world.run().expect(0).told("lifted");
+    world.run().expect(0).told("halt_over");
     world.assert_each_once();
     assert_eq!(world.voxbatch(&["halts"]).expect(0).stdout, "nothing stands still\n");
 }
@@ -109,9 +109,9 @@ fn used_up_credits_stop_every_endpoint() {
     world.control(Change::CreditsHours(Some(hours(2500))));
     world.run().expect(5);
     assert!(late(&world, "credits") <= 2 * SLOTS - 1, "those on their way on two endpoints");
-    let halts = json_lines(&world.voxbatch(&["halts", "--json"]).expect(0).stdout);
+    let halts = json_lines(&world.voxbatch(&["halts", "list", "--json"]).expect(0).stdout);
     assert_eq!(halts.len(), 1, "{halts:?}");
-    assert_eq!((&halts[0]["scope"], &halts[0]["reason"]), (&"*".into(), &"credits".into()));
+    assert_eq!((&halts[0]["scope"], &halts[0]["reason"]), (&"all".into(), &"credits".into()));
     assert!(halts[0]["evidence"].as_str().unwrap().contains("Insufficient credits."));
 
     world.control(Change::CreditsHours(None));
@@ -210,7 +210,7 @@ fn a_pause_lets_requests_in_flight_end_and_starts_nothing_until_resume() {
 fn a_halt_is_told_with_its_evidence_and_how_to_go_on() {
     let world = World::with_recordings(8);
     world.control(Change::Model { name: STT.to_owned(), limits: limits(Some(500)) });
-    let ended = world.run().expect(5).told("month's audio hours");
+    let ended = world.run().expect(5).told("Monthly usage limit exceeded for this model.");
     assert!(ended.stdout.contains("left"), "{}", ended.stdout);
     let id = world.tasks("state:queued")[0]["task"].to_string();
     let explained = world.voxbatch(&["explain", &id]).expect(0).stdout;

@@ -17,7 +17,9 @@
 
 mod support;
 
+mod crashes;
 mod halts;
 mod limits;
 mod retries;
 mod runs;
+mod signals;
