@@ -5,11 +5,12 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::console::Console;
 use super::context::{Context, now};
 use super::exit::Exit;
+use super::problem::UsageError;
 use crate::config::Overrides;
 use crate::outputs::{self, ExportFormat, OutputError};
 use crate::report::plural;
@@ -70,7 +71,7 @@ pub(super) async fn export(args: &ExportArgs, overrides: &Overrides, console: &C
         } else {
             options.create_new(true)
         };
-        let file = options.open(&args.output).with_context(|| usage(&args.output))?;
+        let file = options.open(&args.output).map_err(|e| usage(&args.output, &e))?;
         let mut out = BufWriter::new(file);
         let lines = outputs::export(&*context.store, format, filter, settings, now(), &mut out).await?;
         out.flush().map_err(OutputError::Export)?;
@@ -81,7 +82,10 @@ pub(super) async fn export(args: &ExportArgs, overrides: &Overrides, console: &C
     Ok(Exit::Done)
 }
 
-fn usage(path: &Path) -> super::problem::UsageError {
-    super::problem::UsageError::new(format!("cannot create {}", path.display()))
-        .mend("voxbatch export --force …", "replaces a file that exists")
+fn usage(path: &Path, error: &io::Error) -> UsageError {
+    let wish = UsageError::new(format!("cannot create {}: {error}", path.display()));
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => wish.mend("voxbatch export --force …", "replaces a file that exists"),
+        _ => wish,
+    }
 }

@@ -114,7 +114,10 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<u8> {
             return config::config(args, overrides, &context::environment, context::check_options, &mut out);
         }
         Verb::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "voxbatch", &mut out);
+            // The generator panics when its writer fails; a vector cannot.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "voxbatch", &mut script);
+            out.write_all(&script)?;
             return Ok(0);
         }
         Verb::Emulator(args) => {

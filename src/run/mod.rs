@@ -1,6 +1,6 @@
 //! Works the queue: slots, claims, requests, settlements. Never knows of progress bars.
 //!
-//! [`run`] starts one [`pool`] an endpoint; a pool keeps its slots full with [`worker`]s and asks its [`judge`],
+//! [`run()`] starts one `pool` an endpoint; a pool keeps its slots full with `worker`s and asks its `judge`,
 //! which knows what the answers mean together, whether the next one may start.
 
 mod judge;

@@ -74,6 +74,8 @@ pub(super) struct Pool {
     probe_interval: Duration,
     quota: Arc<Quota>,
     feed: watch::Receiver<Feed>,
+    /// The feed as it was when the queue was last thought worth asking.
+    fed: Feed,
     slots: Arc<Semaphore>,
     working: JoinSet<(TaskId, Ended)>,
     preparing: Preparing,
@@ -114,6 +116,7 @@ impl Pool {
             probe_interval,
             quota,
             feed,
+            fed: Feed::default(),
             slots: Arc::new(Semaphore::new(limit.concurrent as usize)),
             working: JoinSet::new(),
             preparing: Preparing::default(),
@@ -129,6 +132,7 @@ impl Pool {
     /// Works until there is a reason to stop, and never leaves a request behind.
     pub(super) async fn run(mut self) -> End {
         loop {
+            self.look_at_feed();
             if let Err(error) = self.fill().await {
                 self.stop_for(error);
             }
@@ -139,16 +143,24 @@ impl Pool {
             tokio::select! {
                 Some(ended) = self.working.join_next() => self.note_end(ended).await,
                 looked = self.preparing.looked() => self.take_in(looked).await,
-                Ok(()) = self.feed.changed(), if !self.is_fed() => self.dry = false,
+                Ok(()) = self.feed.changed(), if !self.is_fed() => {}
                 () = tokio::time::sleep_until(self.wake_at) => self.dry = false,
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
             }
         }
     }
 
-    /// Whether the scan beside the run is over, or gone.
+    /// What the scan has added since the last look may be more than the queue was asked for.
+    fn look_at_feed(&mut self) {
+        let feed = *self.feed.borrow_and_update();
+        self.dry &= feed == self.fed;
+        self.fed = feed;
+    }
+
+    /// Whether the scan beside the run is over, or gone, and all that it added has been looked at: its last batch
+    /// and its end often come together.
     fn is_fed(&self) -> bool {
-        self.feed.borrow().done || self.feed.has_changed().is_err()
+        self.fed.done || (self.feed.has_changed().is_err() && *self.feed.borrow() == self.fed)
     }
 
     fn reason_to_end(&mut self) -> Option<End> {

@@ -1,0 +1,32 @@
+# The doors of the project; .ci/run goes through the same ones. `just` lists them.
+
+_list:
+    @{{just_executable()}} --list --unsorted
+
+# All that has to hold before a push
+check:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+    cargo test
+
+# The tests, by nextest if it is there; `just test queue::` runs some of them
+test *filter:
+    if command -v cargo-nextest >/dev/null; then cargo nextest run {{filter}}; else cargo test {{filter}}; fi
+
+# Look at changed snapshots one by one; without cargo-insta they are all taken over: read the diff before committing
+snap:
+    if command -v cargo-insta >/dev/null; then cargo insta test --review; else INSTA_UPDATE=always cargo test && git diff --stat -- '*.snap'; fi
+
+# See it alive: an emulated API, bundled recordings, no key, no cost
+demo *args:
+    cargo run --release -- demo {{args}}
+
+# Licences, banned crates and sources, and advisories if cargo-deny is there (advisories need the network)
+deny:
+    python3 .ci/dependencies.py
+    if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed: advisories were not checked"; fi
+
+# Hold what media/ says against recordings whose truth is known: FOLDER has files/ and truth.jsonl
+corpus folder:
+    VOXBATCH_CORPUS="{{folder}}" cargo test --lib media::corpus -- --ignored --nocapture

@@ -1,0 +1,78 @@
+//! Slots: kept full, and never exceeded, by one process or by several on one queue.
+
+use voxbatch::emulator::{Change, Latency, ModelLimits};
+
+use crate::support::{Jobs, STT, World};
+
+#[test]
+fn as_many_requests_are_in_flight_as_are_configured_and_never_more() {
+    let world = World::with_recordings(30);
+    world.control(Change::Hold);
+    let run = world.start(&["run"]);
+    world.when_held(4);
+    world.control(Change::Release);
+    run.wait().expect(0);
+    world.assert_each_once();
+    assert_eq!((world.stt().peak_in_flight, world.stt().requests), (4, 30));
+}
+
+#[test]
+fn slots_on_the_command_line_take_the_place_of_the_files_but_never_exceed_it() {
+    let world = World::with_recordings(20);
+    world.control(Change::Hold);
+    let run = world.start(&["run", "--slots", "2"]);
+    world.when_held(2);
+    world.control(Change::Release);
+    run.wait().expect(0);
+    assert_eq!(world.stt().peak_in_flight, 2);
+}
+
+#[test]
+fn two_processes_on_one_queue_share_the_slots_and_the_work() {
+    let world = World::with_recordings(40);
+    world.voxbatch(&["scan"]).expect(0);
+    // A little work for each request, so that both have their part in it.
+    world.control(Change::Latency(Latency { scale: 0.02, ..Latency::default() }));
+    world.control(Change::Hold);
+    let first = world.start(&["run"]);
+    world.when_held(4);
+    let second = world.start(&["run"]);
+    second.until_told("slots");
+    assert_eq!(world.stt().in_flight, 4, "the second finds no slot");
+    world.control(Change::Release);
+    first.wait().expect(0);
+    second.wait().expect(0);
+    world.assert_each_once();
+    assert_eq!((world.stt().peak_in_flight, world.stt().requests), (4, 40));
+}
+
+#[test]
+fn a_smaller_limit_of_the_organisation_is_learnt_without_losing_a_recording() {
+    let world = World::with_recordings(20);
+    let limits = ModelLimits { concurrent: 2, ..ModelLimits::default() };
+    world.control(Change::Model { name: STT.to_owned(), limits });
+    world.control(Change::Latency(Latency { scale: 0.01, ..Latency::default() }));
+    world.run().expect(0);
+    world.assert_each_once();
+    assert_eq!((world.stt().peak_in_flight, world.stt().billed), (2, 20));
+    for line in world.results() {
+        assert_eq!(line["attempts"], 1, "being one too many costs no attempt: {line}");
+    }
+}
+
+#[test]
+fn each_endpoint_has_slots_of_its_own() {
+    let world = World::with_recordings(6);
+    let fast = "velma-2-stt-batch-english-vfast";
+    world.configure(&Jobs {
+        concurrent: 3,
+        jobs: vec![("archive", STT, "calls"), ("fast", fast, "calls")],
+        ..Jobs::default()
+    });
+    world.control(Change::Hold);
+    let run = world.start(&["run"]);
+    world.when("both are full", |r| (r.of(STT).held, r.of(fast).held) == (3, 3));
+    world.control(Change::Release);
+    run.wait().expect(0);
+    assert_eq!((world.report().of(STT).peak_in_flight, world.report().of(fast).peak_in_flight), (3, 3));
+}
