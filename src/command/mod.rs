@@ -124,7 +124,8 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<u8> {
             logs_by_flags(overrides, console)?;
             let stop = tokio_util::sync::CancellationToken::new();
             tokio::spawn(cancel_on_signal(stop.clone()));
-            emulator::run(args.as_ref().clone(), stop).await?;
+            let served = emulator::run(args.as_ref().clone(), stop).await;
+            served.map_err(|error| problem::UsageError::new(format!("{error:#}")))?;
             return Ok(0);
         }
         Verb::Demo(args) => {

@@ -177,7 +177,7 @@ impl Session<'_> {
         let tallies = self.context.store.tallies().await?;
         let queued = tallies
             .iter()
-            .filter(|t| matches!(t.state, TaskState::Queued | TaskState::Running))
+            .filter(|t| t.state == TaskState::Queued) // what others hold is theirs, until they are found dead
             .filter(|t| self.jobs.iter().any(|j| j.id == t.job));
         let (tasks, bytes) = queued.fold((0, 0), |sum, t| (sum.0 + t.tasks, sum.1 + t.bytes));
         let mut endpoints: Vec<_> = self

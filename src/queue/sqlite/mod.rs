@@ -90,7 +90,7 @@ impl TaskStore for SqliteStore {
     }
 
     async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<(), QueueError> {
-        self.writer.write(move |c| Box::pin(jobs::heartbeat(c, worker, now))).await
+        self.writer.write_lightly(move |c| Box::pin(jobs::heartbeat(c, worker, now))).await
     }
 
     async fn retire(&self, worker: WorkerId, exit_code: i32, now: Timestamp) -> Result<(), QueueError> {
@@ -131,7 +131,9 @@ impl TaskStore for SqliteStore {
         effective: u32,
         paused_until: Option<Timestamp>,
     ) -> Result<(), QueueError> {
-        self.writer.write(move |c| Box::pin(limits::save_pace(c, endpoint, effective, paused_until))).await
+        self.writer
+            .write_lightly(move |c| Box::pin(limits::save_pace(c, endpoint, effective, paused_until)))
+            .await
     }
 
     async fn limiter(&self, endpoint: Endpoint) -> Result<LimiterState, QueueError> {
@@ -154,7 +156,7 @@ impl TaskStore for SqliteStore {
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claim, QueueError> {
-        self.writer.write(move |c| Box::pin(claim::claim(c, request))).await
+        self.writer.write_lightly(move |c| Box::pin(claim::claim(c, request))).await
     }
 
     async fn set_aside(
@@ -195,7 +197,7 @@ impl TaskStore for SqliteStore {
     }
 
     async fn take_probe(&self, halt: i64, interval: Duration, now: Timestamp) -> Result<bool, QueueError> {
-        self.writer.write(move |c| Box::pin(halts::take_probe(c, halt, interval, now))).await
+        self.writer.write_lightly(move |c| Box::pin(halts::take_probe(c, halt, interval, now))).await
     }
 
     async fn retry(&self, filter: Filter, again: bool, now: Timestamp) -> Result<u64, QueueError> {
