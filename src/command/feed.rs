@@ -81,7 +81,7 @@ pub(super) async fn scan(
         }
     }
     drop(coming); // a scan that was stopped early finds nobody listening, and ends
-    walk.await.map_err(|e| QueueError::Corrupt(format!("the scan ended by a bug: {e}")))??;
+    walk.await.map_err(|e| QueueError::Bug(format!("the scan ended by a bug: {e}")))??;
     Ok(sum)
 }
 

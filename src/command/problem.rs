@@ -22,6 +22,9 @@ pub(super) struct Told {
 pub(super) fn of(error: &anyhow::Error) -> Told {
     let told = |exit, problem| Told { exit, problem };
     for cause in error.chain() {
+        if let Some(QueueError::Bug(what)) = cause.downcast_ref::<QueueError>() {
+            return told(Exit::Bug, bug(what));
+        }
         if let Some(queue) = cause.downcast_ref::<QueueError>() {
             return told(Exit::LocalState, of_queue(queue));
         }
@@ -59,10 +62,13 @@ pub(super) fn of(error: &anyhow::Error) -> Told {
             return told(Exit::Usage, problem);
         }
     }
-    let problem = Problem::new("E-BUG", format!("{error:#}"))
+    told(Exit::Bug, bug(&format!("{error:#}")))
+}
+
+fn bug(what: &str) -> Problem {
+    Problem::new("E-BUG", what)
         .why("this was not expected to happen; it is a bug, or something we have not thought of")
-        .state("what was stored is safe; the same command can be given again");
-    told(Exit::Bug, problem)
+        .state("what was stored is safe; the same command can be given again")
 }
 
 /// A configuration has its own way of showing lines and carets.

@@ -189,7 +189,7 @@ async fn work_all(run: &Run, in_flight: &Arc<AtomicU32>) -> Result<Outcome, Queu
                 Ok((endpoint, End::Halted(halts))) => halted.push((endpoint, halts)),
                 Ok((_, End::Local(error))) => outcome.local = Some(error),
                 Err(panic) => {
-                    outcome.local = Some(QueueError::Corrupt(format!("a pool ended by a bug: {panic}")))
+                    outcome.local = Some(QueueError::Bug(format!("a pool ended by a bug: {panic}")))
                 }
             }
         }

@@ -142,7 +142,10 @@ impl Pool {
             let stop = self.bench.stop.drain.clone();
             tokio::select! {
                 Some(ended) = self.working.join_next() => self.note_end(ended).await,
-                looked = self.preparing.looked() => self.take_in(looked).await,
+                looked = self.preparing.looked() => match looked {
+                    Ok(looked) => self.take_in(looked).await,
+                    Err(panic) => self.stop_for(bug("looking at a file", &panic)),
+                },
                 Ok(()) = self.feed.changed(), if !self.is_fed() => {}
                 () = tokio::time::sleep_until(self.wake_at) => self.dry = false,
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
@@ -251,7 +254,7 @@ impl Pool {
                 (candidate, Settlement::Snooze { run_at: now().after(wait), failure })
             }
         };
-        self.preparing.forget(candidate.id);
+        self.preparing.take(candidate.id);
         self.dry = false;
         if let Err(error) = self.set_aside(candidate, settlement).await {
             self.stop_for(error);
@@ -306,7 +309,7 @@ impl Pool {
 
     async fn begin(&mut self, claim: Claim) -> Result<(), QueueError> {
         for id in &claim.gone {
-            self.preparing.forget(*id);
+            self.preparing.take(*id);
             if self.chosen.remove(id) {
                 self.quota.give_back();
             }
@@ -357,7 +360,7 @@ impl Pool {
             Ok((_, Ended::Unstored(error))) => self.stop_for(error),
             Err(panic) => {
                 // Its slot and task come back when this process ends; the run must not go on as if nothing were.
-                self.stop_for(QueueError::Corrupt(format!("a worker ended by a bug: {panic}")));
+                self.stop_for(bug("a worker", &panic));
             }
         }
     }
@@ -458,4 +461,9 @@ impl Pool {
         let at = Instant::now() + wait.max(Duration::from_millis(1));
         self.wake_at = if self.wake_at > Instant::now() { self.wake_at.min(at) } else { at };
     }
+}
+
+/// A panic of ours: the run must not go on as if nothing were.
+fn bug(who: &str, panic: &tokio::task::JoinError) -> QueueError {
+    QueueError::Bug(format!("{who} ended by a bug: {panic}"))
 }

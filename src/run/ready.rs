@@ -1,11 +1,11 @@
 //! The next recordings, made ready before a slot frees: opened, looked at, measured. What looks alone can refuse
 //! never takes a slot.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::Work;
 use crate::media::{self, MediaSettings, Prepared};
@@ -34,15 +34,17 @@ pub(super) enum Looked {
 /// Candidates on their way to being sent.
 #[derive(Default)]
 pub(super) struct Preparing {
-    ready: VecDeque<Ready>,
+    /// By turn: the order in which the queue offered them, whatever order looking at them ended in.
+    ready: BTreeMap<u64, Ready>,
     looking: JoinSet<Looked>,
-    known: HashMap<TaskId, ()>,
+    turns: HashMap<TaskId, u64>,
+    next_turn: u64,
 }
 
 impl Preparing {
     /// How many are ready or being looked at.
     pub(super) fn len(&self) -> usize {
-        self.known.len()
+        self.turns.len()
     }
 
     /// Whether any is ready.
@@ -52,48 +54,40 @@ impl Preparing {
 
     /// Their numbers, so that they are not asked for again.
     pub(super) fn ids(&self) -> Vec<TaskId> {
-        self.known.keys().copied().collect()
+        self.turns.keys().copied().collect()
     }
 
     /// The ready ones as a claim wants them: best first, with the audio they will be billed for.
     pub(super) fn wish(&self, most: usize) -> Vec<(TaskId, u64)> {
-        self.ready.iter().take(most).map(|r| (r.candidate.id, r.prepared.estimated_ms)).collect()
+        self.ready.values().take(most).map(|r| (r.candidate.id, r.prepared.estimated_ms)).collect()
     }
 
     /// Begins to look at a candidate.
     pub(super) fn look(&mut self, candidate: Candidate, work: Arc<Work>, media: MediaSettings) {
-        self.known.insert(candidate.id, ());
+        self.turns.insert(candidate.id, self.next_turn);
+        self.next_turn += 1;
         self.looking.spawn_blocking(move || look(candidate, work, &media));
     }
 
     /// The next one that has been looked at; pending while none is being looked at.
-    pub(super) async fn looked(&mut self) -> Looked {
-        loop {
-            match self.looking.join_next().await {
-                Some(Ok(looked)) => return looked,
-                // A look that panicked loses its candidate from memory only; the queue offers it again.
-                Some(Err(_)) => {}
-                None => std::future::pending().await,
-            }
+    pub(super) async fn looked(&mut self) -> Result<Looked, JoinError> {
+        match self.looking.join_next().await {
+            Some(looked) => looked,
+            None => std::future::pending().await,
         }
     }
 
     /// Keeps a fit one.
     pub(super) fn keep(&mut self, ready: Ready) {
-        self.ready.push_back(ready);
+        if let Some(turn) = self.turns.get(&ready.candidate.id) {
+            self.ready.insert(*turn, ready);
+        }
     }
 
-    /// Takes a claimed one out.
+    /// Takes out a claimed one, or one that is not to be had.
     pub(super) fn take(&mut self, id: TaskId) -> Option<Ready> {
-        self.known.remove(&id);
-        let at = self.ready.iter().position(|r| r.candidate.id == id)?;
-        self.ready.remove(at)
-    }
-
-    /// Forgets one that is not to be had, or was refused.
-    pub(super) fn forget(&mut self, id: TaskId) {
-        self.known.remove(&id);
-        self.ready.retain(|r| r.candidate.id != id);
+        let turn = self.turns.remove(&id)?;
+        self.ready.remove(&turn)
     }
 }
 

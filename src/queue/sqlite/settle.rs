@@ -17,7 +17,7 @@ pub(super) async fn settle(c: &mut SqliteConnection, settle: Arc<Settle>) -> Res
         Settlement::Succeed => {
             let result = result
                 .as_ref()
-                .ok_or_else(|| QueueError::Corrupt("a success without a result was settled".to_owned()))?;
+                .ok_or_else(|| QueueError::Bug("a success without a result was settled".to_owned()))?;
             succeed(c, &settle, result).await?
         }
         Settlement::Fail(failure) => fail(c, task.id, task.fence, "running", failure, *now).await?,
