@@ -226,7 +226,7 @@ fn conclude(console: &Console, workspace: &Path, jobs: &Path, exit: Exit, bundle
     let shown = super::run::shorten(workspace.to_owned());
     let config = super::run::shorten(jobs.to_owned());
     let mut text = String::new();
-    if exit == Exit::Done {
+    if exit == Exit::Done && bundled {
         text +=
             "every recording ended as it should, also those that were meant to fail: the demo exits with 0\n";
     }

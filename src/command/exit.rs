@@ -11,7 +11,7 @@ pub enum Exit {
     Usage = 2,
     /// Finished, and some tasks failed for good.
     SomeFailed = 3,
-    /// The key is refused, or the model not enabled.
+    /// The API refuses the key, the model, or the job's options.
     NoAccess = 4,
     /// Stopped at a limit: monthly hours, credits, budget.
     Limit = 5,

@@ -97,6 +97,9 @@ async fn clear(context: &Context, id: Option<i64>, console: &Console) -> Result<
             .mend("voxbatch halts", "lists those that do")
             .into());
     }
+    if id.is_none() {
+        context.store.end_pauses().await?;
+    }
     let mut cleared = 0;
     for halt in standing.iter().filter(|h| id.is_none_or(|id| h.id == id)) {
         cleared += u64::from(context.store.lift_halt(halt.id, user(), now()).await?);
@@ -127,6 +130,7 @@ pub(super) async fn pause(overrides: &Overrides, console: &Console) -> Result<Ex
 pub(super) async fn resume(overrides: &Overrides, console: &Console) -> Result<Exit> {
     let context = Context::open(overrides).await?;
     let mut lifted = false;
+    context.store.end_pauses().await?;
     for halt in context.store.halts(true, now()).await? {
         if halt.reason == HaltReason::Paused {
             lifted |= context.store.lift_halt(halt.id, user(), now()).await?;

@@ -62,14 +62,16 @@ pub(super) async fn run(args: &RunArgs, overrides: &Overrides, console: &Console
 
 /// Runs in a context that is open already.
 pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console) -> Result<Exit> {
-    let jobs = context.chosen(&args.job)?;
+    let (configs, jobs): (Vec<JobConfig>, Vec<Job>) = context
+        .stated(&args.job)?
+        .into_iter()
+        .filter_map(|(config, job)| Some((config.clone(), job?.clone())))
+        .unzip();
     for notice in &context.config.notices {
         console.note(notice);
     }
     // Whatever can be wrong is found out before anything is sent.
     let client = Arc::new(Client::new(context.config.velma()?)?);
-    let configs: Vec<JobConfig> =
-        context.config.jobs.iter().filter(|c| jobs.iter().any(|j| j.name == c.spec.name)).cloned().collect();
     for config in &configs {
         scan::check_globs(&config.scan)?;
         scan::root_of(&config.source)?;
@@ -146,8 +148,8 @@ impl Session<'_> {
         });
         let scanning = self.scan(feed, &events, &stop);
         let (outcome, scanned) = tokio::join!(running, scanning);
-        let outcome = outcome?;
         let finished = projecting.finish().await;
+        let outcome = outcome?;
         drop(events);
         let signal = signals.exit();
         drop(signals); // the last senders go, so that the loop of events ends
@@ -167,7 +169,7 @@ impl Session<'_> {
             .map(|job| {
                 let options = Options::parse(job.endpoint, &job.options)?;
                 let config = self.configs.iter().find(|c| c.spec.name == job.name);
-                let settle = config.map_or(self.context.config.run.settle, |c| c.scan.settle);
+                let settle = config.map(|c| c.scan.settle).unwrap_or_default();
                 Ok(Work { job: job.clone(), options, settle })
             })
             .collect()
@@ -242,7 +244,9 @@ impl Session<'_> {
             known: scanned.enqueued.known,
             done,
         };
-        let skip = feed::skipped(&self.context.all_jobs().await?, &self.context.config.state_dir);
+        let outputs = self.context.config.jobs.iter().map(|c| c.spec.output.clone());
+        let known = self.context.all_jobs().await?;
+        let skip = feed::skipped(outputs, &known, &self.context.config.state_dir);
         let into = Into::Queue(&*self.context.store, job.id);
         let scanned = feed::scan(config, &self.context.config.media, skip, into, async |sum| {
             feed.send_modify(|f| f.new += 1);
@@ -342,9 +346,10 @@ impl Session<'_> {
 /// What a standing halt makes of the exit code. A pause by hand is nobody's failure.
 fn exit_for(reason: HaltReason) -> Option<Exit> {
     match reason {
-        HaltReason::KeyRefused | HaltReason::ModelNotEnabled => Some(Exit::NoAccess),
+        HaltReason::KeyRefused | HaltReason::ModelNotEnabled | HaltReason::ConfigRefused => {
+            Some(Exit::NoAccess)
+        }
         HaltReason::MonthlyHours | HaltReason::Budget | HaltReason::Credits => Some(Exit::Limit),
-        HaltReason::ConfigRefused => Some(Exit::Usage),
         HaltReason::Paused => None,
     }
 }

@@ -2,13 +2,14 @@
 //! never takes a slot.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::task::{JoinError, JoinSet};
 
 use super::Work;
-use crate::media::{self, MediaSettings, Prepared};
+use crate::media::{self, MediaSettings, Prepared, Unfit};
 use crate::queue::Candidate;
 use crate::task::{Cause, Failure, TaskId};
 
@@ -25,8 +26,8 @@ pub(super) enum Looked {
     Fit(Box<Ready>),
     /// It cannot, and will not.
     Refused(Candidate, Failure),
-    /// It is still being written.
-    Unsettled(Candidate),
+    /// It is still being written, or cannot be looked at for a reason that may pass.
+    NotNow(Candidate, Failure),
     /// The folder of its whole job is gone: nothing can be said of the file.
     NoSource(std::path::PathBuf),
 }
@@ -66,7 +67,14 @@ impl Preparing {
     pub(super) fn look(&mut self, candidate: Candidate, work: Arc<Work>, media: MediaSettings) {
         self.turns.insert(candidate.id, self.next_turn);
         self.next_turn += 1;
-        self.looking.spawn_blocking(move || look(candidate, work, &media));
+        self.looking.spawn_blocking(move || {
+            let (twin, looking) = (candidate.clone(), AssertUnwindSafe(|| look(candidate, work, &media)));
+            // One strange file must not end the run of all the others.
+            std::panic::catch_unwind(looking).unwrap_or_else(|_| {
+                let message = "looking at it met a bug of ours; please report it";
+                Looked::Refused(twin, Failure::local(Cause::SourceUnreadable, message))
+            })
+        });
     }
 
     /// The next one that has been looked at; pending while none is being looked at.
@@ -101,15 +109,15 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings) -> Looked 
             if as_scanned || has_settled(prepared.modified_ns, &work) {
                 Looked::Fit(Box::new(Ready { candidate, work, prepared }))
             } else {
-                Looked::Unsettled(candidate)
+                Looked::NotNow(candidate, Failure::local(Cause::SourceChanged, "it is still being written"))
             }
         }
-        Err(failure) if failure.cause == Cause::SourceChanged => Looked::Unsettled(candidate),
+        Err(Unfit::NotNow(failure)) => Looked::NotNow(candidate, failure),
         // A disk that is not mounted must not fail every recording on it.
-        Err(failure) if failure.cause == Cause::SourceMissing && !work.job.root.exists() => {
+        Err(Unfit::Refused(failure)) if failure.cause == Cause::SourceMissing && !work.job.root.exists() => {
             Looked::NoSource(work.job.root.clone())
         }
-        Err(failure) => Looked::Refused(candidate, failure),
+        Err(Unfit::Refused(failure)) => Looked::Refused(candidate, failure),
     }
 }
 

@@ -58,6 +58,10 @@ impl std::fmt::Debug for SqliteStore {
 #[async_trait]
 impl TaskStore for SqliteStore {
     async fn upsert_jobs(&self, jobs: Vec<JobSpec>, now: Timestamp) -> Result<Vec<Job>, QueueError> {
+        let known = self.jobs().await?;
+        if let Some(same) = jobs::all_known(&known, &jobs) {
+            return Ok(same);
+        }
         self.writer.write(move |c| Box::pin(jobs::upsert(c, jobs, now))).await
     }
 
@@ -128,12 +132,16 @@ impl TaskStore for SqliteStore {
     async fn save_pace(
         &self,
         endpoint: Endpoint,
-        effective: u32,
+        effective: Option<u32>,
         paused_until: Option<Timestamp>,
     ) -> Result<(), QueueError> {
         self.writer
             .write_lightly(move |c| Box::pin(limits::save_pace(c, endpoint, effective, paused_until)))
             .await
+    }
+
+    async fn end_pauses(&self) -> Result<(), QueueError> {
+        self.writer.write(|c| Box::pin(limits::end_pauses(c))).await
     }
 
     async fn limiter(&self, endpoint: Endpoint) -> Result<LimiterState, QueueError> {
