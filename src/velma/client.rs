@@ -289,9 +289,14 @@ fn broken(error: reqwest::Error, progress: &Progress) -> TransportError {
         text.contains("writing a body") || root_kind(&error) == Some(io::ErrorKind::BrokenPipe);
     if error.is_builder() {
         TransportError::Unsendable(text)
-    } else if error.is_connect() || progress.bytes() == 0 && !progress.body_sent() {
+    } else if error.is_connect() {
         TransportError::Connect(text)
-    } else if !progress.body_sent() || cut_while_writing {
+    } else if cut_while_writing {
+        // Also before the first byte of the file: the form around it had been on its way.
+        TransportError::BrokenWhileSending(text)
+    } else if progress.bytes() == 0 && !progress.body_sent() {
+        TransportError::Connect(text)
+    } else if !progress.body_sent() {
         TransportError::BrokenWhileSending(text)
     } else {
         TransportError::AnswerLost(text)
