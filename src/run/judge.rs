@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use super::outage::Outage;
 use super::pace::Pace;
-use crate::task::{Doubt, Evidence, Failure, Probe, Ruling, TaskId, Timestamp, Verdict, examine};
+use crate::task::{Cause, Doubt, Evidence, Failure, Probe, Ruling, TaskId, Timestamp, Verdict, examine};
+
+/// Rounds of refusals in a row after which a lone upload that is cut is no longer taken for one more.
+const CUTS_BELIEVED: u32 = 4;
 
 /// What the pool may do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +142,15 @@ impl Judge {
             throttle_rounds: self.throttle_rounds.max(1),
             news: Vec::new(),
         };
+        // A closed connection can be a refusal for company. Alone, and again and again, it is what it looks like: else
+        // an upload that is always cut would be sent for ever.
+        if let Verdict::Throttled(failure) = &finding.verdict
+            && failure.cause == Cause::Connection
+            && heard.alone
+            && self.throttle_rounds >= CUTS_BELIEVED
+        {
+            finding.verdict = Verdict::Transient(failure.clone());
+        }
         match finding.verdict.clone() {
             Verdict::Success => self.hear_success(heard, &mut finding),
             Verdict::Unclear(doubt, failure) => self.hear_doubt(doubt, failure, heard, &mut finding),
@@ -265,7 +277,7 @@ impl Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::{Billed, Cause, HaltReason};
+    use crate::task::{Billed, HaltReason};
 
     fn judge(succeeded: bool) -> Judge {
         Judge::new(Pace::new(16, 16), succeeded)
@@ -349,6 +361,20 @@ mod tests {
         assert_eq!(judge.hear(throttled(), heard(false, 15, 16)).throttle_rounds, 3, "an old success");
         judge.hear(Verdict::Success, heard(false, 17, 18));
         assert_eq!(judge.hear(throttled(), heard(false, 19, 20)).throttle_rounds, 1);
+    }
+
+    #[test]
+    fn a_connection_that_breaks_may_be_a_refusal_for_company_but_not_alone_for_ever() {
+        let mut judge = judge(true);
+        let broken = || Verdict::Throttled(Failure::local(Cause::Connection, "reset"));
+        let mut hear = |alone, at| judge.hear(broken(), heard(alone, at, at)).verdict;
+        for at in 1..=4 {
+            assert!(matches!(hear(true, at), Verdict::Throttled(_)));
+        }
+        assert!(matches!(hear(true, 5), Verdict::Transient(_)));
+        assert!(matches!(hear(false, 6), Verdict::Throttled(_)), "in company it may still be that");
+        judge.hear(Verdict::Success, heard(true, 7, 7));
+        assert!(matches!(judge.hear(broken(), heard(true, 8, 8)).verdict, Verdict::Throttled(_)));
     }
 
     #[test]

@@ -291,12 +291,8 @@ fn broken(error: reqwest::Error, progress: &Progress) -> TransportError {
         TransportError::Unsendable(text)
     } else if error.is_connect() {
         TransportError::Connect(text)
-    } else if cut_while_writing {
-        // Also before the first byte of the file: the form around it had been on its way.
-        TransportError::BrokenWhileSending(text)
-    } else if progress.bytes() == 0 && !progress.body_sent() {
-        TransportError::Connect(text)
-    } else if !progress.body_sent() {
+    } else if !progress.body_sent() || cut_while_writing {
+        // Also before the first byte of the file: its head had been on its way, and an early refusal meets that.
         TransportError::BrokenWhileSending(text)
     } else {
         TransportError::AnswerLost(text)
