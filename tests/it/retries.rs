@@ -59,7 +59,6 @@ fn fewer_attempts_are_made_when_the_configuration_says_so() {
 #[test]
 fn too_many_at_once_costs_no_attempt_however_often_it_is_said() {
     let world = World::with_recordings(25);
-    world.control(Change::DrainBeforeRefusing(true));
     world.control(Change::Faults(Faults { seed: 7, rate_429: 0.3, ..Faults::default() }));
     world.run().expect(0);
     world.assert_each_once();
@@ -77,6 +76,7 @@ fn refusals_and_cuts_in_the_middle_of_an_upload_cost_no_attempt_either() {
     for n in 0..5 {
         world.write(&format!("calls/{n}.wav"), &tone(&n.to_string(), 500_000));
     }
+    world.control(Change::DrainBeforeRefusing(false));
     let faults = Faults { seed: 5, rate_429: 0.25, reset_before_body: 0.25, ..Faults::default() };
     world.control(Change::Faults(faults));
     world.run().expect(0);
@@ -105,7 +105,6 @@ fn a_refusal_in_words_that_no_list_knows_is_waited_out_and_costs_no_attempt() {
 fn seeded_faults_of_every_kind_delay_recordings_and_lose_none() {
     let world = World::with_recordings(40);
     world.configure(&Jobs { max_attempts: 12, ..Jobs::default() });
-    world.control(Change::DrainBeforeRefusing(true));
     world.control(Change::Faults(Faults {
         seed: 11,
         rate_429: 0.08,

@@ -207,10 +207,12 @@ impl World {
     }
 }
 
-/// An emulator without faults that lets many in at once.
+/// An emulator without faults that lets many in at once. It reads what it refuses: to whoever has sent a small file
+/// whole, a connection that is closed over unread bytes looks like a lost answer, and that costs an attempt.
 pub(crate) fn roomy() -> Settings {
     let limits = voxbatch::emulator::ModelLimits { concurrent: 1000, ..Default::default() };
     Settings {
+        drain_before_refusing: true,
         models: ENDPOINTS.iter().map(|e| ((*e).to_owned(), limits.clone())).collect(),
         ..Settings::default()
     }
