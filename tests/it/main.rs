@@ -23,3 +23,6 @@ mod limits;
 mod retries;
 mod runs;
 mod signals;
+mod sources;
+mod usage;
+mod verbs;
