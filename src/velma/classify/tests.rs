@@ -147,7 +147,7 @@ fn file_and_job_errors() {
         (STT, 413, "Too big", "file too_big"),
         (STT, 415, "Unsupported media", "unclear Request"),
         (STT, 402, "Pay", "halted credits"),
-        (STT, 418, "I'm a teapot", "file request_refused"),
+        (STT, 418, "I'm a teapot", "unclear Request"),
     ]);
     let field = r#"{"detail":[{"loc":["body","upload_file"],"msg":"Field required","type":"missing"}]}"#;
     let verdict = classify(STT, &answered(422, field));
