@@ -23,7 +23,7 @@ use crate::queue::{QueueError, TaskStore, WorkerRow};
 use crate::report::{OutputFile, ProgressMode, Reporter, RunStats, StopReason, Summary};
 use crate::run::{self, Feed, Outcome, Run, Stop, Work};
 use crate::scan;
-use crate::task::{HaltReason, Job, TaskState, WorkerId};
+use crate::task::{HaltReason, HaltScope, Job, TaskState, WorkerId};
 use crate::velma::{Client, Options};
 
 /// Scan the sources and send what is queued, until the queue is empty
@@ -76,6 +76,9 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         scan::check_globs(&config.scan)?;
         scan::root_of(&config.source)?;
     }
+    if !context.store.workers(50).await?.iter().any(|w| w.alive) {
+        jobs.iter().for_each(remove_torn_audio);
+    }
     let mut projectors = Vec::new();
     for job in &jobs {
         let settings = context.config.outputs.clone();
@@ -91,6 +94,20 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         tracing::warn!(%error, "the end of the run was not written down");
     }
     exit
+}
+
+/// Audio that was arriving when a process was killed lies beside its place under a name of its own. Only to be
+/// called while no run is going on.
+fn remove_torn_audio(job: &Job) {
+    if !job.endpoint.returns_audio() {
+        return;
+    }
+    for entry in walkdir::WalkDir::new(job.output.join("audio")).into_iter().flatten() {
+        let name = entry.file_name().to_string_lossy();
+        if name.starts_with(".voxbatch-") && name.ends_with(".part") {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 async fn register(store: &dyn TaskStore) -> Result<WorkerId, QueueError> {
@@ -287,25 +304,13 @@ impl Session<'_> {
         let trouble = outcome.local.map(anyhow::Error::from).or(unwritten).or_else(|| scanned.err());
         if let Some(error) = &trouble {
             let told = super::problem::of(error);
-            exit = Exit::worst([exit, told.exit]);
+            // Something was sent by now: trouble with a source is trouble on this machine.
+            let found = if told.exit == Exit::Usage { Exit::LocalState } else { told.exit };
+            exit = Exit::worst([exit, found]);
             self.console.problem(&told.problem);
         }
-        let stop = match exit {
-            Exit::Interrupted | Exit::Terminated => StopReason::Signal,
-            Exit::NoAccess | Exit::Limit => {
-                let met = outcome.halts.iter().map(|(_, r)| *r).find(|r| exit_for(*r) == Some(exit));
-                met.map_or(StopReason::Bug, StopReason::Halted)
-            }
-            Exit::Usage => {
-                outcome.halts.first().map_or(StopReason::LocalState, |(_, r)| StopReason::Halted(*r))
-            }
-            Exit::Unusable => StopReason::Unusable,
-            Exit::LocalState => StopReason::LocalState,
-            Exit::Bug => StopReason::Bug,
-            _ if empty => StopReason::NothingToDo,
-            _ if self.args.limit.is_some() && left > 0 => StopReason::TaskLimit,
-            _ => StopReason::QueueEmpty,
-        };
+        let limited = self.args.limit.is_some() && left > 0;
+        let stop = stop_reason(exit, &outcome.halts, empty, limited);
         let stats = reporter.finish(now(), stop, exit.code());
         if !self.args.json {
             self.tell_summary(stats, stop, exit, outputs, left);
@@ -340,6 +345,23 @@ impl Session<'_> {
                 && self.jobs.iter().any(|j| j.id == t.job)
         };
         Ok(tallies.iter().filter(open).map(|t| t.tasks).sum())
+    }
+}
+
+/// Why a run ended, in the summary's words.
+fn stop_reason(exit: Exit, halts: &[(HaltScope, HaltReason)], empty: bool, limited: bool) -> StopReason {
+    match exit {
+        Exit::Interrupted | Exit::Terminated => StopReason::Signal,
+        Exit::NoAccess | Exit::Limit => {
+            let met = halts.iter().map(|(_, reason)| *reason).find(|r| exit_for(*r) == Some(exit));
+            met.map_or(StopReason::Bug, StopReason::Halted)
+        }
+        Exit::Unusable => StopReason::Unusable,
+        Exit::LocalState | Exit::Usage => StopReason::LocalState,
+        Exit::Bug => StopReason::Bug,
+        _ if empty => StopReason::NothingToDo,
+        _ if limited => StopReason::TaskLimit,
+        _ => StopReason::QueueEmpty,
     }
 }
 
@@ -434,6 +456,12 @@ async fn project(
     let mut files = Vec::new();
     for projector in &mut projectors {
         let summary = projector.finish().await?;
+        if !summary.complete {
+            tracing::warn!("another process has the output files; it completes them, or the next run does");
+        }
+        for file in summary.files.iter().filter(|f| f.rendered_anew) {
+            tracing::warn!(output = %file.path.display(), "rendered anew from the queue");
+        }
         files.extend(
             summary
                 .files

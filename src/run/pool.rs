@@ -255,10 +255,7 @@ impl Pool {
     async fn take_in(&mut self, looked: Looked) {
         let (candidate, settlement) = match looked {
             Looked::Fit(ready) => return self.preparing.keep(*ready),
-            Looked::NoSource(path) => {
-                let source = std::io::Error::new(std::io::ErrorKind::NotFound, "the source folder is gone");
-                return self.stop_for(QueueError::Io { path, source });
-            }
+            Looked::NoPlace(path, source) => return self.stop_for(QueueError::Io { path, source }),
             Looked::Refused(candidate, failure) => (candidate, Settlement::Fail(failure)),
             Looked::NotNow(candidate, failure) => {
                 let looks = self.looks.entry(candidate.id).or_default();

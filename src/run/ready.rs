@@ -2,7 +2,11 @@
 //! never takes a slot.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -28,8 +32,8 @@ pub(super) enum Looked {
     Refused(Candidate, Failure),
     /// It is still being written, or cannot be looked at for a reason that may pass.
     NotNow(Candidate, Failure),
-    /// The folder of its whole job is gone: nothing can be said of the file.
-    NoSource(std::path::PathBuf),
+    /// Its job's source is gone, or the place for what comes back cannot be used: nothing can be said of the file.
+    NoPlace(PathBuf, io::Error),
 }
 
 /// Candidates on their way to being sent.
@@ -101,6 +105,11 @@ impl Preparing {
 
 fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings) -> Looked {
     let path = work.job.source_of(&candidate.path);
+    if work.job.endpoint.returns_audio()
+        && let Err((folder, error)) = make_place(&work.job.redacted_audio_of(&candidate.path))
+    {
+        return Looked::NoPlace(folder, error);
+    }
     match media::prepare(&path, &candidate.path, work.job.endpoint, media) {
         Ok(prepared) => {
             let as_scanned =
@@ -115,10 +124,19 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings) -> Looked 
         Err(Unfit::NotNow(failure)) => Looked::NotNow(candidate, failure),
         // A disk that is not mounted must not fail every recording on it.
         Err(Unfit::Refused(failure)) if failure.cause == Cause::SourceMissing && !work.job.root.exists() => {
-            Looked::NoSource(work.job.root.clone())
+            let gone = io::Error::new(io::ErrorKind::NotFound, "the source folder is gone");
+            Looked::NoPlace(work.job.root.clone(), gone)
         }
         Err(Unfit::Refused(failure)) => Looked::Refused(candidate, failure),
     }
+}
+
+/// What is paid for must have a place to go before it is asked for.
+fn make_place(audio: &Path) -> Result<(), (PathBuf, io::Error)> {
+    let folder = audio.parent().unwrap_or(audio);
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    let usable = made.and_then(|()| Ok(rustix::fs::access(folder, rustix::fs::Access::WRITE_OK)?));
+    usable.map_err(|error| (folder.to_owned(), error))
 }
 
 fn has_settled(modified_ns: i64, work: &Work) -> bool {
