@@ -1,5 +1,6 @@
 //! The verbs, one file each, and what they share. Here the rooms are introduced to each other.
 
+mod audit;
 pub mod config;
 mod console;
 mod context;

@@ -5,10 +5,12 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use serde_json::json;
 
+use super::audit::{Audit, of_scan};
 use super::console::{Console, scan_lines};
 use super::context::Context;
 use super::exit::Exit;
 use super::feed::{self, Into, Scanned};
+use crate::audit::Kind;
 use crate::config::Overrides;
 use crate::report::{Column, Table, bytes, count};
 
@@ -66,6 +68,9 @@ async fn go(
         };
         let go_on = async |_: &Scanned| ControlFlow::Continue(());
         let scanned = feed::scan(config, &context.config.media, skip.clone(), into, go_on).await?;
+        if !dry {
+            Audit::of(&context.config).write(Kind::Scan, of_scan(job.id, &scanned.enqueued)).await?;
+        }
         found.push((job.name.clone(), job.endpoint, scanned));
     }
     context.store.close().await;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::context::UnknownJob;
 use super::exit::Exit;
+use crate::audit::AuditError;
 use crate::config::ConfigError;
 use crate::outputs::OutputError;
 use crate::queue::QueueError;
@@ -27,6 +28,11 @@ pub(super) fn of(error: &anyhow::Error) -> Told {
         }
         if let Some(output) = cause.downcast_ref::<OutputError>() {
             return told(Exit::LocalState, of_output(output));
+        }
+        if let Some(audit) = cause.downcast_ref::<AuditError>() {
+            let problem = Problem::new("E-STATE-AUDIT", failed_to(audit))
+                .state("what was done before is done; no run begins without its entry in the log");
+            return told(Exit::LocalState, problem);
         }
         if let Some(scan) = cause.downcast_ref::<ScanError>() {
             let problem = Problem::new("E-SCAN-SOURCE", failed_to(scan))

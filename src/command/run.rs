@@ -11,11 +11,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::audit::{Audit, of_scan};
 use super::console::Console;
 use super::context::{Context, now};
 use super::exit::Exit;
 use super::feed::{self, Into};
 use super::signals::Signals;
+use crate::audit::{Facts, Kind};
 use crate::config::{JobConfig, Overrides};
 use crate::event::RunEvent;
 use crate::outputs::{OutputError, Projector};
@@ -80,24 +82,35 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         projectors.push(Projector::open(Arc::clone(&context.store), job.clone(), settings).await?);
     }
 
-    let worker = register(&*context.store).await?;
-    let exit = Session { context, args, console, jobs, configs, client, worker: worker.clone() }
-        .run(projectors)
-        .await;
+    let worker = WorkerId(Uuid::now_v7().to_string());
+    let audit = Audit::of_run(&context.config, worker.clone());
+    // Before the queue knows of the run: no run that it knows is missing from the log.
+    audit.write(Kind::RunStarted, Facts::default().count("jobs", jobs.len() as u64)).await?;
+    register(&*context.store, worker.clone()).await?;
+    let session = Session {
+        context,
+        args,
+        console,
+        jobs,
+        configs,
+        client,
+        worker: worker.clone(),
+        audit: audit.clone(),
+    };
+    let exit = session.run(projectors).await;
     let code = exit.as_ref().map_or(Exit::Bug, |e| *e).code();
+    audit.run_ended(&*context.store, code).await;
     if let Err(error) = context.store.retire(worker, i32::from(code), now()).await {
         tracing::warn!(%error, "the end of the run was not written down");
     }
     exit
 }
 
-async fn register(store: &dyn TaskStore) -> Result<WorkerId, QueueError> {
-    let id = WorkerId(Uuid::now_v7().to_string());
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+async fn register(store: &dyn TaskStore, id: WorkerId) -> Result<(), QueueError> {
     store
         .register(WorkerRow {
-            id: id.clone(),
-            host,
+            id,
+            host: super::audit::host(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: now(),
@@ -106,8 +119,7 @@ async fn register(store: &dyn TaskStore) -> Result<WorkerId, QueueError> {
             exit_code: None,
             alive: true,
         })
-        .await?;
-    Ok(id)
+        .await
 }
 
 struct Session<'a> {
@@ -118,6 +130,7 @@ struct Session<'a> {
     configs: Vec<JobConfig>,
     client: Arc<Client>,
     worker: WorkerId,
+    audit: Audit,
 }
 
 impl Session<'_> {
@@ -128,7 +141,7 @@ impl Session<'_> {
         let signals = Signals::listen(stop.clone(), events.clone()).context("listen for signals")?;
         let failures = Arc::new(AtomicU64::new(0));
         let reporter = self.reporter();
-        let telling = tokio::spawn(tell(reporter, heard, Arc::clone(&failures)));
+        let telling = tokio::spawn(tell(reporter, heard, Arc::clone(&failures), self.audit.clone()));
         self.announce(&events).await?;
 
         let projecting = Projecting::start(projectors, Arc::clone(&failures), stop.clone());
@@ -251,6 +264,7 @@ impl Session<'_> {
         })
         .await?;
         let _ = events.send(told(&scanned, true)).await;
+        self.audit.note(Kind::Scan, of_scan(job.id, &scanned.enqueued)).await;
         self.console.scan_notes(&job.name, &scanned);
         Ok(scanned)
     }
@@ -354,6 +368,7 @@ async fn tell(
     mut reporter: Reporter,
     mut heard: mpsc::Receiver<RunEvent>,
     failures: Arc<AtomicU64>,
+    audit: Audit,
 ) -> Reporter {
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
@@ -364,6 +379,7 @@ async fn tell(
                         failures.fetch_add(1, Ordering::Relaxed);
                     }
                     reporter.event(&event, now());
+                    audit.hear(&event).await;
                 }
                 None => return reporter,
             },
