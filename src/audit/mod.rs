@@ -15,7 +15,7 @@ pub use entry::{Author, Facts, Kind};
 pub use log::AuditLog;
 
 /// The file in the state folder.
-const FILE: &str = "audit.jsonl";
+pub const FILE: &str = "audit.jsonl";
 
 /// What the first line has for a line before it.
 const BEGINNING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
