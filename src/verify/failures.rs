@@ -86,7 +86,10 @@ impl Walk<'_, '_> {
                 Ok((Read1::End, _)) => break,
                 Ok((Read1::Line, _)) => self.line(&line, number).await?,
                 Ok((Read1::Open | Read1::TooLong, _)) => self.unreadable(number),
-                Err(error) => return Ok(self.give_up(&error)),
+                Err(error) => {
+                    self.give_up(&error);
+                    return Ok(());
+                }
             }
         }
         while let Some(row) = self.failed.peek().await?.cloned() {
