@@ -1,5 +1,6 @@
 //! The verbs, one file each, and what they share. Here the rooms are introduced to each other.
 
+mod audit;
 pub mod config;
 mod console;
 mod context;
@@ -17,6 +18,7 @@ mod run;
 mod signals;
 mod status;
 mod tasks;
+mod verify;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -42,7 +44,7 @@ use crate::telemetry;
   voxbatch retry --where state:failed && voxbatch run
 
 Exit codes: 0 done, 2 usage or configuration, 3 some failed, 4 no access, 5 limit reached, 6 API unusable,
-7 trouble on this machine, 9 nothing to do (--error-if-empty), 130/143 stopped by a signal.")]
+7 trouble on this machine, 8 verify found something, 9 nothing to do (--error-if-empty), 130/143 stopped by a signal.")]
 pub struct Cli {
     #[command(flatten)]
     overrides: Overrides,
@@ -71,6 +73,7 @@ enum Verb {
     Resume,
     Halts(halts::HaltsArgs),
     Export(export::ExportArgs),
+    Verify(verify::VerifyArgs),
     Emulator(Box<emulator::EmulatorArgs>),
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
@@ -164,6 +167,7 @@ async fn work(verb: &Verb, overrides: &Overrides, console: &Console) -> Result<E
         Verb::Resume => halts::resume(overrides, console).await,
         Verb::Halts(args) => halts::halts(args, overrides, console).await,
         Verb::Export(args) => export::export(args, overrides, console).await,
+        Verb::Verify(args) => verify::verify(args, overrides, console).await,
         _ => Ok(Exit::Done),
     }
 }

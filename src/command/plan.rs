@@ -5,10 +5,12 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use serde_json::json;
 
+use super::audit::{Audit, of_scan};
 use super::console::{Console, scan_lines};
 use super::context::Context;
 use super::exit::Exit;
 use super::feed::{self, Into, Scanned};
+use crate::audit::Kind;
 use crate::config::Overrides;
 use crate::report::{Column, Table, bytes, count};
 
@@ -69,6 +71,9 @@ async fn go(
         };
         let go_on = async |_: &Scanned| ControlFlow::Continue(());
         let scanned = feed::scan(config, &context.config.media, skip.clone(), into, go_on).await?;
+        if let (false, Some(id)) = (dry, id) {
+            Audit::of(&context.config).write(Kind::Scan, of_scan(id, &scanned.enqueued)).await?;
+        }
         found.push((config.spec.name.clone(), config.spec.endpoint, scanned));
     }
     context.store.close().await;

@@ -11,11 +11,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::audit::{Audit, of_scan};
 use super::console::Console;
 use super::context::{Context, now};
 use super::exit::Exit;
 use super::feed::{self, Into};
 use super::signals::Signals;
+use crate::audit::{Facts, Kind};
 use crate::config::{JobConfig, Overrides};
 use crate::event::RunEvent;
 use crate::outputs::{OutputError, Projector};
@@ -85,11 +87,24 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         projectors.push(Projector::open(Arc::clone(&context.store), job.clone(), settings).await?);
     }
 
-    let worker = register(&*context.store).await?;
-    let exit = Session { context, args, console, jobs, configs, client, worker: worker.clone() }
-        .run(projectors)
-        .await;
+    let worker = WorkerId(Uuid::now_v7().to_string());
+    let audit = Audit::of_run(&context.config, worker.clone());
+    // Before the queue knows of the run: no run that it knows is missing from the log.
+    audit.write(Kind::RunStarted, Facts::default().count("jobs", jobs.len() as u64)).await?;
+    register(&*context.store, worker.clone()).await?;
+    let session = Session {
+        context,
+        args,
+        console,
+        jobs,
+        configs,
+        client,
+        worker: worker.clone(),
+        audit: audit.clone(),
+    };
+    let exit = session.run(projectors).await;
     let code = exit.as_ref().map_or(Exit::Bug, |e| *e).code();
+    audit.run_ended(&*context.store, code).await;
     if let Err(error) = context.store.retire(worker, i32::from(code), now()).await {
         tracing::warn!(%error, "the end of the run was not written down");
     }
@@ -110,13 +125,11 @@ fn remove_torn_audio(job: &Job) {
     }
 }
 
-async fn register(store: &dyn TaskStore) -> Result<WorkerId, QueueError> {
-    let id = WorkerId(Uuid::now_v7().to_string());
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+async fn register(store: &dyn TaskStore, id: WorkerId) -> Result<(), QueueError> {
     store
         .register(WorkerRow {
-            id: id.clone(),
-            host,
+            id,
+            host: super::audit::host(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: now(),
@@ -125,8 +138,7 @@ async fn register(store: &dyn TaskStore) -> Result<WorkerId, QueueError> {
             exit_code: None,
             alive: true,
         })
-        .await?;
-    Ok(id)
+        .await
 }
 
 struct Session<'a> {
@@ -137,6 +149,7 @@ struct Session<'a> {
     configs: Vec<JobConfig>,
     client: Arc<Client>,
     worker: WorkerId,
+    audit: Audit,
 }
 
 impl Session<'_> {
@@ -147,7 +160,7 @@ impl Session<'_> {
         let signals = Signals::listen(stop.clone(), events.clone()).context("listen for signals")?;
         let failures = Arc::new(AtomicU64::new(0));
         let reporter = self.reporter();
-        let telling = tokio::spawn(tell(reporter, heard, Arc::clone(&failures)));
+        let telling = tokio::spawn(tell(reporter, heard, Arc::clone(&failures), self.audit.clone()));
         self.announce(&events).await?;
 
         let projecting = Projecting::start(projectors, Arc::clone(&failures), stop.clone());
@@ -272,6 +285,7 @@ impl Session<'_> {
         })
         .await?;
         let _ = events.send(told(&scanned, true)).await;
+        self.audit.note(Kind::Scan, of_scan(job.id, &scanned.enqueued)).await;
         self.console.scan_notes(&job.name, &scanned);
         Ok(scanned)
     }
@@ -381,6 +395,7 @@ async fn tell(
     mut reporter: Reporter,
     mut heard: mpsc::Receiver<RunEvent>,
     failures: Arc<AtomicU64>,
+    audit: Audit,
 ) -> Reporter {
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
@@ -391,6 +406,7 @@ async fn tell(
                         failures.fetch_add(1, Ordering::Relaxed);
                     }
                     reporter.event(&event, now());
+                    audit.hear(&event).await;
                 }
                 None => return reporter,
             },
