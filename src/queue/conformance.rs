@@ -565,6 +565,18 @@ async fn one_writes_failure_does_not_undo_its_neighbours(b: Bench) {
     assert_eq!(b.busy().await, 50);
 }
 
+async fn a_file_that_changed_is_not_blamed_with_the_old_ones_answer(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    let id = task.id;
+    b.settle(task, Settlement::Retry { run_at: later(50), failure: overloaded() }, NOW).await;
+    let empty =
+        NewTask { refusal: Some(Failure::local(Cause::Empty, "empty file")), ..found("00000.wav", 0) };
+    b.store.enqueue_batch(job.id, vec![empty], later(1)).await.unwrap();
+    let row = b.store.task(id).await.unwrap().unwrap();
+    assert_eq!((row.state, row.cause, row.http_status), (TaskState::Failed, Some(Cause::Empty), None));
+}
+
 macro_rules! promises {
     ($bench:path; $($case:ident)*) => {
         $(
@@ -621,5 +633,6 @@ mod sqlite {
         an_output_holds_what_was_committed
         workers_are_known_and_known_to_be_alive
         one_writes_failure_does_not_undo_its_neighbours
+        a_file_that_changed_is_not_blamed_with_the_old_ones_answer
     }
 }

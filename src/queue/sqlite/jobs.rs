@@ -224,7 +224,7 @@ async fn rewrite(
     sqlx::query(
         "UPDATE task SET size_bytes = ?2, modified_ns = ?3, format = ?4, changed_at = ?5, hold = NULL,
                 run_at = ?5, state = iif(?6 IS NULL, 'queued', 'failed'), cause = ?6, message = ?7,
-                billed = iif(?6 IS NULL, NULL, 'no'), finished_at = iif(?6 IS NULL, NULL, ?5)
+                http_status = NULL, billed = iif(?6 IS NULL, NULL, 'no'), finished_at = iif(?6 IS NULL, NULL, ?5)
          WHERE id = ?1 AND (state = 'queued' OR (state = 'failed' AND fence = 0))",
     )
     .bind(id)
