@@ -577,6 +577,31 @@ async fn a_file_that_changed_is_not_blamed_with_the_old_ones_answer(b: Bench) {
     assert_eq!((row.state, row.cause, row.http_status), (TaskState::Failed, Some(Cause::Empty), None));
 }
 
+async fn a_success_is_kept_once_for_each_claim_whatever_became_of_the_task(b: Bench) {
+    let job = b.filled(3, 3).await;
+    b.register(&b.other, "slow").await;
+    let tasks = b.candidates(&job, 3, NOW).await;
+    let mut held = b.other.claim(b.wish("slow", &tasks[..2], 2)).await.unwrap().tasks;
+    b.other.retire(worker("slow"), 1, NOW).await.unwrap();
+    b.store.sweep(NOW).await.unwrap();
+    b.store.cancel(Filter::parse("id:1").unwrap(), NOW).await.unwrap();
+    let gone = Settlement::Fail(Failure::local(Cause::SourceMissing, "gone"));
+    b.store.set_aside(held[1].id, held[1].fence, gone, NOW).await.unwrap();
+    for task in held.drain(..) {
+        let (id, twin) = (task.id, twin(&task));
+        assert_eq!(b.settle(task, Settlement::Succeed, NOW).await, Settled::Accepted, "paid for");
+        assert_eq!(b.state(id).await, TaskState::Succeeded);
+        assert_eq!(b.store.attempts(id).await.unwrap()[0].outcome.as_deref(), Some("succeeded"));
+        b.store.retry(Filter::default(), true, NOW).await.unwrap();
+        assert_eq!(b.settle(twin, Settlement::Succeed, NOW).await, Settled::Fenced, "once");
+    }
+    let task = b.claim(&job, 1).await.remove(0);
+    let (id, late) = (task.id, twin(&task));
+    b.settle(task, Settlement::Snooze { run_at: NOW, failure: overloaded() }, NOW).await;
+    assert_eq!(b.settle(late, Settlement::Succeed, NOW).await, Settled::Fenced);
+    assert_eq!(b.state(id).await, TaskState::Queued);
+}
+
 macro_rules! promises {
     ($bench:path; $($case:ident)*) => {
         $(
@@ -634,5 +659,6 @@ mod sqlite {
         workers_are_known_and_known_to_be_alive
         one_writes_failure_does_not_undo_its_neighbours
         a_file_that_changed_is_not_blamed_with_the_old_ones_answer
+        a_success_is_kept_once_for_each_claim_whatever_became_of_the_task
     }
 }
