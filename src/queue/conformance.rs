@@ -602,6 +602,17 @@ async fn a_success_is_kept_once_for_each_claim_whatever_became_of_the_task(b: Be
     assert_eq!(b.state(id).await, TaskState::Queued);
 }
 
+async fn a_halt_that_ended_by_itself_is_neither_lifted_nor_probed(b: Bench) {
+    let order =
+        HaltOrder { scope: HaltScope::Everything, reason: HaltReason::Paused, evidence: String::new() };
+    b.store.raise_halt(order, Some(later(60)), "a".into(), NOW).await.unwrap();
+    let halt = b.store.halts(true, NOW).await.unwrap()[0].id;
+    assert!(!b.store.take_probe(halt, Duration::ZERO, later(60)).await.unwrap());
+    assert!(!b.store.lift_halt(halt, "me".into(), later(60)).await.unwrap());
+    assert!(b.store.take_probe(halt, Duration::ZERO, later(59)).await.unwrap());
+    assert!(b.store.lift_halt(halt, "me".into(), later(59)).await.unwrap());
+}
+
 macro_rules! promises {
     ($bench:path; $($case:ident)*) => {
         $(
@@ -660,5 +671,6 @@ mod sqlite {
         one_writes_failure_does_not_undo_its_neighbours
         a_file_that_changed_is_not_blamed_with_the_old_ones_answer
         a_success_is_kept_once_for_each_claim_whatever_became_of_the_task
+        a_halt_that_ended_by_itself_is_neither_lifted_nor_probed
     }
 }
