@@ -613,6 +613,18 @@ async fn a_halt_that_ended_by_itself_is_neither_lifted_nor_probed(b: Bench) {
     assert!(b.store.lift_halt(halt, "me".into(), later(59)).await.unwrap());
 }
 
+async fn a_new_order_also_holds_for_what_comes_back_to_the_queue(b: Bench) {
+    let job = b.filled(4, 2).await; // 00000.wav is the largest
+    let mut held = b.claim(&job, 2).await;
+    b.settle(held.remove(0), Settlement::Fail(overloaded()), NOW).await;
+    let shortest = JobSpec { order: Order::Shortest, ..spec("archive", STT) };
+    b.store.upsert_jobs(vec![shortest], NOW).await.unwrap();
+    b.settle(held.remove(0), Settlement::Release(overloaded()), NOW).await;
+    b.store.retry(Filter::default(), false, NOW).await.unwrap();
+    let names: Vec<String> = b.candidates(&job, 9, NOW).await.iter().map(|t| t.path.to_string()).collect();
+    assert_eq!(names, ["00003.wav", "00002.wav", "00001.wav", "00000.wav"]);
+}
+
 macro_rules! promises {
     ($bench:path; $($case:ident)*) => {
         $(
@@ -672,5 +684,6 @@ mod sqlite {
         a_file_that_changed_is_not_blamed_with_the_old_ones_answer
         a_success_is_kept_once_for_each_claim_whatever_became_of_the_task
         a_halt_that_ended_by_itself_is_neither_lifted_nor_probed
+        a_new_order_also_holds_for_what_comes_back_to_the_queue
     }
 }
