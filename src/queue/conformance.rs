@@ -625,6 +625,16 @@ async fn a_new_order_also_holds_for_what_comes_back_to_the_queue(b: Bench) {
     assert_eq!(names, ["00003.wav", "00002.wav", "00001.wav", "00000.wav"]);
 }
 
+async fn a_refusal_by_looks_is_no_failed_attempt_of_the_file_that_comes_after(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.candidates(&job, 1, NOW).await.remove(0);
+    let gone = Settlement::Fail(Failure::local(Cause::SourceMissing, "gone"));
+    b.store.set_aside(task.id, task.fence, gone, NOW).await.unwrap();
+    let again = b.store.enqueue_batch(job.id, vec![found("00000.wav", 77)], NOW).await.unwrap();
+    assert_eq!(again.reopened, 1);
+    assert_eq!(b.claim(&job, 1).await[0].first_failed_at, None);
+}
+
 macro_rules! promises {
     ($bench:path; $($case:ident)*) => {
         $(
@@ -685,5 +695,6 @@ mod sqlite {
         a_success_is_kept_once_for_each_claim_whatever_became_of_the_task
         a_halt_that_ended_by_itself_is_neither_lifted_nor_probed
         a_new_order_also_holds_for_what_comes_back_to_the_queue
+        a_refusal_by_looks_is_no_failed_attempt_of_the_file_that_comes_after
     }
 }

@@ -134,7 +134,8 @@ async fn fail(
     let done = sqlx::query(
         "UPDATE task SET state = 'failed', hold = NULL, owner = NULL, attempts = attempts + ?4,
                 cancel_requested = 0, cause = ?5, message = ?6, http_status = ?7, billed = ?8,
-                changed_at = ?9, finished_at = ?9, first_failed_at = ifnull(first_failed_at, ?9)
+                changed_at = ?9, finished_at = ?9,
+                first_failed_at = iif(?4 = 0, first_failed_at, ifnull(first_failed_at, ?9))
          WHERE id = ?1 AND fence = ?2 AND state = ?3",
     )
     .bind(id.0)
