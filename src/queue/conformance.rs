@@ -608,6 +608,77 @@ async fn one_writes_failure_does_not_undo_its_neighbours(b: Bench) {
     assert_eq!(b.busy().await, 50);
 }
 
+async fn a_file_that_changed_is_not_blamed_with_the_old_ones_answer(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    let id = task.id;
+    b.settle(task, Settlement::Retry { run_at: later(50), failure: overloaded() }, NOW).await;
+    let empty =
+        NewTask { refusal: Some(Failure::local(Cause::Empty, "empty file")), ..found("00000.wav", 0) };
+    b.store.enqueue_batch(job.id, vec![empty], later(1)).await.unwrap();
+    let row = b.store.task(id).await.unwrap().unwrap();
+    assert_eq!((row.state, row.cause, row.http_status), (TaskState::Failed, Some(Cause::Empty), None));
+}
+
+async fn a_success_is_kept_once_for_each_claim_whatever_became_of_the_task(b: Bench) {
+    let job = b.filled(3, 3).await;
+    b.register(&b.other, "slow").await;
+    let tasks = b.candidates(&job, 3, NOW).await;
+    let mut held = b.other.claim(b.wish("slow", &tasks[..2], 2)).await.unwrap().tasks;
+    b.other.retire(worker("slow"), 1, NOW).await.unwrap();
+    b.store.sweep(NOW).await.unwrap();
+    b.store.cancel(Filter::parse("id:1").unwrap(), NOW).await.unwrap();
+    let gone = Settlement::Fail(Failure::local(Cause::SourceMissing, "gone"));
+    b.store.set_aside(held[1].id, held[1].fence, gone, NOW).await.unwrap();
+    for task in held.drain(..) {
+        let (id, twin) = (task.id, twin(&task));
+        assert_eq!(b.settle(task, Settlement::Succeed, NOW).await, Settled::Accepted, "paid for");
+        assert_eq!(b.state(id).await, TaskState::Succeeded);
+        assert_eq!(b.store.attempts(id).await.unwrap()[0].outcome.as_deref(), Some("succeeded"));
+        b.store.retry(Filter::default(), true, NOW).await.unwrap();
+        assert_eq!(b.settle(twin, Settlement::Succeed, NOW).await, Settled::Fenced, "once");
+    }
+    let task = b.claim(&job, 1).await.remove(0);
+    let (id, late) = (task.id, twin(&task));
+    b.settle(task, Settlement::Snooze { hold: Hold::Throttle, run_at: NOW, failure: overloaded() }, NOW)
+        .await;
+    assert_eq!(b.settle(late, Settlement::Succeed, NOW).await, Settled::Fenced);
+    assert_eq!(b.state(id).await, TaskState::Queued);
+}
+
+async fn a_halt_that_ended_by_itself_is_neither_lifted_nor_probed(b: Bench) {
+    let order =
+        HaltOrder { scope: HaltScope::Everything, reason: HaltReason::Paused, evidence: String::new() };
+    b.store.raise_halt(order, Some(later(60)), "a".into(), NOW).await.unwrap();
+    let halt = b.store.halts(true, NOW).await.unwrap()[0].id;
+    assert!(!b.store.take_probe(halt, Duration::ZERO, later(60)).await.unwrap());
+    assert!(!b.store.lift_halt(halt, "me".into(), later(60)).await.unwrap());
+    assert!(b.store.take_probe(halt, Duration::ZERO, later(59)).await.unwrap());
+    assert!(b.store.lift_halt(halt, "me".into(), later(59)).await.unwrap());
+}
+
+async fn a_new_order_also_holds_for_what_comes_back_to_the_queue(b: Bench) {
+    let job = b.filled(4, 2).await; // 00000.wav is the largest
+    let mut held = b.claim(&job, 2).await;
+    b.settle(held.remove(0), Settlement::Fail(overloaded()), NOW).await;
+    let shortest = JobSpec { order: Order::Shortest, ..spec("archive", STT) };
+    b.store.upsert_jobs(vec![shortest], NOW).await.unwrap();
+    b.settle(held.remove(0), Settlement::Release(overloaded()), NOW).await;
+    b.store.retry(Filter::default(), false, NOW).await.unwrap();
+    let names: Vec<String> = b.candidates(&job, 9, NOW).await.iter().map(|t| t.path.to_string()).collect();
+    assert_eq!(names, ["00003.wav", "00002.wav", "00001.wav", "00000.wav"]);
+}
+
+async fn a_refusal_by_looks_is_no_failed_attempt_of_the_file_that_comes_after(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.candidates(&job, 1, NOW).await.remove(0);
+    let gone = Settlement::Fail(Failure::local(Cause::SourceMissing, "gone"));
+    b.store.set_aside(task.id, task.fence, gone, NOW).await.unwrap();
+    let again = b.store.enqueue_batch(job.id, vec![found("00000.wav", 77)], NOW).await.unwrap();
+    assert_eq!(again.reopened, 1);
+    assert_eq!(b.claim(&job, 1).await[0].first_failed_at, None);
+}
+
 macro_rules! promises {
     ($bench:path; $($case:ident)*) => {
         $(
@@ -668,5 +739,10 @@ mod sqlite {
         an_output_holds_what_was_committed
         workers_are_known_and_known_to_be_alive
         one_writes_failure_does_not_undo_its_neighbours
+        a_file_that_changed_is_not_blamed_with_the_old_ones_answer
+        a_success_is_kept_once_for_each_claim_whatever_became_of_the_task
+        a_halt_that_ended_by_itself_is_neither_lifted_nor_probed
+        a_new_order_also_holds_for_what_comes_back_to_the_queue
+        a_refusal_by_looks_is_no_failed_attempt_of_the_file_that_comes_after
     }
 }

@@ -194,7 +194,7 @@ pub struct Settle {
 pub enum Settled {
     /// Written.
     Accepted,
-    /// The task was claimed anew or cancelled meanwhile; only the attempt's record was completed.
+    /// The task was claimed anew or taken back meanwhile, or this claim was settled already: nothing changed.
     Fenced,
 }
 

@@ -3,6 +3,7 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+use super::jobs::RANK;
 use super::rows::Columns;
 use crate::queue::{QueueError, Tally, TaskRow};
 use crate::task::{Fence, Filter, JobId, TaskId, TaskState, Timestamp, WorkerId};
@@ -103,11 +104,13 @@ pub(super) async fn retry(
         narrow(&mut stale, &filter, now);
         stale.push(")").build().execute(&mut *c).await?;
     }
-    let mut query = QueryBuilder::new(
+    // Ranked anew: the job's order may have changed since it was queued.
+    let mut query = QueryBuilder::new(format!(
         "UPDATE task SET state = 'queued', hold = NULL, finished_at = NULL, attempts = 0, throttles = 0,
                 lease_losses = 0, retry_cause = NULL, retry_repeats = 0, first_failed_at = NULL, cause = NULL,
-                message = NULL, http_status = NULL, billed = NULL, run_at = ",
-    );
+                message = NULL, http_status = NULL, billed = NULL,
+                rank = (SELECT {RANK} FROM job WHERE job.id = task.job_id), run_at = ",
+    ));
     query.push_bind(now.0).push(", changed_at = ").push_bind(now.0);
     query.push(" WHERE state IN ").push(states);
     narrow(&mut query, &filter, now);

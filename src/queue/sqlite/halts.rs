@@ -44,13 +44,15 @@ pub(super) async fn lift(
     by: String,
     now: Timestamp,
 ) -> Result<bool, QueueError> {
-    let done =
-        sqlx::query("UPDATE halt SET lifted_at = ?2, lifted_by = ?3 WHERE id = ?1 AND lifted_at IS NULL")
-            .bind(halt)
-            .bind(now.0)
-            .bind(by)
-            .execute(c)
-            .await?;
+    let done = sqlx::query(
+        "UPDATE halt SET lifted_at = ?2, lifted_by = ?3
+         WHERE id = ?1 AND lifted_at IS NULL AND (until IS NULL OR until > ?2)",
+    )
+    .bind(halt)
+    .bind(now.0)
+    .bind(by)
+    .execute(c)
+    .await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -63,7 +65,8 @@ pub(super) async fn take_probe(
     let oldest = now.0.saturating_sub(i64::try_from(interval.as_millis()).unwrap_or(i64::MAX));
     let done = sqlx::query(
         "UPDATE halt SET probed_at = ?2
-         WHERE id = ?1 AND lifted_at IS NULL AND (probed_at IS NULL OR probed_at <= ?3)",
+         WHERE id = ?1 AND lifted_at IS NULL AND (until IS NULL OR until > ?2)
+             AND (probed_at IS NULL OR probed_at <= ?3)",
     )
     .bind(halt)
     .bind(now.0)

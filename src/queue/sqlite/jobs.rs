@@ -10,7 +10,7 @@ use crate::queue::{Enqueued, JobSpec, NewTask, QueueError, WorkerRow};
 use crate::task::{Failure, Job, JobId, Order, Timestamp, WorkerId};
 
 /// A task's rank by its job's order: lower goes first. The one place that says so.
-const RANK: &str = "CASE ordering WHEN 'longest' THEN -size_bytes WHEN 'shortest' THEN size_bytes
+pub(super) const RANK: &str = "CASE ordering WHEN 'longest' THEN -size_bytes WHEN 'shortest' THEN size_bytes
     WHEN 'oldest' THEN modified_ns WHEN 'newest' THEN -modified_ns ELSE 0 END";
 
 pub(super) async fn upsert(
@@ -78,8 +78,9 @@ async fn write_job(
     .fetch_one(&mut *c)
     .await?;
     if before.is_some_and(|j| j.order != spec.order) {
+        // What runs may come back to the queue; what has ended is ranked when it is queued again.
         let sql = format!(
-            "UPDATE task SET rank = {RANK} FROM job WHERE job.id = task.job_id AND job.id = ? AND state = 'queued'"
+            "UPDATE task SET rank = {RANK} FROM job WHERE job.id = task.job_id AND job.id = ? AND state IN ('queued', 'running')"
         );
         sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).execute(&mut *c).await?;
     }
@@ -238,7 +239,7 @@ async fn rewrite(
     sqlx::query(
         "UPDATE task SET size_bytes = ?2, modified_ns = ?3, format = ?4, changed_at = ?5, hold = NULL,
                 run_at = ?5, state = iif(?6 IS NULL, 'queued', 'failed'), cause = ?6, message = ?7,
-                billed = iif(?6 IS NULL, NULL, 'no'), finished_at = iif(?6 IS NULL, NULL, ?5)
+                http_status = NULL, billed = iif(?6 IS NULL, NULL, 'no'), finished_at = iif(?6 IS NULL, NULL, ?5)
          WHERE id = ?1 AND (state = 'queued' OR (state = 'failed' AND fence = 0))",
     )
     .bind(id)

@@ -43,7 +43,7 @@ pub(super) async fn settle(c: &mut SqliteConnection, settle: Arc<Settle>) -> Res
     sqlx::query(
         "UPDATE attempt SET ended_at = ?3, outcome = ?4, cause = ?5, http_status = ?6, request_id = ?7,
                 retry_after_ms = ?8, bytes_sent = ?9, billed = ?10, message = ?11
-         WHERE task_id = ?1 AND fence = ?2 AND outcome IS NULL",
+         WHERE task_id = ?1 AND fence = ?2 AND (outcome IS NULL OR ?12)",
     )
     .bind(task.id.0)
     .bind(task.fence.0)
@@ -56,6 +56,7 @@ pub(super) async fn settle(c: &mut SqliteConnection, settle: Arc<Settle>) -> Res
     .bind(int(request.bytes_sent))
     .bind(failure.map_or(Billed::Yes, |f| f.billed).word())
     .bind(failure.map(|f| f.message.as_str()))
+    .bind(moved)
     .execute(&mut *c)
     .await?;
     if moved {
@@ -67,13 +68,15 @@ pub(super) async fn settle(c: &mut SqliteConnection, settle: Arc<Settle>) -> Res
     Ok(if moved { Settled::Accepted } else { Settled::Fenced })
 }
 
-/// A success counts also when the task was taken back meanwhile and nobody has claimed it anew: it is paid for.
+/// A success counts also when the task was taken back meanwhile and nobody has claimed it anew, whatever became of
+/// the task then: it is paid for. Once its attempt has been settled, it does not.
 async fn succeed(c: &mut SqliteConnection, settle: &Settle, r: &NewResult) -> Result<bool, QueueError> {
     let row = sqlx::query(
         "UPDATE task SET state = 'succeeded', hold = NULL, owner = NULL, attempts = attempts + 1,
                 cancel_requested = 0, cause = NULL, message = NULL, http_status = ?3, billed = 'yes',
                 format = ?5, changed_at = ?4, finished_at = ?4
-         WHERE id = ?1 AND fence = ?2 AND state IN ('running', 'queued')
+         WHERE id = ?1 AND fence = ?2 AND EXISTS (SELECT 1 FROM attempt
+             WHERE task_id = ?1 AND attempt.fence = ?2 AND (outcome IS NULL OR outcome = 'lost'))
          RETURNING job_id, attempts",
     )
     .bind(settle.task.id.0)
@@ -132,8 +135,9 @@ async fn fail(
     let sent = i64::from(state == "running");
     let done = sqlx::query(
         "UPDATE task SET state = iif(EXISTS (SELECT 1 FROM result WHERE task_id = ?1), 'succeeded', 'failed'),
-                hold = NULL, owner = NULL, attempts = attempts + ?4, cancel_requested = 0, cause = ?5, message = ?6, http_status = ?7, billed = ?8,
-                changed_at = ?9, finished_at = ?9, first_failed_at = ifnull(first_failed_at, ?9)
+                hold = NULL, owner = NULL, attempts = attempts + ?4, cancel_requested = 0, cause = ?5, message = ?6,
+                http_status = ?7, billed = ?8, changed_at = ?9, finished_at = ?9,
+                first_failed_at = iif(?4 = 0, first_failed_at, ifnull(first_failed_at, ?9))
          WHERE id = ?1 AND fence = ?2 AND state = ?3",
     )
     .bind(id.0)
