@@ -118,8 +118,9 @@ pub fn examine(doubt: Doubt, failure: Failure, seen: Evidence) -> Ruling {
             halted(HaltReason::ConfigRefused, failure)
         }
         Doubt::Throttle | Doubt::Blocked => {
+            // What the API asks for is a floor: with `Retry-After: 0` the tries would follow one another at once.
             let patience = LONE_WAIT * (1 << seen.lone_repeats.min(3));
-            Ruling::TryAlone(failure.retry_after.unwrap_or(patience))
+            Ruling::TryAlone(patience.max(failure.retry_after.unwrap_or_default()))
         }
         Doubt::Request => {
             let many = if seen.succeeded { REQUEST_REPEATS_LATER } else { REQUEST_REPEATS };
@@ -210,7 +211,10 @@ mod tests {
         let early = Evidence { lasting: LASTING - Duration::from_secs(1), ..lone };
         assert!(matches!(examine(Doubt::Throttle, refusal(), early), Ruling::TryAlone(_)));
         let rare = Evidence { lone_repeats: 4, ..lone };
-        assert!(matches!(examine(Doubt::Throttle, refusal(), rare), Ruling::TryAlone(_)));
+        let hurried = Failure { retry_after: Some(Duration::ZERO), ..refusal() };
+        assert_eq!(examine(Doubt::Throttle, hurried, rare), Ruling::TryAlone(8 * LONE_WAIT));
+        let patient = Failure { retry_after: Some(Duration::from_secs(300)), ..refusal() };
+        assert_eq!(examine(Doubt::Throttle, patient, rare), Ruling::TryAlone(Duration::from_secs(300)));
         assert_eq!(halt_of(examine(Doubt::Throttle, refusal(), lone)), HaltReason::MonthlyHours);
     }
 
