@@ -15,6 +15,7 @@ pub mod init;
 mod plan;
 mod problem;
 mod run;
+mod selftest;
 mod signals;
 mod status;
 mod tasks;
@@ -74,6 +75,7 @@ enum Verb {
     Halts(halts::HaltsArgs),
     Export(export::ExportArgs),
     Verify(verify::VerifyArgs),
+    Selftest(selftest::SelftestArgs),
     Emulator(Box<emulator::EmulatorArgs>),
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
@@ -143,6 +145,10 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<u8> {
         Verb::Demo(args) => {
             logs_by_flags(overrides, console)?;
             demo::demo(args, console).await?
+        }
+        Verb::Selftest(args) => {
+            logs_by_flags(overrides, console)?;
+            selftest::selftest(args, console).await?
         }
         verb => {
             logs(overrides, console)?;
