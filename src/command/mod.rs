@@ -45,7 +45,7 @@ use crate::telemetry;
   voxbatch retry --where state:failed && voxbatch run
 
 Exit codes: 0 done, 2 usage or configuration, 3 some failed, 4 no access, 5 limit reached, 6 API unusable,
-7 trouble on this machine, 8 verify found something, 9 nothing to do (--error-if-empty), 130/143 stopped by a signal.")]
+7 trouble on this machine, 8 verify or selftest found something, 9 nothing to do (--error-if-empty), 130/143 stopped by a signal.")]
 pub struct Cli {
     #[command(flatten)]
     overrides: Overrides,

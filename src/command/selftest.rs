@@ -51,7 +51,8 @@ pub(super) struct SelftestArgs {
 /// Runs the verb.
 pub(super) async fn selftest(args: &SelftestArgs, console: &Console) -> Result<Exit> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(0..1_000_000));
-    let folder = tempfile::Builder::new().prefix("voxbatch-selftest-").tempdir().context("create a folder")?;
+    let folder =
+        tempfile::Builder::new().prefix("voxbatch-selftest-").tempdir().context("create a folder")?;
     console.note(&format!("selftest: seed {seed}, in {}", folder.path().display()));
     console.note("selftest: no jumps of the clock; they would need libfaketime");
     let stop = CancellationToken::new();

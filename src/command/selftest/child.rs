@@ -60,6 +60,8 @@ pub(super) struct Ended {
     pub(super) code: Option<i32>,
     /// It was killed before it could end.
     pub(super) killed: bool,
+    /// SIGTERM came before it could listen for it.
+    pub(super) terminated: bool,
     out: PathBuf,
     err: PathBuf,
 }
@@ -100,8 +102,9 @@ impl Child {
     }
 
     fn ended(&self, status: ExitStatus) -> Ended {
-        let killed = status.signal() == Some(Signal::KILL.as_raw());
-        Ended { code: status.code(), killed, out: self.out.clone(), err: self.err.clone() }
+        let by = |signal: Signal| status.signal() == Some(signal.as_raw());
+        let (killed, terminated) = (by(Signal::KILL), by(Signal::TERM));
+        Ended { code: status.code(), killed, terminated, out: self.out.clone(), err: self.err.clone() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::report::{count, span};
+use crate::report::{bytes, count, span};
 
 /// Figures of a whole selftest.
 #[derive(Debug, Clone, Default)]
@@ -127,8 +127,11 @@ impl Figures {
         if !retried.is_empty() {
             line("by hand", format!("failed and queued again: {}", retried.join(", ")));
         }
-        let searched = format!("{:.1} MB of logs searched", self.searched as f64 / 1e6);
-        line("privacy", format!("{searched} for the key, transcripts and hashed names: {} found", self.leaks));
+        let searched = format!("{} of logs searched", bytes(self.searched));
+        line(
+            "privacy",
+            format!("{searched} for the key, transcripts and hashed names: {} found", self.leaks),
+        );
         for what in &self.broken {
             line("broken", what.clone());
         }

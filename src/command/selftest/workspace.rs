@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn a_line_that_is_torn_is_not_there_and_a_double_is_seen() {
-        let text = b"{\"path\":\"a\",\"duration_ms\":3,\"text\":\"x\"}\n{\"path\":\"a\",\"duration_ms\":4}\n{\"pa";
+        let text =
+            b"{\"path\":\"a\",\"duration_ms\":3,\"text\":\"x\"}\n{\"path\":\"a\",\"duration_ms\":4}\n{\"pa";
         let lines = Lines::read(text);
         assert_eq!((lines.times["a"], lines.duration_ms, lines.broken), (2, 7, 0));
         assert_eq!(doubles(&lines.times), 1);
