@@ -19,7 +19,7 @@ pub enum Exit {
     Unusable = 6,
     /// The queue, the disk, or an output that somebody changed.
     LocalState = 7,
-    /// `verify` found something missing or altered.
+    /// `verify` found something missing or altered, or `selftest` a promise that does not hold.
     Verify = 8,
     /// Nothing to do, with `--error-if-empty`.
     Empty = 9,

@@ -15,6 +15,7 @@ pub mod init;
 mod plan;
 mod problem;
 mod run;
+mod selftest;
 mod signals;
 mod status;
 mod tasks;
@@ -44,7 +45,7 @@ use crate::telemetry;
   voxbatch retry --where state:failed && voxbatch run
 
 Exit codes: 0 done, 2 usage or configuration, 3 some failed, 4 no access, 5 limit reached, 6 API unusable,
-7 trouble on this machine, 8 verify found something, 9 nothing to do (--error-if-empty), 130/143 stopped by a signal.")]
+7 trouble on this machine, 8 verify or selftest found something, 9 nothing to do (--error-if-empty), 130/143 stopped by a signal.")]
 pub struct Cli {
     #[command(flatten)]
     overrides: Overrides,
@@ -74,6 +75,7 @@ enum Verb {
     Halts(halts::HaltsArgs),
     Export(export::ExportArgs),
     Verify(verify::VerifyArgs),
+    Selftest(selftest::SelftestArgs),
     Emulator(Box<emulator::EmulatorArgs>),
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
@@ -143,6 +145,10 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<u8> {
         Verb::Demo(args) => {
             logs_by_flags(overrides, console)?;
             demo::demo(args, console).await?
+        }
+        Verb::Selftest(args) => {
+            logs_by_flags(overrides, console)?;
+            selftest::selftest(args, console).await?
         }
         verb => {
             logs(overrides, console)?;

@@ -184,6 +184,11 @@ impl Books {
         })
     }
 
+    /// A body will not be answered well: its client has to send it again.
+    pub(super) fn spoiled(&self) {
+        self.write(|pages| pages.report.spoiled += 1);
+    }
+
     /// Notes what an upload declared.
     pub(super) fn declared(&self, mismatch: bool, octet_stream: bool) {
         if mismatch || octet_stream {

@@ -183,6 +183,9 @@ impl Desk {
             Some(fault) => Some(fault),
             None => settings.faults.after_body(model.name(), &upload.sha256, times),
         };
+        if fault.is_some_and(|fault| fault != Fault::Stall) {
+            self.books.spoiled();
+        }
         let file_name = upload.name.clone();
         let options = Options::read(model, &form);
         let audio = self.judge(model, settings, upload).await?;

@@ -17,6 +17,8 @@ pub struct Report {
     pub bodies: u64,
     /// Their files' bytes.
     pub body_bytes: u64,
+    /// Of the bodies, how many met a fault that left their client without a good answer.
+    pub spoiled: u64,
     /// Refusals by kind: `missing_key`, `key`, `model`, `credits`, `monthly_hours`, `concurrency`, `format`, …
     pub refusals: BTreeMap<String, u64>,
     /// Requests that arrived after the first refusal of a lasting kind (`key`, `credits`: by anyone;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::judge::Mode;
 use super::quota::Quota;
 use super::ready::{Looked, Preparing, Ready};
+use super::stall::Stall;
 use super::worker::{Bench, Ended};
 use super::{Feed, LimitSettings, Work, now};
 use crate::event::{About, RunEvent};
@@ -69,6 +70,7 @@ pub(super) struct Pool {
     /// The queue had nothing more when it was last asked.
     dry: bool,
     next_due: Option<Timestamp>,
+    stall: Stall,
     pub(super) end: Option<End>,
 }
 
@@ -108,6 +110,7 @@ impl Pool {
             wake_at: Instant::now(),
             dry: false,
             next_due: None,
+            stall: Stall::default(),
             end: None,
         }
     }
@@ -307,7 +310,8 @@ impl Pool {
         }
         let want = if lone { 1 } else { self.slots.available_permits() };
         if want == 0 {
-            return Ok(());
+            // Slots of ours that nobody holds should be free.
+            return self.note_stall(self.working.is_empty(), "no free slot");
         }
         let request = ClaimRequest {
             worker: self.worker.clone(),
@@ -345,11 +349,33 @@ impl Pool {
         if claim.cap_reached && nothing_began && claim.limiter.busy == 0 {
             return self.cap_reached().await;
         }
+        let paused = claim.limiter.paused_until.is_some_and(|until| until > now());
+        let could = claim.limiter.busy == 0 && claim.gone.is_empty() && !claim.cap_reached && !paused;
+        self.note_stall(nothing_began && could, &format!("{:?}", claim.limiter))?;
         if nothing_began && claim.gone.is_empty() {
             let pause = claim.limiter.paused_until.map_or(POLL, |until| until.since(now()).max(POLL / 5));
             self.wake_in(pause);
         }
         Ok(())
+    }
+
+    /// Tasks are ready, nobody holds a slot, nothing forbids it, and still none began. Others at work, pauses, halts
+    /// and caps are no such case, so a wait for them can be as long as it likes.
+    fn note_stall(&mut self, stands: bool, limiter: &str) -> Result<(), QueueError> {
+        if !self.stall.note(stands, Instant::now()) {
+            return Ok(());
+        }
+        Err(QueueError::Bug(format!(
+            "{} has ready tasks and free slots, and starts nothing: {limiter}, {} of {} slots free here, {} prepared, \
+             {} chosen, mode {:?}, probing {:?}",
+            self.bench.endpoint,
+            self.slots.available_permits(),
+            self.limit.concurrent,
+            self.preparing.len(),
+            self.chosen.len(),
+            self.bench.judge().mode(),
+            self.probing,
+        )))
     }
 
     fn spawn(&mut self, task: ClaimedTask, ready: Ready) {

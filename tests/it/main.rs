@@ -7,6 +7,7 @@
 //! | `limits` | slots: full, and never exceeded |
 //! | `retries` | the outcome table, faults, throttling |
 //! | `halts` | hours, credits, keys, models: stop, probe, go on |
+//! | `chaos` | the selftest: kills at random, everything counted |
 //! | `crashes` | SIGKILL, torn and altered outputs |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
 //! | `sources` | files that change, vanish, or have hostile names |
@@ -18,6 +19,7 @@
 
 mod support;
 
+mod chaos;
 mod crashes;
 mod halts;
 mod limits;

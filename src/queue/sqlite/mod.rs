@@ -114,6 +114,7 @@ impl TaskStore for SqliteStore {
             recovered.failed += one.failed;
             dead.bury();
         }
+        self.liveness.bury_the_idle();
         Ok(recovered)
     }
 
