@@ -6,6 +6,7 @@
 //! | `runs` | every recording once; formats, endpoints, redacted audio |
 //! | `limits` | slots: full, and never exceeded |
 //! | `retries` | the outcome table, faults, throttling |
+//! | `network` | cuts, stalls, floods and lies on the way to the API |
 //! | `halts` | hours, credits, keys, models: stop, probe, go on |
 //! | `crashes` | SIGKILL, torn and altered outputs |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
@@ -21,6 +22,7 @@ mod support;
 mod crashes;
 mod halts;
 mod limits;
+mod network;
 mod retries;
 mod runs;
 mod signals;
