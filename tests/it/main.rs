@@ -6,6 +6,7 @@
 //! | `runs` | every recording once; formats, endpoints, redacted audio |
 //! | `limits` | slots: full, and never exceeded |
 //! | `retries` | the outcome table, faults, throttling |
+//! | `hostile` | a folder as archives really are, and one that changes while it is read |
 //! | `network` | cuts, stalls, floods and lies on the way to the API |
 //! | `halts` | hours, credits, keys, models: stop, probe, go on |
 //! | `crashes` | SIGKILL, torn and altered outputs |
@@ -21,6 +22,7 @@ mod support;
 
 mod crashes;
 mod halts;
+mod hostile;
 mod limits;
 mod network;
 mod retries;

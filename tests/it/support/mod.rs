@@ -1,5 +1,6 @@
 //! A test's own world: a folder with recordings and a `jobs.toml`, an emulator on a free port, and the real binary.
 
+mod hostile;
 mod jobs;
 mod process;
 mod proxy;
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use voxbatch::emulator::{Change, Emulator, ModelReport, Report, Settings};
 
+pub(crate) use self::hostile::{Expect, Hostile};
 pub(crate) use self::jobs::{ENDPOINTS, Jobs, STT};
 pub(crate) use self::process::{Ended, Process, without_reader};
 pub(crate) use self::proxy::{Answer, Conduct, Proxy, hang_up, hold};
