@@ -49,6 +49,10 @@ pub fn sniff(file: &mut File) -> io::Result<Sniffed> {
     if let Some(what) = without_sound(&head, len) {
         return Ok(Sniffed::nothing(what));
     }
+    // Zeros can stand in front of frames, as other junk can; they are only looked past as far as it is.
+    if is_zero(&head) && is_zero(&read_at(file, 0, JUNK)?) {
+        return Ok(Sniffed::nothing("nothing but zero bytes"));
+    }
     let start = audio_start(file)?;
     let sniffed = if start == 0 {
         file.rewind()?;
@@ -62,13 +66,14 @@ pub fn sniff(file: &mut File) -> io::Result<Sniffed> {
     sniffed
 }
 
-/// What can be told without any signature: nothing in it, only zeros, or text.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&b| b == 0)
+}
+
+/// What can be told without any signature: nothing in it, or text.
 fn without_sound(head: &[u8], len: u64) -> Option<&'static str> {
     if head.is_empty() {
         return Some("empty file");
-    }
-    if head.iter().all(|&b| b == 0) {
-        return Some("nothing but zero bytes");
     }
     let cut_inside_a_character = |e: std::str::Utf8Error| e.error_len().is_none() && len > head.len() as u64;
     let text = match std::str::from_utf8(head) {
@@ -346,6 +351,7 @@ mod tests {
         assert_eq!(format(&[id3(100), adts(3)].concat()), Some(Format::Aac));
         assert_eq!(format(&[id3(10), id3(20), flac()].concat()), Some(Format::Flac));
         assert_eq!(format(&[vec![0; 3000], mp3(8)].concat()), Some(Format::Mp3));
+        assert_eq!(format(&[vec![0; HEAD + 1], mp3(8)].concat()), Some(Format::Mp3));
         assert_eq!(of(&id3(100)).what, "tags without sound behind them");
     }
 

@@ -102,7 +102,8 @@ pub(super) fn line(
             new("examine").put("endpoint", endpoint).put("doubt", json::doubt_word(*doubt))
         }
         RunEvent::OutageBegan { endpoint, failure } => {
-            new("outage").put("endpoint", endpoint).put_failure(failure)
+            let said = format::elide(&failure.message, EVIDENCE);
+            new("outage").put("endpoint", endpoint).put_failure(failure).put("said", said)
         }
         RunEvent::OutageEnded { endpoint } => new("outage_over").put("endpoint", endpoint),
         RunEvent::HaltRaised { scope, reason, evidence, until } => new("halt")

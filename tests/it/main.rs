@@ -6,6 +6,8 @@
 //! | `runs` | every recording once; formats, endpoints, redacted audio |
 //! | `limits` | slots: full, and never exceeded |
 //! | `retries` | the outcome table, faults, throttling |
+//! | `hostile` | a folder as archives really are, and one that changes while it is read |
+//! | `network` | cuts, stalls, floods and lies on the way to the API |
 //! | `halts` | hours, credits, keys, models: stop, probe, go on |
 //! | `chaos` | the selftest: kills at random, everything counted |
 //! | `crashes` | SIGKILL, torn and altered outputs |
@@ -22,7 +24,9 @@ mod support;
 mod chaos;
 mod crashes;
 mod halts;
+mod hostile;
 mod limits;
+mod network;
 mod retries;
 mod runs;
 mod signals;

@@ -1,7 +1,9 @@
 //! A test's own world: a folder with recordings and a `jobs.toml`, an emulator on a free port, and the real binary.
 
+mod hostile;
 mod jobs;
 mod process;
+mod proxy;
 mod recordings;
 
 use std::collections::BTreeMap;
@@ -15,9 +17,10 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use voxbatch::emulator::{Change, Emulator, ModelReport, Report, Settings};
 
+pub(crate) use self::hostile::{Expect, Hostile};
 pub(crate) use self::jobs::{ENDPOINTS, Jobs, STT};
-use self::process::Ended;
-pub(crate) use self::process::{Process, without_reader};
+pub(crate) use self::process::{Ended, Process, without_reader};
+pub(crate) use self::proxy::{Answer, Conduct, Proxy, hang_up, hold};
 pub(crate) use self::recordings::tone;
 
 /// No wait of a test is longer; what is waited for has then gone wrong.

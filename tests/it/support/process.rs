@@ -60,6 +60,32 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// What it has said on stdout.
+    pub(crate) fn said_so_far(&self) -> String {
+        self.stdout.so_far()
+    }
+
+    /// Waits for its end, and tells the most memory it had (kB). The kernel forgets that number with the process:
+    /// it is looked up again and again, and only grows.
+    pub(crate) fn wait_measured(self) -> (Ended, u64) {
+        let status = format!("/proc/{}/status", self.child.id());
+        let watch = std::thread::spawn(move || {
+            let mut peak = 0;
+            let look = || {
+                let text = std::fs::read_to_string(&status).ok()?;
+                let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+                line.trim().trim_end_matches(" kB").parse::<u64>().ok()
+            };
+            while let Some(kb) = look() {
+                peak = kb.max(peak);
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            peak
+        });
+        let ended = self.wait();
+        (ended, watch.join().unwrap())
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> Ended {
         let until = Instant::now() + PATIENCE;
