@@ -30,3 +30,14 @@ deny:
 # Hold what media/ says against recordings whose truth is known: FOLDER has files/ and truth.jsonl
 corpus folder:
     VOXBATCH_CORPUS="{{folder}}" cargo test --lib media::corpus -- --ignored --nocapture
+
+# Let libFuzzer at one of fuzz/targets for some minutes: `just fuzz media 300`; what breaks it lands in fuzz/artifacts
+fuzz target seconds="180":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cd fuzz && cp ../Cargo.lock . && mkdir -p artifacts/found/{{target}}
+    seeds=corpus/{{target}}
+    if [ {{target}} = exchange ]; then seeds=corpus/answer; fi
+    CARGO_TARGET_DIR=../target RUSTC_WRAPPER="$PWD/rustc" cargo build --bin {{target}}
+    nice -n 10 ../target/debug/{{target}} -max_total_time={{seconds}} -max_len=8192 -rss_limit_mb=2048 -timeout=20 \
+        -artifact_prefix=artifacts/{{target}}- artifacts/found/{{target}} $seeds

@@ -114,7 +114,7 @@ const AGE: &str = "expected a length of time such as 90s, 2h or 3d";
 
 fn age(value: &str) -> Option<Duration> {
     let span: jiff::SignedDuration = match value.strip_suffix('d') {
-        Some(days) => jiff::SignedDuration::from_hours(days.parse::<i64>().ok()?.checked_mul(24)?),
+        Some(days) => jiff::SignedDuration::from_secs(days.parse::<i64>().ok()?.checked_mul(86_400)?),
         None => value.parse().ok()?,
     };
     Duration::try_from(span).ok()
@@ -173,6 +173,7 @@ mod tests {
             ("stat:failed", "known: state, cause"),
             ("state:done", "known: queued, running"),
             ("since:yesterday", "such as 90s"),
+            ("before:384307168202282325d", "such as 90s"),
             ("path:\"open", "not closed"),
         ] {
             let error = Filter::parse(text).unwrap_err().to_string();

@@ -85,8 +85,10 @@ impl Multipart {
             match self.state {
                 State::Done => return Ok(None),
                 State::Header => {
-                    let Some(at) = find(&self.buffer, b"\r\n\r\n") else {
-                        return if self.buffer.len() > HEADERS_MAX { Err(Malformed) } else { Ok(None) };
+                    // No matter how much has come already: what is too long must be so in any cutting.
+                    let most = self.buffer.len().min(HEADERS_MAX);
+                    let Some(at) = find(&self.buffer[..most], b"\r\n\r\n") else {
+                        return if self.buffer.len() >= HEADERS_MAX { Err(Malformed) } else { Ok(None) };
                     };
                     let header = self.buffer.split_to(at + 4);
                     self.state = State::Body;

@@ -95,6 +95,10 @@ fn a_header_without_end_is_refused_before_it_fills_the_memory() {
     reader.feed(b"--b\r\n");
     reader.feed(&vec![b'x'; HEADERS_MAX + 1]);
     assert_eq!(reader.next(), Err(Malformed));
+    // Also when its end comes in the same piece: the cutting must not decide.
+    let mut reader = Multipart::from_content_type("multipart/x; boundary=b").expect("a boundary");
+    reader.feed(&[&b"--b\r\n"[..], &vec![b'x'; HEADERS_MAX], b"\r\n\r\n\r\n--b--"].concat());
+    assert_eq!(reader.next(), Err(Malformed));
 }
 
 proptest! {
