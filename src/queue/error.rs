@@ -93,9 +93,9 @@ impl QueueError {
     pub fn is_disk_full(&self) -> bool {
         match self {
             QueueError::Database(source) | QueueError::Open { source, .. } => match source {
-                // SQLITE_FULL, and SQLITE_IOERR_* of a full disk.
+                // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: no room for the index of the write-ahead log.
                 sqlx::Error::Database(e) => {
-                    e.code().is_some_and(|c| c == "13") || e.message().contains("disk is full")
+                    e.code().is_some_and(|c| c == "13" || c == "4874") || e.message().contains("disk is full")
                 }
                 sqlx::Error::Io(e) => e.kind() == std::io::ErrorKind::StorageFull,
                 _ => false,
