@@ -8,6 +8,8 @@
 //! | `retries` | the outcome table, faults, throttling |
 //! | `halts` | hours, credits, keys, models: stop, probe, go on |
 //! | `crashes` | SIGKILL, torn and altered outputs |
+//! | `faults` | a queue that fails at any one call, before or after its commit |
+//! | `disk` | a full or read-only disk; a locked, damaged, cut or newer database |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
 //! | `sources` | files that change, vanish, or have hostile names |
 //! | `usage` | mistakes of the user: exit codes and what is said |
@@ -19,6 +21,8 @@
 mod support;
 
 mod crashes;
+mod disk;
+mod faults;
 mod halts;
 mod limits;
 mod retries;

@@ -1,5 +1,7 @@
 //! A test's own world: a folder with recordings and a `jobs.toml`, an emulator on a free port, and the real binary.
 
+mod disk;
+mod faulty;
 mod jobs;
 mod process;
 mod recordings;
@@ -15,6 +17,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use voxbatch::emulator::{Change, Emulator, ModelReport, Report, Settings};
 
+pub(crate) use self::disk::Disk;
+pub(crate) use self::faulty::{Fault, FaultyStore, When};
 pub(crate) use self::jobs::{ENDPOINTS, Jobs, STT};
 use self::process::Ended;
 pub(crate) use self::process::{Process, without_reader};
