@@ -84,11 +84,15 @@ fn create_private(path: &Path) -> Result<(), QueueError> {
             Err(QueueError::Io { path: path.to_owned(), source: e })
         }
         Ok(_) => Ok(()),
-        // SQLite would only say that it cannot open it. Asked without opening: closing a file again would end every
-        // lock that this process has on it.
-        Err(_) => rustix::fs::access(path, rustix::fs::Access::WRITE_OK)
-            .map_err(|source| QueueError::Io { path: path.to_owned(), source: source.into() }),
+        Err(_) => path.parent().into_iter().chain([path]).try_for_each(may_write),
     }
+}
+
+/// SQLite would only say that it cannot open something. Asked without opening: closing a file again would end every
+/// lock that this process has on it.
+fn may_write(path: &Path) -> Result<(), QueueError> {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK)
+        .map_err(|source| QueueError::Io { path: path.to_owned(), source: source.into() })
 }
 
 /// Makes sure that the space kept back is there.
