@@ -1,12 +1,13 @@
 //! Trouble with the disk: full or read-only; a database that is locked, damaged, cut or newer; outputs that somebody
 //! changes under a run. It ends with a clear word or gets over it; nothing is overwritten, and all stand once after.
 
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use voxbatch::emulator::Change;
 
-use crate::support::{Disk, Jobs, Process, STT, World, tone};
+use crate::support::{Disk, Jobs, Process, STT, World, skip, tone};
 
 const REDACTION: &str = "velma-2-pii-phi-redaction-batch";
 const QUEUE: &str = ".voxbatch/queue.db";
@@ -31,7 +32,7 @@ fn answers_are_stored_although_the_disk_under_the_queue_is_full() {
     // The first writes may find room in what the log has already.
     let begun = world.stt().bodies;
     assert!(begun <= 8, "{begun} were begun, though nothing more could be stored");
-    let _ = std::fs::remove_file(world.path(".voxbatch/reserve"));
+    let _ = fs::remove_file(world.path(".voxbatch/reserve"));
     disk.fill();
     world.run().expect(7).told("E-STATE-FULL");
     assert_eq!(world.stt().bodies, begun, "nothing is begun without room for its answer");
@@ -96,6 +97,29 @@ fn nothing_is_sent_while_the_state_folder_or_the_outputs_are_read_only() {
         }
         assert_eq!((world.read(RESULTS), world.report().requests), (results, 0));
         disk.make_read_only(false);
+    }
+    world.run().expect(0);
+    world.assert_each_once();
+}
+
+#[test]
+fn nothing_is_sent_without_the_right_to_write_to_the_state_folder_or_to_an_output() {
+    if rustix::process::geteuid().is_root() {
+        return skip("a test of missing rights says nothing when it runs as root");
+    }
+    let world = World::with_recordings(4);
+    world.run().expect(0);
+    world.write("calls/more.wav", &tone("more", 250));
+    world.forget();
+    for (place, without, with) in [(".voxbatch", 0o500, 0o700), (RESULTS, 0o400, 0o600)] {
+        let results = world.read(RESULTS);
+        let mode = |mode| fs::set_permissions(world.path(place), fs::Permissions::from_mode(mode)).unwrap();
+        mode(without);
+        let ended = world.run();
+        mode(with);
+        ended.expect(7).told("Permission denied").told(place);
+        assert!(world.read(RESULTS) == results);
+        assert_eq!(world.report().requests, 0);
     }
     world.run().expect(0);
     world.assert_each_once();
@@ -170,7 +194,7 @@ fn a_database_that_is_gone_or_empty_is_not_begun_anew_over_results_that_are_ther
     world.run().expect(0);
     let results = world.read(RESULTS);
     world.forget();
-    std::fs::remove_file(world.path(QUEUE)).unwrap();
+    fs::remove_file(world.path(QUEUE)).unwrap();
     world.run().expect(7).told("this queue did not write");
     world.write(QUEUE, b"");
     world.run().expect(7).told("this queue did not write");
@@ -186,7 +210,7 @@ fn what_was_in_a_log_that_somebody_deleted_is_sent_again_and_stands_once() {
     run.kill();
     world.control(Change::Release);
     world.when("its requests are gone", |r| r.of(STT).in_flight == 0);
-    std::fs::remove_file(world.path(".voxbatch/queue.db-wal")).unwrap();
+    fs::remove_file(world.path(".voxbatch/queue.db-wal")).unwrap();
     world.run().expect(0);
     world.assert_each_once();
     assert_eq!(world.stt().bodies, 4 + 4 + 8);
@@ -224,13 +248,13 @@ fn changed_under_a_run(change: impl FnOnce(&World, &[u8])) -> (World, Process) {
 #[test]
 fn results_that_are_cut_under_a_run_are_not_written_over() {
     let (world, run) = changed_under_a_run(|world, before| {
-        let file = std::fs::File::options().write(true).open(world.path(RESULTS)).unwrap();
+        let file = fs::File::options().write(true).open(world.path(RESULTS)).unwrap();
         file.set_len(before.len() as u64 / 2).unwrap();
     });
     let cut = world.read(RESULTS);
     run.wait().expect(7).told("something cut it").told("E-OUT-CHANGED");
     assert_eq!(world.read(RESULTS), cut);
-    std::fs::remove_file(world.path(RESULTS)).unwrap();
+    fs::remove_file(world.path(RESULTS)).unwrap();
     world.run().expect(0);
     world.assert_each_once();
     assert_eq!(world.stt().bodies, 8);
@@ -254,7 +278,7 @@ fn what_somebody_appends_under_a_run_does_not_stay() {
 fn results_that_are_replaced_by_a_copy_under_a_run_are_gone_on_with() {
     let (world, run) = changed_under_a_run(|world, before| {
         world.write("copy", before);
-        std::fs::rename(world.path("copy"), world.path(RESULTS)).unwrap();
+        fs::rename(world.path("copy"), world.path(RESULTS)).unwrap();
     });
     run.wait().expect(0);
     world.assert_each_once();
@@ -266,11 +290,11 @@ fn results_that_are_replaced_by_something_else_under_a_run_are_not_written_over(
     let other = b"{\"not\":\"ours\"}\n".repeat(400);
     let (world, run) = changed_under_a_run(|world, _| {
         world.write("copy", &other);
-        std::fs::rename(world.path("copy"), world.path(RESULTS)).unwrap();
+        fs::rename(world.path("copy"), world.path(RESULTS)).unwrap();
     });
     run.wait().expect(7).told("E-OUT-CHANGED");
     assert!(world.read(RESULTS) == other);
-    std::fs::remove_file(world.path(RESULTS)).unwrap();
+    fs::remove_file(world.path(RESULTS)).unwrap();
     world.run().expect(0);
     world.assert_each_once();
     assert_eq!(world.stt().bodies, 8);
@@ -290,6 +314,5 @@ fn results_that_are_edited_under_a_run_are_found_out_by_the_next() {
 }
 
 async fn open(world: &World) -> SqliteConnection {
-    let path: PathBuf = world.path(QUEUE);
-    SqliteConnectOptions::new().filename(path).connect().await.unwrap()
+    SqliteConnectOptions::new().filename(world.path(QUEUE)).connect().await.unwrap()
 }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use voxbatch::emulator::{Change, Emulator, ModelReport, Report, Settings};
 
-pub(crate) use self::disk::Disk;
+pub(crate) use self::disk::{Disk, skip};
 pub(crate) use self::faulty::{Fault, FaultyStore, When};
 pub(crate) use self::jobs::{ENDPOINTS, Jobs, STT};
 use self::process::Ended;
