@@ -100,6 +100,9 @@ fn of_queue(error: &QueueError) -> Problem {
     match error {
         QueueError::Database(_) | QueueError::Corrupt(_) => problem
             .state("nothing was overwritten; results that were stored can be read with `voxbatch export`"),
+        QueueError::Open { .. } => problem.state(
+            "nothing was sent, nothing was overwritten; if it is damaged, put a copy of it from a backup in its place",
+        ),
         _ => problem,
     }
 }

@@ -8,6 +8,14 @@ pub enum QueueError {
     /// The database said no.
     #[error("use the queue database: {0}")]
     Database(#[from] sqlx::Error),
+    /// The database cannot be used from the start: damaged, no database at all, locked for too long.
+    #[error("open the queue {path}: {source}")]
+    Open {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
     /// Migrating failed.
     #[error("bring the queue database up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -84,11 +92,14 @@ impl QueueError {
     /// Whether the disk is full, so that freeing space is the mend.
     pub fn is_disk_full(&self) -> bool {
         match self {
-            QueueError::Database(sqlx::Error::Database(e)) => {
-                // SQLITE_FULL, and SQLITE_IOERR_* of a full disk.
-                e.code().is_some_and(|c| c == "13") || e.message().contains("disk is full")
-            }
-            QueueError::Database(sqlx::Error::Io(e)) => e.kind() == std::io::ErrorKind::StorageFull,
+            QueueError::Database(source) | QueueError::Open { source, .. } => match source {
+                // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: no room for the index of the write-ahead log.
+                sqlx::Error::Database(e) => {
+                    e.code().is_some_and(|c| c == "13" || c == "4874") || e.message().contains("disk is full")
+                }
+                sqlx::Error::Io(e) => e.kind() == std::io::ErrorKind::StorageFull,
+                _ => false,
+            },
             QueueError::CommitFailed { disk_full, .. } => *disk_full,
             QueueError::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
             _ => false,

@@ -11,6 +11,8 @@
 //! | `halts` | hours, credits, keys, models: stop, probe, go on |
 //! | `chaos` | the selftest: kills at random, everything counted |
 //! | `crashes` | SIGKILL, torn and altered outputs |
+//! | `faults` | a queue that fails at any one call, before or after its commit |
+//! | `disk` | a full or read-only disk; a locked, damaged, cut or newer database |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
 //! | `sources` | files that change, vanish, or have hostile names |
 //! | `usage` | mistakes of the user: exit codes and what is said |
@@ -23,6 +25,8 @@ mod support;
 
 mod chaos;
 mod crashes;
+mod disk;
+mod faults;
 mod halts;
 mod hostile;
 mod limits;

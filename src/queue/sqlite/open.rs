@@ -41,13 +41,18 @@ impl SqliteStore {
         refuse_network_file_system(folder, &path)?;
         create_private(&path)?;
 
-        let mut connection = options(&path).connect().await?;
+        let named = |error| match error {
+            QueueError::Database(source) => QueueError::Open { path: path.clone(), source },
+            other => other,
+        };
+        let mut connection = options(&path).connect().await.map_err(|e| named(e.into()))?;
         refuse_old_sqlite(&mut connection).await?;
-        migrate(&mut connection, &path).await?;
+        migrate(&mut connection, &path).await.map_err(named)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .connect_with(options(&path).pragma("query_only", "ON"))
-            .await?;
+            .await
+            .map_err(|e| named(e.into()))?;
         let reserve = folder.join("reserve");
         let _ = keep_back(&reserve); // whoever only looks needs none; a run is refused without it
         Ok(SqliteStore {
@@ -78,8 +83,16 @@ fn create_private(path: &Path) -> Result<(), QueueError> {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
             Err(QueueError::Io { path: path.to_owned(), source: e })
         }
-        _ => Ok(()),
+        Ok(_) => Ok(()),
+        Err(_) => path.parent().into_iter().chain([path]).try_for_each(may_write),
     }
+}
+
+/// SQLite would only say that it cannot open something. Asked without opening: closing a file again would end every
+/// lock that this process has on it.
+fn may_write(path: &Path) -> Result<(), QueueError> {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK)
+        .map_err(|source| QueueError::Io { path: path.to_owned(), source: source.into() })
 }
 
 /// Makes sure that the space kept back is there.

@@ -1,5 +1,7 @@
 //! A test's own world: a folder with recordings and a `jobs.toml`, an emulator on a free port, and the real binary.
 
+mod disk;
+mod faulty;
 mod hostile;
 mod jobs;
 mod process;
@@ -17,6 +19,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use voxbatch::emulator::{Change, Emulator, ModelReport, Report, Settings};
 
+pub(crate) use self::disk::{Disk, skip};
+pub(crate) use self::faulty::{Fault, FaultyStore, When};
 pub(crate) use self::hostile::{Expect, Hostile};
 pub(crate) use self::jobs::{ENDPOINTS, Jobs, STT};
 pub(crate) use self::process::{Ended, Process, without_reader};

@@ -1,0 +1,72 @@
+//! A small disk of its own under one folder of a world: it can be filled, emptied and made read-only.
+
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::World;
+
+/// A tmpfs; gone when dropped, which must be before its world is.
+pub(crate) struct Disk {
+    place: PathBuf,
+}
+
+impl Disk {
+    /// Mounts one of this size (`12m`). `None`, said aloud, where that is not allowed.
+    pub(crate) fn mount(world: &World, folder: &str, size: &str) -> Option<Disk> {
+        let place = world.path(folder);
+        std::fs::create_dir_all(&place).unwrap();
+        let options = format!("size={size},mode=0700");
+        if mount(&["-t", "tmpfs", "-o", &options, "tmpfs"], &place) {
+            return Some(Disk { place });
+        }
+        skip("a test of a full or read-only disk needs the right to mount one in memory");
+        None
+    }
+
+    /// Leaves not a byte.
+    pub(crate) fn fill(&self) {
+        let mut filler = std::fs::File::create(self.filler()).unwrap();
+        let mut chunk = vec![1; 64 << 10];
+        loop {
+            match filler.write_all(&chunk) {
+                Ok(()) => {}
+                Err(e) if e.kind() == ErrorKind::StorageFull && chunk.len() > 1 => chunk.truncate(1),
+                Err(e) if e.kind() == ErrorKind::StorageFull => return,
+                Err(e) => panic!("{e}"),
+            }
+        }
+    }
+
+    /// Gives it all back.
+    pub(crate) fn free(&self) {
+        std::fs::remove_file(self.filler()).unwrap();
+    }
+
+    /// Only to be done while nobody writes there.
+    pub(crate) fn make_read_only(&self, yes: bool) {
+        let how = if yes { "remount,ro" } else { "remount,rw" };
+        assert!(mount(&["-o", how], &self.place));
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.place.join("filler")
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.place).status();
+    }
+}
+
+fn mount(args: &[&str], place: &Path) -> bool {
+    let mut command = Command::new("mount");
+    command.args(args).arg(place).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Says aloud that a test does nothing here: not by a macro, whose words are only heard when a test fails.
+pub(crate) fn skip(why: &str) {
+    let _ = std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
+}
