@@ -70,8 +70,13 @@ pub(super) async fn selftest(args: &SelftestArgs, console: &Console) -> Result<E
     let figures = figures?;
     console.say(&if args.json { figures.object().to_string() } else { figures.text() });
     if !holds {
-        let problem = Problem::new("E-SELFTEST", "a promise did not hold; this is a bug")
-            .mend(format!("voxbatch selftest --chaos --seed {seed} --keep"), "tries the same again");
+        let problem = Problem::new("E-SELFTEST", "a promise did not hold; this is a bug").mend(
+            format!(
+                "voxbatch selftest --chaos --rounds {} --files {} --seed {seed}",
+                args.rounds, args.files
+            ),
+            "draws the same rounds again",
+        );
         console.problem(&problem);
         return Ok(Exit::Verify);
     }
