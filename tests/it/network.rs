@@ -12,7 +12,7 @@ use voxbatch::emulator::Settings;
 use crate::support::{Answer, Conduct, Jobs, Process, Proxy, World, hang_up, hold, roomy, tone};
 
 /// More than all the buffers between two sockets hold.
-const LARGE_MS: u32 = 800_000;
+const LARGE_MS: u32 = 600_000;
 /// A child of ours with some uploads under way stays far below it.
 const MEMORY_MAX_KB: u64 = 200_000;
 const OTHERS: usize = 3;
@@ -72,7 +72,8 @@ impl Met {
 
 const SUCCEEDED: (&str, &str, &str) = ("succeeded", "-", "yes");
 
-/// Puts a middleman into the configuration, with patience of a second or two.
+/// Puts a middleman into the configuration, with patience of two seconds for a small file; the emulator
+/// needs some to decode a large one.
 fn stand_between(world: &World, script: impl Fn(&str, u32) -> Conduct + Send + Sync + 'static) -> Proxy {
     let text = String::from_utf8(world.read("jobs.toml")).unwrap();
     let url = text.split('"').find(|t| t.starts_with("http://")).unwrap().to_owned();
@@ -82,8 +83,8 @@ fn stand_between(world: &World, script: impl Fn(&str, u32) -> Conduct + Send + S
 }
 
 fn point_to(world: &World, from: &str, to: &str) {
-    let patience = "connect_timeout = \"2s\"\nstall_timeout = \"1s\"\nanswer_timeout = \"2s\"\n\
-                    answer_timeout_per_mb = \"0s\"";
+    let patience = "connect_timeout = \"2s\"\nstall_timeout = \"2s\"\nanswer_timeout = \"1s\"\n\
+                    answer_timeout_per_mb = \"1s\"";
     world.edit(&format!("base_url = \"{from}\""), &format!("base_url = \"{to}\"\n{patience}"));
 }
 
