@@ -106,7 +106,9 @@ impl Judge {
         match &self.inquiry {
             Some(Inquiry { ruling: Ruling::AskFree, .. }) => Mode::AskFree,
             Some(Inquiry { ruling: Ruling::TryAlone(wait), ruled_at, .. }) => {
-                Mode::Alone(ruled_at.after(*wait))
+                let ruled = ruled_at.after(*wait);
+                // What is examined does not hurry a server that answers nobody.
+                Mode::Alone(if self.outage.is_open() { ruled.max(self.lone_not_before) } else { ruled })
             }
             _ if self.outage.is_open() => Mode::Alone(self.lone_not_before),
             _ => Mode::Open,
