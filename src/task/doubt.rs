@@ -65,10 +65,16 @@ pub enum Ruling {
 }
 
 const LONE_WAIT: Duration = Duration::from_secs(5);
+const KEY_REPEATS: u32 = 5;
 const THROTTLE_REPEATS: u32 = 5;
 const THROTTLE_LASTING: Duration = Duration::from_secs(120);
 const BLOCKED_REPEATS: u32 = 3;
 const REQUEST_REPEATS: u32 = 3;
+
+/// The wait before the next lone try: twice as long each time, up to eight times.
+fn growing(repeats: u32) -> Duration {
+    LONE_WAIT * (1 << repeats.min(3))
+}
 
 /// Says what a refusal means, or how to find out.
 pub fn examine(doubt: Doubt, failure: Failure, seen: Evidence) -> Ruling {
@@ -78,7 +84,11 @@ pub fn examine(doubt: Doubt, failure: Failure, seen: Evidence) -> Ruling {
     match doubt {
         Doubt::Key => match seen.probe {
             None => Ruling::AskFree,
-            Some(Probe::Accepted) => Ruling::Settled(Verdict::Transient(failure)),
+            // Good elsewhere and refused here, again and again: as with an opaque refusal it is the model.
+            Some(Probe::Accepted) if seen.alone && seen.repeats >= KEY_REPEATS => {
+                halted(HaltReason::ModelNotEnabled, failure)
+            }
+            Some(Probe::Accepted) => Ruling::TryAlone(growing(seen.repeats)),
             Some(Probe::NoCredits) => halted(HaltReason::Credits, failure),
             Some(Probe::Refused | Probe::Unreachable) => halted(HaltReason::KeyRefused, failure),
         },
@@ -164,7 +174,17 @@ mod tests {
         let refused = Evidence { probe: Some(Probe::Refused), ..Evidence::default() };
         assert_eq!(halt_of(examine(Doubt::Key, refusal(), refused)), HaltReason::KeyRefused);
         let fine = Evidence { probe: Some(Probe::Accepted), ..Evidence::default() };
-        assert_eq!(examine(Doubt::Key, refusal(), fine), Ruling::Settled(Verdict::Transient(refusal())));
+        assert_eq!(examine(Doubt::Key, refusal(), fine), Ruling::TryAlone(LONE_WAIT));
+    }
+
+    #[test]
+    fn a_good_key_that_is_refused_five_times_in_a_row_may_not_use_the_model() {
+        let fine = Evidence { probe: Some(Probe::Accepted), repeats: 4, alone: true, ..Evidence::default() };
+        assert_eq!(examine(Doubt::Key, refusal(), fine), Ruling::TryAlone(8 * LONE_WAIT));
+        let crowd = Evidence { repeats: 5, alone: false, ..fine };
+        assert_eq!(examine(Doubt::Key, refusal(), crowd), Ruling::TryAlone(8 * LONE_WAIT));
+        let again = Evidence { repeats: 5, ..fine };
+        assert_eq!(halt_of(examine(Doubt::Key, refusal(), again)), HaltReason::ModelNotEnabled);
     }
 
     #[test]
