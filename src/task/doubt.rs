@@ -112,9 +112,9 @@ pub fn examine(doubt: Doubt, failure: Failure, seen: Evidence) -> Ruling {
         Doubt::Throttle if seen.repeats >= THROTTLE_REPEATS && seen.lasting >= THROTTLE_LASTING => {
             halted(HaltReason::MonthlyHours, failure)
         }
+        // What the API asks for is a floor: with `Retry-After: 0` the tries would follow one another for two minutes.
         Doubt::Throttle => {
-            let wait = failure.retry_after.unwrap_or(LONE_WAIT * (1 << seen.repeats.min(3)));
-            Ruling::TryAlone(wait)
+            Ruling::TryAlone(growing(seen.repeats).max(failure.retry_after.unwrap_or_default()))
         }
         Doubt::Blocked if seen.alone && seen.repeats >= BLOCKED_REPEATS => {
             halted(HaltReason::ConfigRefused, failure)
@@ -198,6 +198,10 @@ mod tests {
         assert!(matches!(examine(Doubt::Throttle, refusal(), early), Ruling::TryAlone(_)));
         let few = Evidence { alone: true, repeats: 4, ..crowd };
         assert!(matches!(examine(Doubt::Throttle, refusal(), few), Ruling::TryAlone(_)));
+        let hurried = Failure { retry_after: Some(Duration::ZERO), ..refusal() };
+        assert_eq!(examine(Doubt::Throttle, hurried, few), Ruling::TryAlone(8 * LONE_WAIT));
+        let patient = Failure { retry_after: Some(Duration::from_secs(300)), ..refusal() };
+        assert_eq!(examine(Doubt::Throttle, patient, few), Ruling::TryAlone(Duration::from_secs(300)));
         let late = Evidence { alone: true, repeats: 5, ..crowd };
         assert_eq!(halt_of(examine(Doubt::Throttle, refusal(), late)), HaltReason::MonthlyHours);
     }
