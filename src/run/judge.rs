@@ -268,6 +268,9 @@ impl Judge {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::task::{Billed, Cause, HaltReason};
