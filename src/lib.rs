@@ -8,6 +8,7 @@ pub mod task;
 
 pub mod event;
 
+pub mod audit;
 pub mod emulator;
 pub mod media;
 pub mod queue;
@@ -18,6 +19,8 @@ pub mod velma;
 
 pub mod outputs;
 pub mod run;
+
+pub mod verify;
 
 pub mod config;
 

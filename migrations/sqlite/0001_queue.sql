@@ -65,7 +65,7 @@ CREATE TABLE task (
 
 -- What could start now, in the order in which it should; what waits, by when it is due; who holds what.
 CREATE INDEX task_ready ON task (endpoint, job_id, rank, id) WHERE state = 'queued' AND hold IS NULL;
-CREATE INDEX task_due ON task (endpoint, run_at) WHERE state = 'queued' AND hold IS NOT NULL;
+CREATE INDEX task_due ON task (endpoint, job_id, run_at) WHERE state = 'queued' AND hold IS NOT NULL;
 CREATE INDEX task_held ON task (owner) WHERE state = 'running';
 CREATE INDEX task_failed ON task (job_id, id) WHERE state = 'failed';
 
@@ -104,6 +104,7 @@ CREATE TABLE slot (
     fence       INTEGER,
     owner       TEXT    REFERENCES worker (id),
     reserved_ms INTEGER NOT NULL DEFAULT 0,
+    lone        INTEGER NOT NULL DEFAULT 0 CHECK (lone IN (0, 1)), -- nothing else may start beside it
     PRIMARY KEY (limiter, no),
     CHECK ((task_id IS NULL) = (owner IS NULL) AND (task_id IS NULL) = (fence IS NULL))
 ) STRICT, WITHOUT ROWID;

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 
-use crate::config::{self, Config, OptionProblem, Overrides};
+use crate::config::{self, Config, JobConfig, OptionProblem, Overrides};
 use crate::queue::{QueueError, QueueSettings, SqliteStore, TaskStore};
 use crate::task::{Endpoint, Job, Timestamp};
 use crate::velma::Options;
@@ -20,33 +20,44 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Loads the configuration and opens the queue.
+    /// Loads the configuration and opens the queue, to look or to act on what it knows already.
     pub(super) async fn open(overrides: &Overrides) -> Result<Self> {
-        Context::with(load(overrides)?).await
+        let (config, store) = open(load(overrides)?).await?;
+        let stated = |job: &Job| config.jobs.iter().any(|c| c.spec.name == job.name);
+        let jobs = store.jobs().await?.into_iter().filter(stated).collect();
+        Ok(Context { config, store, jobs })
     }
 
-    /// Opens the queue of a configuration.
+    /// Opens the queue of a configuration and makes it know the jobs as they are stated now.
     pub(super) async fn with(config: Config) -> Result<Self> {
-        let settings = QueueSettings { state_dir: config.state_dir.clone() };
-        let store: Arc<dyn TaskStore> = Arc::new(SqliteStore::open(&settings).await?);
+        let (config, store) = open(config).await?;
         let specs = config.jobs.iter().map(|j| j.spec.clone()).collect();
         let jobs = store.upsert_jobs(specs, now()).await?;
         Ok(Context { config, store, jobs })
     }
 
-    /// The configured jobs with these names, or all.
-    pub(super) fn chosen(&self, names: &[String]) -> Result<Vec<Job>, UnknownJob> {
-        if let Some(name) = names.iter().find(|name| !self.jobs.iter().any(|j| &j.name == *name)) {
-            let known = self.jobs.iter().map(|j| j.name.clone()).collect();
+    /// The stated jobs with these names, or all, and what the queue knows of each.
+    pub(super) fn stated(&self, names: &[String]) -> Result<Vec<(&JobConfig, Option<&Job>)>, UnknownJob> {
+        let known = |name: &str| self.config.jobs.iter().any(|c| c.spec.name == name);
+        if let Some(name) = names.iter().find(|name| !known(name)) {
+            let known = self.config.jobs.iter().map(|c| c.spec.name.clone()).collect();
             return Err(UnknownJob { name: name.clone(), known });
         }
-        Ok(self.jobs.iter().filter(|j| names.is_empty() || names.contains(&j.name)).cloned().collect())
+        let wanted = |c: &&JobConfig| names.is_empty() || names.contains(&c.spec.name);
+        let job_of = |c: &JobConfig| self.jobs.iter().find(|j| j.name == c.spec.name);
+        Ok(self.config.jobs.iter().filter(wanted).map(|c| (c, job_of(c))).collect())
     }
 
     /// Every job that the queue knows, also those that left the file.
     pub(super) async fn all_jobs(&self) -> Result<Vec<Job>, QueueError> {
         self.store.jobs().await
     }
+}
+
+async fn open(config: Config) -> Result<(Config, Arc<dyn TaskStore>)> {
+    let settings = QueueSettings { state_dir: config.state_dir.clone() };
+    let store: Arc<dyn TaskStore> = Arc::new(SqliteStore::open(&settings).await?);
+    Ok((config, store))
 }
 
 /// A name that is no job of the configuration.

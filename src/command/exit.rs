@@ -11,7 +11,7 @@ pub enum Exit {
     Usage = 2,
     /// Finished, and some tasks failed for good.
     SomeFailed = 3,
-    /// The key is refused, or the model not enabled.
+    /// The API refuses the key, the model, or the job's options.
     NoAccess = 4,
     /// Stopped at a limit: monthly hours, credits, budget.
     Limit = 5,
@@ -19,6 +19,8 @@ pub enum Exit {
     Unusable = 6,
     /// The queue, the disk, or an output that somebody changed.
     LocalState = 7,
+    /// `verify` found something missing or altered.
+    Verify = 8,
     /// Nothing to do, with `--error-if-empty`.
     Empty = 9,
     /// Stopped by SIGINT.
@@ -33,9 +35,9 @@ impl Exit {
         self as u8
     }
 
-    /// Of several, the one that the user has to know first: signal > 4 > 2 > 5 > 7 > 6 > 3.
+    /// Of several, the one that the user has to know first: signal > 4 > 2 > 5 > 7 > 8 > 6 > 3.
     pub fn worst(exits: impl IntoIterator<Item = Exit>) -> Exit {
-        const RANKED: [Exit; 11] = [
+        const RANKED: [Exit; 12] = [
             Exit::Interrupted,
             Exit::Terminated,
             Exit::Bug,
@@ -43,6 +45,7 @@ impl Exit {
             Exit::Usage,
             Exit::Limit,
             Exit::LocalState,
+            Exit::Verify,
             Exit::Unusable,
             Exit::SomeFailed,
             Exit::Empty,

@@ -81,7 +81,7 @@ pub(super) async fn scan(
         }
     }
     drop(coming); // a scan that was stopped early finds nobody listening, and ends
-    walk.await.map_err(|e| QueueError::Corrupt(format!("the scan ended by a bug: {e}")))??;
+    walk.await.map_err(|e| QueueError::Bug(format!("the scan ended by a bug: {e}")))??;
     Ok(sum)
 }
 
@@ -134,6 +134,7 @@ impl Batch {
                 *self.seen.refused.entry(failure.cause).or_default() += 1;
                 (None, Some(failure))
             }
+            Inspection::NotNow(why) => return self.seen.note_trouble(format!("{path}: {why}")),
             Inspection::NotARecording(what) => {
                 return self.seen.pass_over(&format!("no recording by name and content ({what})"));
             }
@@ -188,6 +189,10 @@ fn add_up<K: Ord>(sum: &mut BTreeMap<K, u64>, more: BTreeMap<K, u64>) {
 }
 
 /// What no scan looks at although it may lie inside a source: outputs and the queue.
-pub(super) fn skipped(jobs: &[Job], state_dir: &std::path::Path) -> Vec<PathBuf> {
-    jobs.iter().map(|j| j.output.clone()).chain([state_dir.to_owned()]).collect()
+pub(super) fn skipped(
+    outputs: impl Iterator<Item = PathBuf>,
+    known: &[Job],
+    state_dir: &std::path::Path,
+) -> Vec<PathBuf> {
+    outputs.chain(known.iter().map(|j| j.output.clone())).chain([state_dir.to_owned()]).collect()
 }

@@ -3,10 +3,12 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use super::audit::{Audit, of_halt, user};
 use super::console::Console;
 use super::context::{Context, now};
 use super::exit::Exit;
 use super::problem::UsageError;
+use crate::audit::{Facts, Kind};
 use crate::config::Overrides;
 use crate::queue::Halt;
 use crate::report::{Column, Table, plural};
@@ -97,9 +99,16 @@ async fn clear(context: &Context, id: Option<i64>, console: &Console) -> Result<
             .mend("voxbatch halts", "lists those that do")
             .into());
     }
+    if id.is_none() {
+        context.store.end_pauses().await?;
+    }
     let mut cleared = 0;
+    let audit = Audit::of(&context.config);
     for halt in standing.iter().filter(|h| id.is_none_or(|id| h.id == id)) {
-        cleared += u64::from(context.store.lift_halt(halt.id, user(), now()).await?);
+        if context.store.lift_halt(halt.id, user(), now()).await? {
+            cleared += 1;
+            audit.write(Kind::HaltLifted, of_halt(halt.scope, halt.reason)).await?;
+        }
     }
     console.say(&format!("cleared {}; go on with: voxbatch run", plural(cleared, "halt", "halts")));
     Ok(())
@@ -114,6 +123,9 @@ pub(super) async fn pause(overrides: &Overrides, console: &Console) -> Result<Ex
         evidence: "voxbatch pause".to_owned(),
     };
     let new = context.store.raise_halt(order, None, user(), now()).await?;
+    if new {
+        Audit::of(&context.config).write(Kind::Pause, Facts::default()).await?;
+    }
     context.store.close().await;
     console.say(if new {
         "paused: requests in flight end, nothing more begins; go on with: voxbatch resume"
@@ -127,19 +139,18 @@ pub(super) async fn pause(overrides: &Overrides, console: &Console) -> Result<Ex
 pub(super) async fn resume(overrides: &Overrides, console: &Console) -> Result<Exit> {
     let context = Context::open(overrides).await?;
     let mut lifted = false;
+    context.store.end_pauses().await?;
     for halt in context.store.halts(true, now()).await? {
         if halt.reason == HaltReason::Paused {
             lifted |= context.store.lift_halt(halt.id, user(), now()).await?;
         }
     }
+    if lifted {
+        Audit::of(&context.config).write(Kind::Resume, Facts::default()).await?;
+    }
     context.store.close().await;
     console.say(if lifted { "resumed" } else { "it was not paused; other halts: voxbatch halts" });
     Ok(Exit::Done)
-}
-
-fn user() -> String {
-    let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-    name.unwrap_or_else(|_| "user".to_owned())
 }
 
 /// A halt as every `--json` writes it.

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde_json::json;
 
+use super::audit::{Audit, of_filter};
 use super::console::Console;
 use super::context::{Context, now};
 use super::exit::Exit;
 use super::problem::UsageError;
+use crate::audit::Kind;
 use crate::config::Overrides;
 use crate::queue::Tally;
 use crate::report::{bytes, count, plural};
@@ -61,7 +63,12 @@ pub(super) async fn retry(args: &RetryArgs, overrides: &Overrides, console: &Con
     let matching = matching(&context, &filter, &states).await?;
     let done = match args.dry_run {
         true => None,
-        false => Some(context.store.retry(filter, args.again, now()).await?),
+        false => {
+            let done = context.store.retry(filter.clone(), args.again, now()).await?;
+            let facts = of_filter(&filter, done).flag("again", args.again);
+            Audit::of(&context.config).write(Kind::Retry, facts).await?;
+            Some(done)
+        }
     };
     context.store.close().await;
     tell(console, args.json, "queued again", "would be queued again", &matching, done);
@@ -78,7 +85,11 @@ pub(super) async fn cancel(args: &CancelArgs, overrides: &Overrides, console: &C
     let matching = matching(&context, &filter, &[TaskState::Queued, TaskState::Running]).await?;
     let done = match args.dry_run {
         true => None,
-        false => Some(context.store.cancel(filter, now()).await?),
+        false => {
+            let done = context.store.cancel(filter.clone(), now()).await?;
+            Audit::of(&context.config).write(Kind::Cancel, of_filter(&filter, done)).await?;
+            Some(done)
+        }
     };
     context.store.close().await;
     tell(console, args.json, "cancelled", "would be cancelled", &matching, done);

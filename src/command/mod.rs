@@ -1,5 +1,6 @@
 //! The verbs, one file each, and what they share. Here the rooms are introduced to each other.
 
+mod audit;
 pub mod config;
 mod console;
 mod context;
@@ -17,6 +18,7 @@ mod run;
 mod signals;
 mod status;
 mod tasks;
+mod verify;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -42,7 +44,7 @@ use crate::telemetry;
   voxbatch retry --where state:failed && voxbatch run
 
 Exit codes: 0 done, 2 usage or configuration, 3 some failed, 4 no access, 5 limit reached, 6 API unusable,
-7 trouble on this machine, 9 nothing to do (--error-if-empty), 130/143 stopped by a signal.")]
+7 trouble on this machine, 8 verify found something, 9 nothing to do (--error-if-empty), 130/143 stopped by a signal.")]
 pub struct Cli {
     #[command(flatten)]
     overrides: Overrides,
@@ -71,6 +73,7 @@ enum Verb {
     Resume,
     Halts(halts::HaltsArgs),
     Export(export::ExportArgs),
+    Verify(verify::VerifyArgs),
     Emulator(Box<emulator::EmulatorArgs>),
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
@@ -84,6 +87,7 @@ enum Verb {
 pub fn main() -> ExitCode {
     // Outputs, queue and lock files hold what was spoken: nobody else reads them.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    raise_open_files();
     let cli = Cli::parse();
     let console = Console::new(cli.looks.clone());
     telemetry::install_panic_hook(|text| {
@@ -105,6 +109,14 @@ pub fn main() -> ExitCode {
     })
 }
 
+/// Each recording that is ready or under way is an open file, and so is each connection.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Best effort: with fewer, a run waits where it would have opened more.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
 async fn dispatch(cli: &Cli, console: &Console) -> Result<u8> {
     let overrides = &cli.overrides;
     let mut out = io::stdout();
@@ -124,7 +136,8 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<u8> {
             logs_by_flags(overrides, console)?;
             let stop = tokio_util::sync::CancellationToken::new();
             tokio::spawn(cancel_on_signal(stop.clone()));
-            emulator::run(args.as_ref().clone(), stop).await?;
+            let served = emulator::run(args.as_ref().clone(), stop).await;
+            served.map_err(|error| problem::UsageError::new(format!("{error:#}")))?;
             return Ok(0);
         }
         Verb::Demo(args) => {
@@ -154,6 +167,7 @@ async fn work(verb: &Verb, overrides: &Overrides, console: &Console) -> Result<E
         Verb::Resume => halts::resume(overrides, console).await,
         Verb::Halts(args) => halts::halts(args, overrides, console).await,
         Verb::Export(args) => export::export(args, overrides, console).await,
+        Verb::Verify(args) => verify::verify(args, overrides, console).await,
         _ => Ok(Exit::Done),
     }
 }

@@ -5,10 +5,12 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use serde_json::json;
 
+use super::audit::{Audit, of_scan};
 use super::console::{Console, scan_lines};
 use super::context::Context;
 use super::exit::Exit;
 use super::feed::{self, Into, Scanned};
+use crate::audit::Kind;
 use crate::config::Overrides;
 use crate::report::{Column, Table, bytes, count};
 
@@ -54,19 +56,25 @@ async fn go(
     overrides: &Overrides,
     console: &Console,
 ) -> Result<Exit> {
-    let context = Context::open(overrides).await?;
+    let context = match dry {
+        true => Context::open(overrides).await?,
+        false => Context::with(super::context::load(overrides)?).await?,
+    };
     let mut found = Vec::new();
-    let skip = feed::skipped(&context.all_jobs().await?, &context.config.state_dir);
-    for job in context.chosen(names)? {
-        let Some(config) = context.config.jobs.iter().find(|c| c.spec.name == job.name) else { continue };
-        let into = if dry {
-            Into::Nowhere(&*context.store, Some(job.id))
-        } else {
-            Into::Queue(&*context.store, job.id)
+    let outputs = context.config.jobs.iter().map(|c| c.spec.output.clone());
+    let skip = feed::skipped(outputs, &context.all_jobs().await?, &context.config.state_dir);
+    for (config, job) in context.stated(names)? {
+        let id = job.map(|j| j.id);
+        let into = match id {
+            Some(id) if !dry => Into::Queue(&*context.store, id),
+            id => Into::Nowhere(&*context.store, id),
         };
         let go_on = async |_: &Scanned| ControlFlow::Continue(());
         let scanned = feed::scan(config, &context.config.media, skip.clone(), into, go_on).await?;
-        found.push((job.name.clone(), job.endpoint, scanned));
+        if let (false, Some(id)) = (dry, id) {
+            Audit::of(&context.config).write(Kind::Scan, of_scan(id, &scanned.enqueued)).await?;
+        }
+        found.push((config.spec.name.clone(), config.spec.endpoint, scanned));
     }
     context.store.close().await;
     if as_json {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::context::UnknownJob;
 use super::exit::Exit;
+use crate::audit::AuditError;
 use crate::config::ConfigError;
 use crate::outputs::OutputError;
 use crate::queue::QueueError;
@@ -11,6 +12,7 @@ use crate::report::Problem;
 use crate::scan::ScanError;
 use crate::task::FilterError;
 use crate::velma::{OptionError, VelmaError};
+use crate::verify::VerifyError;
 
 /// A problem and what it makes of the exit code.
 pub(super) struct Told {
@@ -22,11 +24,26 @@ pub(super) struct Told {
 pub(super) fn of(error: &anyhow::Error) -> Told {
     let told = |exit, problem| Told { exit, problem };
     for cause in error.chain() {
+        if let Some(QueueError::Bug(what)) = cause.downcast_ref::<QueueError>() {
+            return told(Exit::Bug, bug(what));
+        }
         if let Some(queue) = cause.downcast_ref::<QueueError>() {
             return told(Exit::LocalState, of_queue(queue));
         }
         if let Some(output) = cause.downcast_ref::<OutputError>() {
             return told(Exit::LocalState, of_output(output));
+        }
+        if let Some(audit) = cause.downcast_ref::<AuditError>() {
+            let problem = Problem::new("E-STATE-AUDIT", failed_to(audit))
+                .state("what was done before is done; no run begins without its entry in the log");
+            return told(Exit::LocalState, problem);
+        }
+        match cause.downcast_ref::<VerifyError>() {
+            Some(VerifyError::Queue(queue)) => return told(Exit::LocalState, of_queue(queue)),
+            Some(error) => {
+                return told(Exit::LocalState, Problem::new("E-VERIFY-MANIFEST", failed_to(error)));
+            }
+            None => {}
         }
         if let Some(scan) = cause.downcast_ref::<ScanError>() {
             let problem = Problem::new("E-SCAN-SOURCE", failed_to(scan))
@@ -59,10 +76,13 @@ pub(super) fn of(error: &anyhow::Error) -> Told {
             return told(Exit::Usage, problem);
         }
     }
-    let problem = Problem::new("E-BUG", format!("{error:#}"))
+    told(Exit::Bug, bug(&format!("{error:#}")))
+}
+
+fn bug(what: &str) -> Problem {
+    Problem::new("E-BUG", what)
         .why("this was not expected to happen; it is a bug, or something we have not thought of")
-        .state("what was stored is safe; the same command can be given again");
-    told(Exit::Bug, problem)
+        .state("what was stored is safe; the same command can be given again")
 }
 
 /// A configuration has its own way of showing lines and carets.

@@ -11,11 +11,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::audit::{Audit, of_scan};
 use super::console::Console;
 use super::context::{Context, now};
 use super::exit::Exit;
 use super::feed::{self, Into};
 use super::signals::Signals;
+use crate::audit::{Facts, Kind};
 use crate::config::{JobConfig, Overrides};
 use crate::event::RunEvent;
 use crate::outputs::{OutputError, Projector};
@@ -23,7 +25,7 @@ use crate::queue::{QueueError, TaskStore, WorkerRow};
 use crate::report::{OutputFile, ProgressMode, Reporter, RunStats, StopReason, Summary};
 use crate::run::{self, Feed, Outcome, Run, Stop, Work};
 use crate::scan;
-use crate::task::{HaltReason, Job, TaskState, WorkerId};
+use crate::task::{HaltReason, HaltScope, Job, TaskState, WorkerId};
 use crate::velma::{Client, Options};
 
 /// Scan the sources and send what is queued, until the queue is empty
@@ -62,17 +64,22 @@ pub(super) async fn run(args: &RunArgs, overrides: &Overrides, console: &Console
 
 /// Runs in a context that is open already.
 pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console) -> Result<Exit> {
-    let jobs = context.chosen(&args.job)?;
+    let (configs, jobs): (Vec<JobConfig>, Vec<Job>) = context
+        .stated(&args.job)?
+        .into_iter()
+        .filter_map(|(config, job)| Some((config.clone(), job?.clone())))
+        .unzip();
     for notice in &context.config.notices {
         console.note(notice);
     }
     // Whatever can be wrong is found out before anything is sent.
     let client = Arc::new(Client::new(context.config.velma()?)?);
-    let configs: Vec<JobConfig> =
-        context.config.jobs.iter().filter(|c| jobs.iter().any(|j| j.name == c.spec.name)).cloned().collect();
     for config in &configs {
         scan::check_globs(&config.scan)?;
         scan::root_of(&config.source)?;
+    }
+    if !context.store.workers(50).await?.iter().any(|w| w.alive) {
+        jobs.iter().for_each(remove_torn_audio);
     }
     let mut projectors = Vec::new();
     for job in &jobs {
@@ -80,24 +87,49 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         projectors.push(Projector::open(Arc::clone(&context.store), job.clone(), settings).await?);
     }
 
-    let worker = register(&*context.store).await?;
-    let exit = Session { context, args, console, jobs, configs, client, worker: worker.clone() }
-        .run(projectors)
-        .await;
+    let worker = WorkerId(Uuid::now_v7().to_string());
+    let audit = Audit::of_run(&context.config, worker.clone());
+    // Before the queue knows of the run: no run that it knows is missing from the log.
+    audit.write(Kind::RunStarted, Facts::default().count("jobs", jobs.len() as u64)).await?;
+    register(&*context.store, worker.clone()).await?;
+    let session = Session {
+        context,
+        args,
+        console,
+        jobs,
+        configs,
+        client,
+        worker: worker.clone(),
+        audit: audit.clone(),
+    };
+    let exit = session.run(projectors).await;
     let code = exit.as_ref().map_or(Exit::Bug, |e| *e).code();
+    audit.run_ended(&*context.store, code).await;
     if let Err(error) = context.store.retire(worker, i32::from(code), now()).await {
         tracing::warn!(%error, "the end of the run was not written down");
     }
     exit
 }
 
-async fn register(store: &dyn TaskStore) -> Result<WorkerId, QueueError> {
-    let id = WorkerId(Uuid::now_v7().to_string());
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+/// Audio that was arriving when a process was killed lies beside its place under a name of its own. Only to be
+/// called while no run is going on.
+fn remove_torn_audio(job: &Job) {
+    if !job.endpoint.returns_audio() {
+        return;
+    }
+    for entry in walkdir::WalkDir::new(job.output.join("audio")).into_iter().flatten() {
+        let name = entry.file_name().to_string_lossy();
+        if name.starts_with(".voxbatch-") && name.ends_with(".part") {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+async fn register(store: &dyn TaskStore, id: WorkerId) -> Result<(), QueueError> {
     store
         .register(WorkerRow {
-            id: id.clone(),
-            host,
+            id,
+            host: super::audit::host(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: now(),
@@ -106,8 +138,7 @@ async fn register(store: &dyn TaskStore) -> Result<WorkerId, QueueError> {
             exit_code: None,
             alive: true,
         })
-        .await?;
-    Ok(id)
+        .await
 }
 
 struct Session<'a> {
@@ -118,6 +149,7 @@ struct Session<'a> {
     configs: Vec<JobConfig>,
     client: Arc<Client>,
     worker: WorkerId,
+    audit: Audit,
 }
 
 impl Session<'_> {
@@ -128,7 +160,7 @@ impl Session<'_> {
         let signals = Signals::listen(stop.clone(), events.clone()).context("listen for signals")?;
         let failures = Arc::new(AtomicU64::new(0));
         let reporter = self.reporter();
-        let telling = tokio::spawn(tell(reporter, heard, Arc::clone(&failures)));
+        let telling = tokio::spawn(tell(reporter, heard, Arc::clone(&failures), self.audit.clone()));
         self.announce(&events).await?;
 
         let projecting = Projecting::start(projectors, Arc::clone(&failures), stop.clone());
@@ -146,8 +178,8 @@ impl Session<'_> {
         });
         let scanning = self.scan(feed, &events, &stop);
         let (outcome, scanned) = tokio::join!(running, scanning);
-        let outcome = outcome?;
         let finished = projecting.finish().await;
+        let outcome = outcome?;
         drop(events);
         let signal = signals.exit();
         drop(signals); // the last senders go, so that the loop of events ends
@@ -167,7 +199,7 @@ impl Session<'_> {
             .map(|job| {
                 let options = Options::parse(job.endpoint, &job.options)?;
                 let config = self.configs.iter().find(|c| c.spec.name == job.name);
-                let settle = config.map_or(self.context.config.run.settle, |c| c.scan.settle);
+                let settle = config.map(|c| c.scan.settle).unwrap_or_default();
                 Ok(Work { job: job.clone(), options, settle })
             })
             .collect()
@@ -177,7 +209,7 @@ impl Session<'_> {
         let tallies = self.context.store.tallies().await?;
         let queued = tallies
             .iter()
-            .filter(|t| matches!(t.state, TaskState::Queued | TaskState::Running))
+            .filter(|t| t.state == TaskState::Queued) // what others hold is theirs, until they are found dead
             .filter(|t| self.jobs.iter().any(|j| j.id == t.job));
         let (tasks, bytes) = queued.fold((0, 0), |sum, t| (sum.0 + t.tasks, sum.1 + t.bytes));
         let mut endpoints: Vec<_> = self
@@ -242,7 +274,9 @@ impl Session<'_> {
             known: scanned.enqueued.known,
             done,
         };
-        let skip = feed::skipped(&self.context.all_jobs().await?, &self.context.config.state_dir);
+        let outputs = self.context.config.jobs.iter().map(|c| c.spec.output.clone());
+        let known = self.context.all_jobs().await?;
+        let skip = feed::skipped(outputs, &known, &self.context.config.state_dir);
         let into = Into::Queue(&*self.context.store, job.id);
         let scanned = feed::scan(config, &self.context.config.media, skip, into, async |sum| {
             feed.send_modify(|f| f.new += 1);
@@ -251,6 +285,7 @@ impl Session<'_> {
         })
         .await?;
         let _ = events.send(told(&scanned, true)).await;
+        self.audit.note(Kind::Scan, of_scan(job.id, &scanned.enqueued)).await;
         self.console.scan_notes(&job.name, &scanned);
         Ok(scanned)
     }
@@ -283,25 +318,13 @@ impl Session<'_> {
         let trouble = outcome.local.map(anyhow::Error::from).or(unwritten).or_else(|| scanned.err());
         if let Some(error) = &trouble {
             let told = super::problem::of(error);
-            exit = Exit::worst([exit, told.exit]);
+            // Something was sent by now: trouble with a source is trouble on this machine.
+            let found = if told.exit == Exit::Usage { Exit::LocalState } else { told.exit };
+            exit = Exit::worst([exit, found]);
             self.console.problem(&told.problem);
         }
-        let stop = match exit {
-            Exit::Interrupted | Exit::Terminated => StopReason::Signal,
-            Exit::NoAccess | Exit::Limit => {
-                let met = outcome.halts.iter().map(|(_, r)| *r).find(|r| exit_for(*r) == Some(exit));
-                met.map_or(StopReason::Bug, StopReason::Halted)
-            }
-            Exit::Usage => {
-                outcome.halts.first().map_or(StopReason::LocalState, |(_, r)| StopReason::Halted(*r))
-            }
-            Exit::Unusable => StopReason::Unusable,
-            Exit::LocalState => StopReason::LocalState,
-            Exit::Bug => StopReason::Bug,
-            _ if empty => StopReason::NothingToDo,
-            _ if self.args.limit.is_some() && left > 0 => StopReason::TaskLimit,
-            _ => StopReason::QueueEmpty,
-        };
+        let limited = self.args.limit.is_some() && left > 0;
+        let stop = stop_reason(exit, &outcome.halts, empty, limited);
         let stats = reporter.finish(now(), stop, exit.code());
         if !self.args.json {
             self.tell_summary(stats, stop, exit, outputs, left);
@@ -339,12 +362,30 @@ impl Session<'_> {
     }
 }
 
+/// Why a run ended, in the summary's words.
+fn stop_reason(exit: Exit, halts: &[(HaltScope, HaltReason)], empty: bool, limited: bool) -> StopReason {
+    match exit {
+        Exit::Interrupted | Exit::Terminated => StopReason::Signal,
+        Exit::NoAccess | Exit::Limit => {
+            let met = halts.iter().map(|(_, reason)| *reason).find(|r| exit_for(*r) == Some(exit));
+            met.map_or(StopReason::Bug, StopReason::Halted)
+        }
+        Exit::Unusable => StopReason::Unusable,
+        Exit::LocalState | Exit::Usage => StopReason::LocalState,
+        Exit::Bug => StopReason::Bug,
+        _ if empty => StopReason::NothingToDo,
+        _ if limited => StopReason::TaskLimit,
+        _ => StopReason::QueueEmpty,
+    }
+}
+
 /// What a standing halt makes of the exit code. A pause by hand is nobody's failure.
 fn exit_for(reason: HaltReason) -> Option<Exit> {
     match reason {
-        HaltReason::KeyRefused | HaltReason::ModelNotEnabled => Some(Exit::NoAccess),
+        HaltReason::KeyRefused | HaltReason::ModelNotEnabled | HaltReason::ConfigRefused => {
+            Some(Exit::NoAccess)
+        }
         HaltReason::MonthlyHours | HaltReason::Budget | HaltReason::Credits => Some(Exit::Limit),
-        HaltReason::ConfigRefused => Some(Exit::Usage),
         HaltReason::Paused => None,
     }
 }
@@ -354,6 +395,7 @@ async fn tell(
     mut reporter: Reporter,
     mut heard: mpsc::Receiver<RunEvent>,
     failures: Arc<AtomicU64>,
+    audit: Audit,
 ) -> Reporter {
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
@@ -364,6 +406,7 @@ async fn tell(
                         failures.fetch_add(1, Ordering::Relaxed);
                     }
                     reporter.event(&event, now());
+                    audit.hear(&event).await;
                 }
                 None => return reporter,
             },
@@ -429,6 +472,12 @@ async fn project(
     let mut files = Vec::new();
     for projector in &mut projectors {
         let summary = projector.finish().await?;
+        if !summary.complete {
+            tracing::warn!("another process has the output files; it completes them, or the next run does");
+        }
+        for file in summary.files.iter().filter(|f| f.rendered_anew) {
+            tracing::warn!(output = %file.path.display(), "rendered anew from the queue");
+        }
         files.extend(
             summary
                 .files

@@ -179,7 +179,7 @@ fn resolve(
     let media = MediaSettings {
         max_bytes: reader.get("scan.max_file_size", &Size, MediaSettings::default().max_bytes),
     };
-    let run = run(&mut reader, limits, retry, scan.settle);
+    let run = run(&mut reader, limits, retry);
     let outputs = outputs(&mut reader);
     let log = log(&mut reader);
     let jobs = job::read(&mut reader, folder, &scan, &state_dir, check);
@@ -291,7 +291,6 @@ fn run(
     reader: &mut Reader<'_>,
     limits: BTreeMap<Endpoint, LimitSettings>,
     retry: RetryPolicy,
-    settle: Duration,
 ) -> RunSettings {
     let d = RunSettings::default();
     RunSettings {
@@ -300,7 +299,6 @@ fn run(
         grace: reader.get("run.grace", &TIME_OR_NONE, d.grace),
         probe_interval: reader.get("run.probe_interval", &TIME, d.probe_interval),
         give_up_after: reader.get("run.give_up_after", &TIME, d.give_up_after),
-        settle,
         limit: d.limit,
     }
 }

@@ -25,6 +25,8 @@ pub enum Inspection {
     Refused(Failure),
     /// Neither name nor content is a recording's: notes, covers, lists. Says what the content is: `text`, `PNG image`.
     NotARecording(String),
+    /// It could not be looked at, for a reason that may pass: too many open files, a disk or share with a hiccup.
+    NotNow(String),
 }
 
 /// Looks at one file. Content that is audio is always a recording, whatever its name. Content that is not is refused,
@@ -34,6 +36,7 @@ pub fn inspect(path: &Path, endpoint: Endpoint, settings: &MediaSettings) -> Ins
         Ok(found) => {
             Inspection::Recording { format: found.format, extension_disagrees: disagrees(path, found.format) }
         }
+        Err(Turned { passing: true, failure, .. }) => Inspection::NotNow(failure.message),
         Err(Turned { companion: Some(what), .. }) => Inspection::NotARecording(what),
         Err(Turned { failure, .. }) => Inspection::Refused(failure),
     }
@@ -53,16 +56,18 @@ pub(super) struct Turned {
     pub(super) failure: Failure,
     /// What the content is, when the name claims nothing else than to lie beside recordings.
     companion: Option<String>,
+    /// It says nothing about the file: another look may go well.
+    pub(super) passing: bool,
 }
 
 impl Turned {
     fn refused(cause: Cause, message: impl Into<String>) -> Self {
-        Turned { failure: Failure::local(cause, message), companion: None }
+        Turned { failure: Failure::local(cause, message), companion: None, passing: false }
     }
 
     fn not_a_recording(path: &Path, cause: Cause, what: &str, message: impl Into<String>) -> Self {
         let companion = (claim(path) == Claim::Companion).then(|| what.to_owned());
-        Turned { failure: Failure::local(cause, message), companion }
+        Turned { failure: Failure::local(cause, message), companion, passing: false }
     }
 }
 
@@ -133,10 +138,13 @@ fn unreadable(error: io::Error) -> Turned {
             Cause::SourceMissing,
             "no longer there: it was moved or deleted after the scan; bring it back, or scan again",
         ),
-        _ => Turned::refused(
-            Cause::SourceUnreadable,
-            format!("cannot be read ({error}): check its permissions and its disk, then retry"),
-        ),
+        kind => Turned {
+            passing: kind != io::ErrorKind::PermissionDenied,
+            ..Turned::refused(
+                Cause::SourceUnreadable,
+                format!("cannot be read ({error}): check its permissions and its disk, then retry"),
+            )
+        },
     }
 }
 

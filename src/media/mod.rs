@@ -30,7 +30,7 @@ pub use format::Format;
 pub use inspect::{Inspection, inspect};
 pub use mime::{UploadAs, upload_as};
 pub use name::upload_name;
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, Unfit, prepare};
 pub use probe::estimated_ms;
 pub use sniff::{Sniffed, sniff};
 

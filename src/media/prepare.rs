@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::path::Path;
 
-use super::inspect::{Examined, examine, modified_ns};
+use super::inspect::{Examined, examine};
 use super::name::disagrees;
 use super::{Format, MediaSettings, estimated_ms, upload_name};
-use crate::task::{Cause, Endpoint, Failure, RecordingPath};
+use crate::task::{Endpoint, Failure, RecordingPath};
 
 /// A recording that is open and may be sent: exactly `len` bytes of it, from the beginning.
 #[derive(Debug)]
@@ -29,15 +29,27 @@ pub struct Prepared {
     pub estimated_ms: u64,
 }
 
+/// Why a file cannot be sent now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unfit {
+    /// What it is, or is not, will not change by itself.
+    Refused(Failure),
+    /// It could not be looked at, for a reason that may pass.
+    NotNow(Failure),
+}
+
 /// Opens and checks a file right before its upload. The failure says what the file is and how to mend it.
 pub fn prepare(
     path: &Path,
     recording: &RecordingPath,
     endpoint: Endpoint,
     settings: &MediaSettings,
-) -> Result<Prepared, Failure> {
+) -> Result<Prepared, Unfit> {
     let Examined { mut file, len, modified_ns, format, upload } =
-        examine(path, endpoint, settings).map_err(|turned| turned.failure)?;
+        examine(path, endpoint, settings).map_err(|turned| match turned.passing {
+            true => Unfit::NotNow(turned.failure),
+            false => Unfit::Refused(turned.failure),
+        })?;
     let estimated_ms = estimated_ms(&mut file, format, len);
     Ok(Prepared {
         file,
@@ -51,36 +63,15 @@ pub fn prepare(
     })
 }
 
-impl Prepared {
-    /// Whether the open file is still what was prepared: to be asked after the last byte was read. Hand a clone of
-    /// the handle to whoever reads, and keep this.
-    pub fn check_unchanged(&self) -> Result<(), Failure> {
-        let changed = |what: String| Failure::local(Cause::SourceChanged, what);
-        let meta = self.file.metadata().map_err(|e| changed(format!("can no longer be looked at ({e})")))?;
-        if meta.len() != self.len {
-            return Err(changed(format!(
-                "was {} bytes, is now {}: something is writing to it",
-                self.len,
-                meta.len()
-            )));
-        }
-        if modified_ns(&meta) != self.modified_ns {
-            return Err(changed(
-                "was written to while it was sent: it is sent again once it has settled".into(),
-            ));
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
 
     use super::*;
-    use crate::media::sample::{mp3, wav};
+    use crate::media::sample::wav;
+    use crate::task::Cause;
 
-    fn prepared(path: &Path) -> Result<Prepared, Failure> {
+    fn prepared(path: &Path) -> Result<Prepared, Unfit> {
         let recording = RecordingPath::from(Path::new(path.file_name().unwrap()));
         prepare(path, &recording, Endpoint::SttBatch, &MediaSettings::default())
     }
@@ -98,22 +89,6 @@ mod tests {
         found.file.read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes, wav(8000, 8000));
         assert!(found.file.write(b"x").is_err(), "sources are opened for reading only");
-        found.check_unchanged().unwrap();
-    }
-
-    #[test]
-    fn growth_and_rewriting_in_place_are_noticed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.mp3");
-        std::fs::write(&path, mp3(9)).unwrap();
-        let found = prepared(&path).unwrap();
-        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
-        assert_eq!(found.check_unchanged().unwrap_err().cause, Cause::SourceChanged);
-
-        let found = prepared(&path).unwrap();
-        let touched = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(5);
-        std::fs::File::options().write(true).open(&path).unwrap().set_modified(touched).unwrap();
-        assert_eq!(found.check_unchanged().unwrap_err().cause, Cause::SourceChanged);
     }
 
     #[test]
@@ -121,9 +96,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes.txt");
         std::fs::write(&path, b"who spoke").unwrap();
-        let failure = prepared(&path).unwrap_err();
+        let Err(Unfit::Refused(failure)) = prepared(&path) else { panic!("it is no recording") };
         assert_eq!(failure.cause, Cause::NotAudio);
         assert!(failure.message.starts_with("text, not audio:"), "{}", failure.message);
-        assert_eq!(prepared(&folder.path().join("gone.wav")).unwrap_err().cause, Cause::SourceMissing);
+        let Err(Unfit::Refused(gone)) = prepared(&folder.path().join("gone.wav")) else {
+            panic!("it is gone")
+        };
+        assert_eq!(gone.cause, Cause::SourceMissing);
     }
 }

@@ -15,8 +15,8 @@ use super::{OutputError, OutputSettings, csv, jsonl};
 use crate::queue::{TaskRow, TaskStore};
 use crate::task::{Filter, Job, TaskState, Timestamp};
 
-/// The files, in the order of [`Draft::both`].
-pub(super) const NAMES: [&str; 2] = ["failures.jsonl", "failures.csv"];
+/// The files: lines of JSON, and a table.
+pub const NAMES: [&str; 2] = ["failures.jsonl", "failures.csv"];
 
 /// Its own lock and held for a moment: a process that ends can write its failures while another one has the
 /// results' files for hours.

@@ -31,7 +31,7 @@ impl Format {
     }
 
     /// The first bytes of a file.
-    pub(super) fn header(self, settings: &OutputSettings) -> Vec<u8> {
+    pub fn header(self, settings: &OutputSettings) -> Vec<u8> {
         match self {
             Format::Jsonl => Vec::new(),
             Format::Csv => csv::results_header(settings),

@@ -14,6 +14,7 @@ mod page;
 mod patience;
 mod projector;
 mod record;
+mod render;
 mod stream;
 mod summary;
 mod transcript;
@@ -23,8 +24,11 @@ mod tests;
 
 pub use error::OutputError;
 pub use export::export;
+pub use failures::NAMES as FAILURE_FILES;
 pub use format::Format as ExportFormat;
+pub use page::PageSize;
 pub use projector::Projector;
+pub use render::{render_failure, render_result};
 pub use summary::{OutputFile, Progress, Summary, Waits};
 
 /// How files are written.

@@ -8,20 +8,27 @@ pub(super) const BUDGET: usize = 8 << 20;
 const MOST: u32 = 1000;
 
 /// The size of the next page. It begins small and at most doubles, so that answers of 64 MiB are met gently.
-pub(super) struct PageSize(u32);
+pub struct PageSize(u32);
+
+impl Default for PageSize {
+    fn default() -> Self {
+        PageSize::new()
+    }
+}
 
 impl PageSize {
-    pub(super) fn new() -> Self {
+    /// Begins small.
+    pub fn new() -> Self {
         PageSize(16)
     }
 
     /// Rows to ask for.
-    pub(super) fn rows(&self) -> u32 {
+    pub fn rows(&self) -> u32 {
         self.0
     }
 
     /// Learns from a page how large results are at present.
-    pub(super) fn learn(&mut self, page: &[ResultRow]) {
+    pub fn learn(&mut self, page: &[ResultRow]) {
         let largest = page.iter().map(|row| row.response.len()).max().unwrap_or(0);
         self.learn_size(largest);
     }

@@ -272,7 +272,7 @@ async fn a_late_worker_cannot_overwrite_a_task_that_was_claimed_anew(b: Bench) {
     let job = b.filled(1, 1).await;
     let task = b.claim(&job, 1).await.remove(0);
     let (id, late) = (task.id, twin(&task));
-    let snooze = Settlement::Snooze { run_at: NOW, failure: overloaded() };
+    let snooze = Settlement::Snooze { hold: Hold::Throttle, run_at: NOW, failure: overloaded() };
     b.settle(task, snooze, NOW).await;
     let again = b.claim(&job, 1).await.remove(0);
     assert!(again.fence > late.fence);
@@ -310,8 +310,8 @@ async fn what_may_have_been_billed_is_counted_apart(b: Bench) {
 
 async fn a_pause_holds_everybody_until_it_is_over(b: Bench) {
     let job = b.filled(1, 4).await;
-    b.store.save_pace(STT, 2, Some(later(10))).await.unwrap();
-    b.store.save_pace(STT, 2, Some(later(5))).await.unwrap();
+    b.store.save_pace(STT, Some(2), Some(later(10))).await.unwrap();
+    b.store.save_pace(STT, None, Some(later(5))).await.unwrap();
     let tasks = b.candidates(&job, 1, NOW).await;
     let early = ClaimRequest { now: later(9), ..b.wish("a", &tasks, 1) };
     assert!(b.store.claim(early).await.unwrap().tasks.is_empty(), "a later, shorter pause cannot shorten it");
@@ -431,7 +431,7 @@ async fn a_file_that_is_still_changing_waits(b: Bench) {
     let job = b.filled(1, 1).await;
     let task = b.candidates(&job, 1, NOW).await.remove(0);
     let failure = Failure::local(Cause::SourceChanged, "changing");
-    let wait = Settlement::Snooze { run_at: later(10), failure };
+    let wait = Settlement::Snooze { hold: Hold::Settle, run_at: later(10), failure };
     b.store.set_aside(task.id, task.fence, wait, NOW).await.unwrap();
     assert!(b.candidates(&job, 1, later(9)).await.is_empty());
     assert_eq!(b.candidates(&job, 1, later(10)).await.len(), 1);
@@ -482,6 +482,49 @@ async fn a_success_is_processed_again_only_on_demand_and_its_result_replaced(b: 
     assert_eq!((results.len(), results[0].seq), (1, 2), "one result, with a new number");
     b.store.outputs_renewed(job.id).await.unwrap();
     assert!(!b.store.outputs_stale(job.id).await.unwrap());
+}
+
+async fn processing_again_without_success_leaves_the_result_that_was_paid_for(b: Bench) {
+    let job = b.filled(2, 2).await;
+    for task in b.claim(&job, 2).await {
+        b.settle(task, Settlement::Succeed, NOW).await;
+    }
+    assert_eq!(b.store.retry(Filter::default(), true, NOW).await.unwrap(), 2);
+    let task = b.claim(&job, 1).await.remove(0);
+    b.settle(task, Settlement::Fail(overloaded()), NOW).await;
+    assert_eq!(b.store.cancel(Filter::default(), NOW).await.unwrap(), 1);
+    assert_eq!(b.store.results(job.id, 0, 9).await.unwrap().len(), 2);
+}
+
+async fn nothing_starts_beside_a_lone_request(b: Bench) {
+    let job = b.filled(4, 4).await;
+    let tasks = b.candidates(&job, 4, NOW).await;
+    let lone = ClaimRequest { alone: true, ..b.wish("a", &tasks, 4) };
+    let claimed = b.store.claim(lone).await.unwrap().tasks;
+    assert_eq!((claimed.len(), claimed[0].alone), (1, true));
+    assert!(b.other.claim(b.wish("a", &tasks[1..], 3)).await.unwrap().tasks.is_empty());
+    for task in claimed {
+        b.settle(task, Settlement::Release(overloaded()), NOW).await;
+    }
+    assert_eq!(b.other.claim(b.wish("a", &tasks[1..], 3)).await.unwrap().tasks.len(), 3);
+}
+
+async fn a_user_can_end_the_pauses_that_the_api_asked_for(b: Bench) {
+    let job = b.filled(1, 1).await;
+    b.store.save_pace(STT, None, Some(later(86_400))).await.unwrap();
+    b.store.end_pauses().await.unwrap();
+    assert_eq!(b.claim(&job, 1).await.len(), 1);
+}
+
+async fn an_absurd_length_does_not_poison_the_ledger(b: Bench) {
+    let job = b.filled(2, 2).await;
+    for task in b.claim(&job, 2).await {
+        let result = Some(NewResult { billed_ms: u64::MAX, duration_ms: Some(u64::MAX), ..answer() });
+        let request = Request::default();
+        let settle = Settle { task, settlement: Settlement::Succeed, request, result, now: NOW };
+        assert_eq!(b.store.settle(Arc::new(settle)).await.unwrap(), Settled::Accepted);
+    }
+    assert_eq!(b.store.usage(STT, NOW.month()).await.unwrap().succeeded, 2);
 }
 
 async fn tallies_agree_with_counting(b: Bench) {
@@ -597,7 +640,8 @@ async fn a_success_is_kept_once_for_each_claim_whatever_became_of_the_task(b: Be
     }
     let task = b.claim(&job, 1).await.remove(0);
     let (id, late) = (task.id, twin(&task));
-    b.settle(task, Settlement::Snooze { run_at: NOW, failure: overloaded() }, NOW).await;
+    b.settle(task, Settlement::Snooze { hold: Hold::Throttle, run_at: NOW, failure: overloaded() }, NOW)
+        .await;
     assert_eq!(b.settle(late, Settlement::Succeed, NOW).await, Settled::Fenced);
     assert_eq!(b.state(id).await, TaskState::Queued);
 }
@@ -685,6 +729,10 @@ mod sqlite {
         cancelling_takes_queued_tasks_at_once_and_running_ones_when_they_end
         retrying_by_hand_starts_the_counting_anew_and_keeps_the_history
         a_success_is_processed_again_only_on_demand_and_its_result_replaced
+        processing_again_without_success_leaves_the_result_that_was_paid_for
+        nothing_starts_beside_a_lone_request
+        a_user_can_end_the_pauses_that_the_api_asked_for
+        an_absurd_length_does_not_poison_the_ledger
         tallies_agree_with_counting
         filters_find_what_they_say
         pages_follow_one_another_without_gap_or_repeat

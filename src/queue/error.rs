@@ -72,6 +72,9 @@ pub enum QueueError {
         /// Whether the disk was full.
         disk_full: bool,
     },
+    /// Something of ours did what it must not.
+    #[error("go on: {0}")]
+    Bug(String),
     /// The writer has ended.
     #[error("use the queue: it is closed")]
     Closed,

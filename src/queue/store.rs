@@ -133,11 +133,14 @@ pub struct ClaimedTask {
     pub fence: Fence,
     /// Attempts that counted before this one.
     pub attempts: u32,
+    /// Refusals for "too many at once" so far.
+    pub throttles: u32,
     /// The cause of the last counted attempts, and how many in a row had it.
     pub last_cause: Option<(Cause, u32)>,
     /// When its first counted attempt failed.
     pub first_failed_at: Option<Timestamp>,
-    /// Whether nothing else can be in flight beside it: no other slot was taken, and none was to be given.
+    /// Whether nothing else is in flight beside it, and will not be: no other slot was taken, and none is given
+    /// while it is.
     pub alone: bool,
     /// Slots of the limiter that were taken right after the claim, by anyone.
     pub busy: u32,
@@ -239,13 +242,15 @@ pub trait TaskStore: Send + Sync {
 
     /// Sets the ceiling of a limiter, creating it and its slots.
     async fn set_ceiling(&self, endpoint: Endpoint, ceiling: u32) -> Result<LimiterState, QueueError>;
-    /// Keeps what the pace has learned, for every process and the next start.
+    /// Keeps what the pace has learned, for every process and the next start. A pause never gets shorter.
     async fn save_pace(
         &self,
         endpoint: Endpoint,
-        effective: u32,
+        effective: Option<u32>,
         paused_until: Option<Timestamp>,
     ) -> Result<(), QueueError>;
+    /// Ends every pause that the API asked for; for users who know better.
+    async fn end_pauses(&self) -> Result<(), QueueError>;
     /// A limiter as it stands.
     async fn limiter(&self, endpoint: Endpoint) -> Result<LimiterState, QueueError>;
 

@@ -167,7 +167,7 @@ fn totals(stats: &RunStats) -> Value {
         "succeeded": stats.succeeded, "failed": stats.failed(), "refused": stats.refused(), "queued": stats.left(),
         "bytes_done": stats.bytes, "bytes_total": stats.total_bytes(),
         "audio_seconds_done": stats.audio_ms / 1000, "billed_seconds": stats.billed_ms / 1000,
-        "maybe_billed_twice": stats.maybe_billed,
+        "maybe_billed": stats.maybe_billed,
         "failed_by": by(&stats::most_first(&stats.failed_by)), "retried_by": by(&stats.repeated_by()),
         "slot_seconds": seconds,
     })

@@ -189,7 +189,7 @@ pub(super) fn end(stats: &RunStats, now: Timestamp, stop: StopReason, exit: u8) 
         .put("refused", stats.refused())
         .put("left", stats.left())
         .put("audio_h", format_args!("{:.1}", stats.audio_ms as f64 / 3_600_000.0))
-        .put("maybe_billed_twice", stats.maybe_billed)
+        .put("maybe_billed", stats.maybe_billed)
         .put("exit", exit)
         .put("stop", stop.word())
         .0

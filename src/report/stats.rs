@@ -198,21 +198,24 @@ impl RunStats {
             RunEvent::TaskReleased { about, failure } => {
                 self.leave(about);
                 self.released += 1;
-                self.maybe_billed += u64::from(failure.billed == Billed::Unknown);
+                add(&mut self.maybe_billed, u64::from(failure.billed == Billed::Unknown));
             }
             RunEvent::TaskFailed { about, failure, sent } => {
                 self.leave(about);
                 let refused = !sent && failure.cause.is_refusal();
                 let by = if refused { &mut self.refused_by } else { &mut self.failed_by };
                 add(by.entry(failure.cause).or_default(), 1);
+                add(&mut self.maybe_billed, u64::from(failure.billed == Billed::Unknown));
             }
             RunEvent::AnswerFenced(about) => {
                 self.leave(about);
                 self.fenced += 1;
-                self.maybe_billed += 1;
+                add(&mut self.maybe_billed, 1);
             }
             RunEvent::TasksRecovered { tasks, failed } => {
                 add(&mut self.recovered, *tasks);
+                // What a dead worker had sent was perhaps answered, and nobody heard it.
+                add(&mut self.maybe_billed, *tasks);
                 if self.started_at.is_some() {
                     add(&mut self.recovered_since, *tasks);
                 }
@@ -301,7 +304,7 @@ impl RunStats {
 
     fn repeat(&mut self, failure: &Failure, run_at: Timestamp) {
         self.waiting.push(Reverse(run_at));
-        self.maybe_billed += u64::from(failure.billed == Billed::Unknown);
+        add(&mut self.maybe_billed, u64::from(failure.billed == Billed::Unknown));
     }
 
     fn lane(&mut self, endpoint: Endpoint) -> &mut Lane {

@@ -213,7 +213,10 @@ impl Summary {
         }
         let maybe = self.stats.maybe_billed;
         if maybe > 0 {
-            parts.push(format!("{} may have been billed twice", plural(maybe, "request", "requests")));
+            parts.push(format!(
+                "{} may have been billed without a result",
+                plural(maybe, "request", "requests")
+            ));
         }
         (!parts.is_empty()).then(|| parts.join(" · "))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::outage::Outage;
 use super::pace::Pace;
-use crate::task::{Doubt, Evidence, Failure, Probe, Ruling, TaskId, Timestamp, Verdict, examine};
+use crate::task::{Cause, Doubt, Evidence, Failure, Probe, Ruling, TaskId, Timestamp, Verdict, examine};
 
 /// What the pool may do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) struct Heard {
     pub(super) alone: bool,
     /// Slots that were taken when it started.
     pub(super) busy: u32,
+    /// How often the task has been refused for "too many at once" before.
+    pub(super) throttles: u32,
     pub(super) sent_at: Timestamp,
     pub(super) now: Timestamp,
     /// The dice, 0..=1.
@@ -68,6 +70,19 @@ struct Inquiry {
     ruled_at: Timestamp,
 }
 
+/// Refusals of one kind in a row.
+#[derive(Debug, Clone, Copy)]
+struct Streak {
+    doubt: Doubt,
+    repeats: u32,
+    /// Of those, while nothing else was in flight.
+    lone_repeats: u32,
+    first_lone_at: Option<Timestamp>,
+}
+
+/// So often may one task's upload be broken off before the fault is sought in the task.
+const BROKEN_UPLOADS: u32 = 3;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Judge {
@@ -75,8 +90,7 @@ pub(super) struct Judge {
     outage: Outage,
     lone_not_before: Timestamp,
     inquiry: Option<Inquiry>,
-    /// Refusals of one kind in a row, and when the first of them came.
-    streak: Option<(Doubt, u32, Timestamp)>,
+    streak: Option<Streak>,
     throttle_rounds: u32,
     last_throttle: Option<Timestamp>,
     succeeded: bool,
@@ -106,21 +120,26 @@ impl Judge {
         match &self.inquiry {
             Some(Inquiry { ruling: Ruling::AskFree, .. }) => Mode::AskFree,
             Some(Inquiry { ruling: Ruling::TryAlone(wait), ruled_at, .. }) => {
-                let ruled = ruled_at.after(*wait);
-                // What is examined does not hurry a server that answers nobody.
-                Mode::Alone(if self.outage.is_open() { ruled.max(self.lone_not_before) } else { ruled })
+                let not_before = ruled_at.after(*wait);
+                // Finding out waits as long as anything else while nothing gets through.
+                Mode::Alone(if self.outage.is_open() {
+                    not_before.max(self.lone_not_before)
+                } else {
+                    not_before
+                })
             }
             _ if self.outage.is_open() => Mode::Alone(self.lone_not_before),
             _ => Mode::Open,
         }
     }
 
-    pub(super) fn effective(&self) -> u32 {
-        self.pace.effective()
-    }
-
     pub(super) fn ceiling(&self) -> u32 {
         self.pace.ceiling()
+    }
+
+    #[cfg(test)]
+    pub(super) fn effective(&self) -> u32 {
+        self.pace.effective()
     }
 
     /// Takes over what the queue says: other processes learn too.
@@ -135,7 +154,7 @@ impl Judge {
     /// Takes in what came of a request.
     pub(super) fn hear(&mut self, verdict: Verdict, heard: Heard) -> Finding {
         let mut finding = Finding {
-            verdict,
+            verdict: unmask(verdict, heard),
             pace: None,
             outage: self.outage.is_open(),
             throttle_rounds: self.throttle_rounds.max(1),
@@ -212,6 +231,9 @@ impl Judge {
 
     fn hear_failure(&mut self, failure: Failure, heard: Heard, finding: &mut Finding) {
         let slots = self.pace.effective();
+        if failure.cause == Cause::Overloaded {
+            finding.pace = self.pace.throttled(heard.sent_at, heard.now);
+        }
         if self.outage.failed(heard.task, failure.cause, slots, heard.now) {
             finding.news.push(News::OutageBegan(failure));
         }
@@ -234,11 +256,14 @@ impl Judge {
             return;
         }
         let opened_at = heard.now;
-        let (repeats, first) = match self.streak {
-            Some((same, repeats, first)) if same == doubt => (repeats + 1, first),
-            _ => (1, heard.now),
-        };
-        self.streak = Some((doubt, repeats, first));
+        let before = self.streak.filter(|streak| streak.doubt == doubt);
+        let mut streak = before.unwrap_or(Streak { doubt, repeats: 0, lone_repeats: 0, first_lone_at: None });
+        streak.repeats += 1;
+        if heard.alone {
+            streak.lone_repeats += 1;
+            streak.first_lone_at.get_or_insert(heard.now);
+        }
+        self.streak = Some(streak);
         let probe = self.inquiry.take().filter(|i| i.doubt == doubt).and_then(|i| i.probe);
         let inquiry = Inquiry {
             doubt,
@@ -259,11 +284,24 @@ impl Judge {
     }
 
     fn evidence(&self, inquiry: &Inquiry, alone: bool, now: Timestamp) -> Evidence {
-        let (repeats, lasting) = match self.streak {
-            Some((_, repeats, first)) => (repeats, now.since(first)),
-            None => (1, Duration::ZERO),
-        };
-        Evidence { alone, succeeded: self.succeeded, probe: inquiry.probe, repeats, lasting }
+        let repeats = self.streak.map_or(1, |s| s.repeats);
+        let lone_repeats = self.streak.map_or(0, |s| s.lone_repeats);
+        let lasting = self.streak.and_then(|s| s.first_lone_at).map_or(Duration::ZERO, |at| now.since(at));
+        let succeeded = self.succeeded;
+        Evidence { alone, succeeded, probe: inquiry.probe, repeats, lone_repeats, lasting }
+    }
+}
+
+/// An upload that is broken off without a word is a hidden "too many at once" when others were under way. Alone, or
+/// again and again with one task, it is not: then it costs attempts, else it would go on for ever.
+fn unmask(verdict: Verdict, heard: Heard) -> Verdict {
+    match verdict {
+        Verdict::Throttled(failure)
+            if failure.cause == Cause::Connection && (heard.alone || heard.throttles >= BROKEN_UPLOADS) =>
+        {
+            Verdict::Transient(failure)
+        }
+        verdict => verdict,
     }
 }
 
@@ -273,7 +311,7 @@ mod properties;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::{Billed, Cause, HaltReason};
+    use crate::task::{Billed, HaltReason};
 
     fn judge(succeeded: bool) -> Judge {
         Judge::new(Pace::new(16, 16), succeeded)
@@ -284,6 +322,7 @@ mod tests {
             task: TaskId(sent),
             alone,
             busy: 16,
+            throttles: 0,
             sent_at: Timestamp(sent),
             now: Timestamp(now),
             jitter: 0.5,
@@ -357,6 +396,27 @@ mod tests {
         assert_eq!(judge.hear(throttled(), heard(false, 15, 16)).throttle_rounds, 3, "an old success");
         judge.hear(Verdict::Success, heard(false, 17, 18));
         assert_eq!(judge.hear(throttled(), heard(false, 19, 20)).throttle_rounds, 1);
+    }
+
+    #[test]
+    fn an_upload_that_is_always_broken_off_costs_attempts_in_the_end() {
+        let broken = || Verdict::Throttled(Failure::local(Cause::Connection, "broken pipe"));
+        let mut judge = judge(true);
+        assert!(matches!(judge.hear(broken(), heard(false, 1, 2)).verdict, Verdict::Throttled(_)));
+        assert!(matches!(judge.hear(broken(), heard(true, 3, 4)).verdict, Verdict::Transient(_)));
+        let often = Heard { throttles: 3, ..heard(false, 5, 6) };
+        assert!(matches!(judge.hear(broken(), often).verdict, Verdict::Transient(_)));
+    }
+
+    #[test]
+    fn finding_out_waits_while_nothing_gets_through() {
+        let mut judge = judge(true);
+        judge.hear(opaque(), heard(false, 1, 10));
+        for i in 11..60 {
+            let down = Verdict::Transient(Failure::local(Cause::Connection, "refused"));
+            judge.hear(down, heard(true, i, i));
+        }
+        assert!(matches!(judge.mode(), Mode::Alone(at) if at > Timestamp(60 + 1000)), "{:?}", judge.mode());
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! [`run()`] starts one `pool` an endpoint; a pool keeps its slots full with `worker`s and asks its `judge`,
 //! which knows what the answers mean together, whether the next one may start.
 
+mod halt;
 mod judge;
 mod outage;
 mod pace;
 mod pool;
+mod quota;
 mod ready;
 mod stop;
 mod worker;
@@ -23,7 +25,8 @@ pub use self::stop::Stop;
 
 use self::judge::Judge;
 use self::pace::Pace;
-use self::pool::{End, Pool, Quota, Terms};
+use self::pool::{End, Pool, Terms};
+use self::quota::Quota;
 use self::worker::Bench;
 use crate::event::RunEvent;
 use crate::media::MediaSettings;
@@ -59,8 +62,6 @@ pub struct RunSettings {
     pub probe_interval: Duration,
     /// How long everything may keep failing before the run gives up.
     pub give_up_after: Duration,
-    /// A file that changed within this time is looked at again later.
-    pub settle: Duration,
     /// At most this many tasks are started; `None`: all.
     pub limit: Option<u64>,
 }
@@ -73,7 +74,6 @@ impl Default for RunSettings {
             grace: Duration::from_secs(75),
             probe_interval: Duration::from_secs(3600),
             give_up_after: Duration::from_secs(1800),
-            settle: Duration::from_secs(10),
             limit: None,
         }
     }
@@ -135,14 +135,15 @@ pub struct Outcome {
     pub halts: Vec<(HaltScope, HaltReason)>,
     /// Everything kept failing on these.
     pub outages: Vec<Endpoint>,
-    /// The user stopped it.
-    pub stopped: bool,
     /// The queue could not be used.
     pub local: Option<QueueError>,
 }
 
 /// How often the process says that it lives, and looks for others that died.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How soon an endpoint whose halt was lifted goes on.
+const RECHECK: Duration = Duration::from_secs(1);
 
 /// Works until nothing is left to do, a halt stands, or somebody says stop.
 ///
@@ -172,38 +173,48 @@ async fn work_all(run: &Run, in_flight: &Arc<AtomicU32>) -> Result<Outcome, Queu
         works.entry(work.job.endpoint).or_default().push(Arc::new(shared));
     }
     let quota = Arc::new(Quota::new(run.settings.limit));
+    let mut ready = Vec::new();
+    for (&endpoint, works) in &works {
+        ready.push((endpoint, pool(run, endpoint, works.clone(), Arc::clone(&quota), in_flight).await?));
+    }
+    let mut pools = JoinSet::new();
+    for (endpoint, pool) in ready {
+        pools.spawn(async move { (endpoint, pool.run().await) });
+    }
     let mut outcome = Outcome::default();
-    let mut waiting: Vec<Endpoint> = works.keys().copied().collect();
-    while !waiting.is_empty() {
-        let mut pools = JoinSet::new();
-        for endpoint in std::mem::take(&mut waiting) {
+    let mut halted: BTreeMap<Endpoint, Vec<(HaltScope, HaltReason)>> = BTreeMap::new();
+    loop {
+        tokio::select! {
+            ended = pools.join_next() => match ended {
+                Some(Ok((endpoint, End::Halted(halts)))) => { halted.insert(endpoint, halts); }
+                Some(Ok((endpoint, End::Outage))) => outcome.outages.push(endpoint),
+                Some(Ok((_, End::Local(error)))) => outcome.local = Some(error),
+                Some(Ok((_, End::Done | End::Stopped))) => {}
+                Some(Err(panic)) => {
+                    outcome.local = Some(QueueError::Bug(format!("a pool ended by a bug: {panic}")));
+                    run.stop.drain.cancel();
+                }
+                None if halted.is_empty() => break,
+                None => {}
+            },
+            () = tokio::time::sleep(RECHECK), if !halted.is_empty() && !pools.is_empty() => {}
+        }
+        // Another pool's probe may have lifted what stopped this one, or the user has.
+        let open = run.store.halts(true, now()).await?;
+        let lifted = |endpoint: Endpoint| {
+            !open.iter().any(|h| h.scope.covers(endpoint) && h.reason != HaltReason::Paused)
+        };
+        let go_on = !run.stop.drain.is_cancelled() && outcome.local.is_none();
+        for endpoint in halted.keys().copied().filter(|e| go_on && lifted(*e)).collect::<Vec<_>>() {
+            halted.remove(&endpoint);
             let pool = pool(run, endpoint, works[&endpoint].clone(), Arc::clone(&quota), in_flight).await?;
             pools.spawn(async move { (endpoint, pool.run().await) });
         }
-        let mut halted = Vec::new();
-        while let Some(ended) = pools.join_next().await {
-            match ended {
-                Ok((_, End::Done)) => {}
-                Ok((_, End::Stopped)) => outcome.stopped = true,
-                Ok((endpoint, End::Outage)) => outcome.outages.push(endpoint),
-                Ok((endpoint, End::Halted(halts))) => halted.push((endpoint, halts)),
-                Ok((_, End::Local(error))) => outcome.local = Some(error),
-                Err(panic) => {
-                    outcome.local = Some(QueueError::Corrupt(format!("a pool ended by a bug: {panic}")))
-                }
-            }
-        }
-        // One pool's probe may have lifted what stopped another, and a user may have meanwhile.
-        let open = run.store.halts(true, now()).await?;
-        for (endpoint, halts) in halted {
-            let stands = open.iter().any(|h| h.scope.covers(endpoint) && h.reason != HaltReason::Paused);
-            if stands || run.stop.drain.is_cancelled() || outcome.local.is_some() {
-                outcome.halts.extend(halts);
-            } else {
-                waiting.push(endpoint);
-            }
+        if pools.is_empty() {
+            break;
         }
     }
+    outcome.halts = halted.into_values().flatten().collect();
     outcome.halts.sort_unstable();
     outcome.halts.dedup();
     Ok(outcome)
@@ -270,9 +281,10 @@ async fn stop_in_steps(
     in_flight: Arc<AtomicU32>,
 ) {
     stop.drain.cancelled().await;
-    let _ = events.send(RunEvent::Draining { in_flight: in_flight.load(Ordering::Relaxed), grace }).await;
+    // Not waited for: a reader of events that hangs must not keep the run from ending.
+    let _ = events.try_send(RunEvent::Draining { in_flight: in_flight.load(Ordering::Relaxed), grace });
     let _ = tokio::time::timeout(grace, stop.abort.cancelled()).await;
-    let _ = events.send(RunEvent::Aborting { in_flight: in_flight.load(Ordering::Relaxed) }).await;
+    let _ = events.try_send(RunEvent::Aborting { in_flight: in_flight.load(Ordering::Relaxed) });
     stop.abort.cancel();
 }
 

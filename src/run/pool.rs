@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -11,20 +10,21 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::judge::Mode;
+use super::quota::Quota;
 use super::ready::{Looked, Preparing, Ready};
 use super::worker::{Bench, Ended};
 use super::{Feed, LimitSettings, Work, now};
 use crate::event::{About, RunEvent};
 use crate::media::MediaSettings;
-use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, Halt, QueueError, Settled};
-use crate::task::{
-    Cause, Failure, HaltOrder, HaltReason, HaltScope, JobId, Settlement, TaskId, Timestamp, Verdict, WorkerId,
-};
+use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, QueueError, Settled, TaskRow};
+use crate::task::{HaltReason, HaltScope, Hold, JobId, Settlement, TaskId, TaskState, Timestamp, WorkerId};
 
 /// How often the queue is asked again when another process could have changed it.
-const POLL: Duration = Duration::from_millis(250);
+pub(super) const POLL: Duration = Duration::from_millis(250);
 /// The same while paused by hand.
-const POLL_PAUSED: Duration = Duration::from_secs(1);
+pub(super) const POLL_PAUSED: Duration = Duration::from_secs(1);
+/// How often a file that is being written, or cannot be read just now, is looked at in one run.
+const LOOKS: u32 = 4;
 
 /// Why a pool stopped.
 #[derive(Debug)]
@@ -41,54 +41,35 @@ pub(super) enum End {
     Local(QueueError),
 }
 
-/// How many tasks may still be started (`--limit`), over all pools.
-#[derive(Debug)]
-pub(super) struct Quota(AtomicU64);
-
-impl Quota {
-    pub(super) fn new(limit: Option<u64>) -> Self {
-        Quota(AtomicU64::new(limit.unwrap_or(u64::MAX)))
-    }
-
-    fn take(&self) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
-    }
-
-    fn give_back(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn is_used_up(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
-    }
-}
-
 /// See the module.
 pub(super) struct Pool {
-    bench: Arc<Bench>,
+    pub(super) bench: Arc<Bench>,
     worker: WorkerId,
     works: HashMap<JobId, Arc<Work>>,
     media: MediaSettings,
-    limit: LimitSettings,
+    pub(super) limit: LimitSettings,
     give_up_after: Duration,
-    probe_interval: Duration,
+    pub(super) probe_interval: Duration,
     quota: Arc<Quota>,
     feed: watch::Receiver<Feed>,
     /// The feed as it was when the queue was last thought worth asking.
     fed: Feed,
     slots: Arc<Semaphore>,
-    working: JoinSet<(TaskId, Ended)>,
+    pub(super) working: JoinSet<(TaskId, Ended)>,
     preparing: Preparing,
     /// Started or about to be, and not done with: they may go on when the quota is used up.
     chosen: HashSet<TaskId>,
+    /// How often each file was not fit to be sent yet.
+    looks: HashMap<TaskId, u32>,
     /// Halts that the next request probes.
-    probing: Vec<i64>,
+    pub(super) probing: Vec<i64>,
+    pub(super) started_at: Timestamp,
     /// When to ask the queue or the limiter again, at the latest.
     wake_at: Instant,
     /// The queue had nothing more when it was last asked.
     dry: bool,
     next_due: Option<Timestamp>,
-    end: Option<End>,
+    pub(super) end: Option<End>,
 }
 
 /// What a pool needs besides its bench.
@@ -121,6 +102,8 @@ impl Pool {
             working: JoinSet::new(),
             preparing: Preparing::default(),
             chosen: HashSet::new(),
+            looks: HashMap::new(),
+            started_at: now(),
             probing: Vec::new(),
             wake_at: Instant::now(),
             dry: false,
@@ -142,9 +125,15 @@ impl Pool {
             let stop = self.bench.stop.drain.clone();
             tokio::select! {
                 Some(ended) = self.working.join_next() => self.note_end(ended).await,
-                looked = self.preparing.looked() => self.take_in(looked).await,
+                looked = self.preparing.looked() => match looked {
+                    Ok(looked) => self.take_in(looked).await,
+                    Err(panic) => self.stop_for(bug("looking at a file", &panic)),
+                },
                 Ok(()) = self.feed.changed(), if !self.is_fed() => {}
-                () = tokio::time::sleep_until(self.wake_at) => self.dry = false,
+                () = tokio::time::sleep_until(self.wake_at) => {
+                    self.dry = false;
+                    self.wake_at = Instant::now() + POLL;
+                }
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
             }
         }
@@ -167,11 +156,11 @@ impl Pool {
         if !self.working.is_empty() {
             return None;
         }
-        if self.end.is_some() {
-            return self.end.take();
-        }
         if let Some(error) = self.bench.trouble().take() {
             return Some(End::Local(error));
+        }
+        if self.end.is_some() {
+            return self.end.take();
         }
         if self.bench.stop.drain.is_cancelled() {
             return Some(End::Stopped);
@@ -210,9 +199,8 @@ impl Pool {
         if self.dry || self.preparing.len() > aim.saturating_sub(ahead.div_ceil(2)) {
             return Ok(());
         }
-        if self.quota.is_used_up() && self.chosen.is_empty() {
-            self.dry = true;
-            return Ok(());
+        if self.quota.is_used_up() {
+            return self.look_at_chosen().await;
         }
         let jobs: Vec<JobId> = self.works.keys().copied().collect();
         let room = u32::try_from(aim - self.preparing.len()).unwrap_or(u32::MAX);
@@ -228,30 +216,61 @@ impl Pool {
             self.wake_at = Instant::now() + until_due;
         }
         for candidate in found {
-            let Some(work) = self.works.get(&candidate.job) else { continue };
             if self.chosen.contains(&candidate.id) || self.quota.take() {
-                self.chosen.insert(candidate.id);
-                self.preparing.look(candidate, Arc::clone(work), self.media.clone());
+                self.look(candidate);
             }
         }
         Ok(())
     }
 
+    /// With the quota used up only those that were chosen go on; whoever left the queue otherwise is let go.
+    async fn look_at_chosen(&mut self) -> Result<(), QueueError> {
+        (self.dry, self.next_due) = (true, None);
+        self.wake_at = Instant::now() + POLL;
+        for id in self.chosen.iter().copied().collect::<Vec<_>>() {
+            match self.bench.store.task(id).await? {
+                Some(row) if row.state == TaskState::Running => {}
+                Some(row) if row.state == TaskState::Queued && row.run_at > now() => {
+                    self.next_due = Some(self.next_due.map_or(row.run_at, |due| due.min(row.run_at)));
+                }
+                Some(row) if row.state == TaskState::Queued => {
+                    if !self.preparing.ids().contains(&id) {
+                        self.look(candidate_of(row));
+                    }
+                }
+                _ => {
+                    self.chosen.remove(&id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, candidate: Candidate) {
+        let Some(work) = self.works.get(&candidate.job) else { return };
+        self.chosen.insert(candidate.id);
+        self.preparing.look(candidate, Arc::clone(work), self.media.clone());
+    }
+
     async fn take_in(&mut self, looked: Looked) {
         let (candidate, settlement) = match looked {
             Looked::Fit(ready) => return self.preparing.keep(*ready),
-            Looked::NoSource(path) => {
-                let source = std::io::Error::new(std::io::ErrorKind::NotFound, "the source folder is gone");
-                return self.stop_for(QueueError::Io { path, source });
-            }
+            Looked::NoPlace(path, source) => return self.stop_for(QueueError::Io { path, source }),
             Looked::Refused(candidate, failure) => (candidate, Settlement::Fail(failure)),
-            Looked::Unsettled(candidate) => {
-                let wait = self.works.get(&candidate.job).map_or(POLL, |w| w.settle);
-                let failure = Failure::local(Cause::SourceChanged, "it is still being written");
-                (candidate, Settlement::Snooze { run_at: now().after(wait), failure })
+            Looked::NotNow(candidate, failure) => {
+                let looks = self.looks.entry(candidate.id).or_default();
+                *looks += 1;
+                // The next scan takes up what has changed by then; a run must not wait for a recorder.
+                let settlement = if *looks >= LOOKS {
+                    Settlement::Fail(failure)
+                } else {
+                    let wait = self.works.get(&candidate.job).map_or(POLL, |w| w.settle.max(POLL));
+                    Settlement::Snooze { hold: Hold::Settle, run_at: now().after(wait), failure }
+                };
+                (candidate, settlement)
             }
         };
-        self.preparing.forget(candidate.id);
+        self.preparing.take(candidate.id);
         self.dry = false;
         if let Err(error) = self.set_aside(candidate, settlement).await {
             self.stop_for(error);
@@ -262,6 +281,7 @@ impl Pool {
         let Candidate { id, fence, path, job, attempts, .. } = candidate;
         let settled = self.bench.store.set_aside(id, fence, settlement.clone(), now()).await?;
         if settled == Settled::Fenced {
+            self.chosen.remove(&id); // somebody else has it
             return Ok(());
         }
         if let Settlement::Fail(failure) = settlement {
@@ -306,7 +326,7 @@ impl Pool {
 
     async fn begin(&mut self, claim: Claim) -> Result<(), QueueError> {
         for id in &claim.gone {
-            self.preparing.forget(*id);
+            self.preparing.take(*id);
             if self.chosen.remove(id) {
                 self.quota.give_back();
             }
@@ -346,105 +366,19 @@ impl Pool {
     async fn note_end(&mut self, ended: Result<(TaskId, Ended), tokio::task::JoinError>) {
         self.dry = false;
         match ended {
-            Ok((id, Ended::Settled { terminal, succeeded })) => {
+            Ok((id, Ended::Settled { terminal, let_through })) => {
                 if terminal {
                     self.chosen.remove(&id);
                 }
-                if let Err(error) = self.end_probe(succeeded).await {
+                if let Err(error) = self.end_probe(let_through).await {
                     self.stop_for(error);
                 }
             }
             Ok((_, Ended::Unstored(error))) => self.stop_for(error),
             Err(panic) => {
                 // Its slot and task come back when this process ends; the run must not go on as if nothing were.
-                self.stop_for(QueueError::Corrupt(format!("a worker ended by a bug: {panic}")));
+                self.stop_for(bug("a worker", &panic));
             }
-        }
-    }
-
-    /// Halts stand: the first time each is met, one request may try whether it is over.
-    async fn meet(&mut self, halts: Vec<Halt>) -> Result<(), QueueError> {
-        if halts.iter().all(|h| h.reason == HaltReason::Paused) {
-            self.wake_in(POLL_PAUSED);
-            return Ok(());
-        }
-        let mut probing = Vec::new();
-        for halt in &halts {
-            if halt.reason == HaltReason::Budget {
-                // Our own count: the claim itself checks it, and raises it again if it is still so.
-                self.bench.store.lift_halt(halt.id, "count".to_owned(), now()).await?;
-                self.tell_lifted(halt).await;
-            } else if halt.reason.can_be_probed()
-                && self.probing.is_empty()
-                && self.bench.store.take_probe(halt.id, self.probe_interval, now()).await?
-            {
-                probing.push(halt.id);
-            } else {
-                let standing = halts.iter().map(|h| (h.scope, h.reason)).collect();
-                self.end = Some(End::Halted(standing));
-                return Ok(());
-            }
-        }
-        self.probing = probing;
-        self.wake_in(Duration::ZERO);
-        Ok(())
-    }
-
-    async fn end_probe(&mut self, succeeded: bool) -> Result<(), QueueError> {
-        let probing = std::mem::take(&mut self.probing);
-        if probing.is_empty() {
-            return Ok(());
-        }
-        let open = self.bench.store.halts(true, now()).await?;
-        let probed = open.into_iter().filter(|h| probing.contains(&h.id)).collect::<Vec<_>>();
-        if !succeeded {
-            self.end = Some(End::Halted(probed.iter().map(|h| (h.scope, h.reason)).collect()));
-            return Ok(());
-        }
-        for halt in &probed {
-            self.bench.store.lift_halt(halt.id, "probe".to_owned(), now()).await?;
-            self.tell_lifted(halt).await;
-        }
-        Ok(())
-    }
-
-    async fn tell_lifted(&self, halt: &Halt) {
-        self.bench.tell(RunEvent::HaltLifted { scope: halt.scope, reason: halt.reason }).await;
-    }
-
-    /// The month's hours of `jobs.toml` would be crossed by the next task, and nothing in flight can change that.
-    async fn cap_reached(&mut self) -> Result<(), QueueError> {
-        let at = now();
-        let usage = self.bench.store.usage(self.bench.endpoint, at.month()).await?;
-        let hours = |ms: u64| ms as f64 / 3_600_000.0;
-        let evidence = format!(
-            "{:.3} h of {:.3} h are used in {}, and the next recording would cross that",
-            hours(usage.billed_ms),
-            hours(self.limit.monthly_ms.unwrap_or_default()),
-            at.month(),
-        );
-        let scope = HaltScope::Endpoint(self.bench.endpoint);
-        self.bench.raise(HaltOrder { scope, reason: HaltReason::Budget, evidence }).await;
-        self.end = Some(End::Halted(vec![(scope, HaltReason::Budget)]));
-        Ok(())
-    }
-
-    /// The judge has closed the endpoint: says which halts stand.
-    async fn halt_here(&mut self) -> Result<(), QueueError> {
-        let open = self.bench.store.halts(true, now()).await?;
-        let here = open.iter().filter(|h| h.scope.covers(self.bench.endpoint));
-        self.end = Some(End::Halted(here.map(|h| (h.scope, h.reason)).collect()));
-        Ok(())
-    }
-
-    async fn ask_free(&mut self) {
-        let probe = tokio::select! {
-            probe = self.bench.client.probe() => probe,
-            () = self.bench.stop.abort.cancelled() => return,
-        };
-        let verdict = self.bench.judge().hear_probe(probe, now());
-        if let Some(Verdict::Halted(reason, failure)) = verdict {
-            self.bench.raise_for(reason, failure).await;
         }
     }
 
@@ -454,8 +388,18 @@ impl Pool {
         self.end.get_or_insert(End::Local(error));
     }
 
-    fn wake_in(&mut self, wait: Duration) {
+    pub(super) fn wake_in(&mut self, wait: Duration) {
         let at = Instant::now() + wait.max(Duration::from_millis(1));
         self.wake_at = if self.wake_at > Instant::now() { self.wake_at.min(at) } else { at };
     }
+}
+
+/// A panic of ours: the run must not go on as if nothing were.
+fn bug(who: &str, panic: &tokio::task::JoinError) -> QueueError {
+    QueueError::Bug(format!("{who} ended by a bug: {panic}"))
+}
+
+fn candidate_of(row: TaskRow) -> Candidate {
+    let TaskRow { id, job, path, size_bytes, modified_ns, fence, attempts, .. } = row;
+    Candidate { id, job, path, size_bytes, modified_ns, fence, attempts }
 }

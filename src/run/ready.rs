@@ -1,14 +1,19 @@
 //! The next recordings, made ready before a slot frees: opened, looked at, measured. What looks alone can refuse
 //! never takes a slot.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::Work;
-use crate::media::{self, MediaSettings, Prepared};
+use crate::media::{self, MediaSettings, Prepared, Unfit};
 use crate::queue::Candidate;
 use crate::task::{Cause, Failure, TaskId};
 
@@ -25,24 +30,26 @@ pub(super) enum Looked {
     Fit(Box<Ready>),
     /// It cannot, and will not.
     Refused(Candidate, Failure),
-    /// It is still being written.
-    Unsettled(Candidate),
-    /// The folder of its whole job is gone: nothing can be said of the file.
-    NoSource(std::path::PathBuf),
+    /// It is still being written, or cannot be looked at for a reason that may pass.
+    NotNow(Candidate, Failure),
+    /// Its job's source is gone, or the place for what comes back cannot be used: nothing can be said of the file.
+    NoPlace(PathBuf, io::Error),
 }
 
 /// Candidates on their way to being sent.
 #[derive(Default)]
 pub(super) struct Preparing {
-    ready: VecDeque<Ready>,
+    /// By turn: the order in which the queue offered them, whatever order looking at them ended in.
+    ready: BTreeMap<u64, Ready>,
     looking: JoinSet<Looked>,
-    known: HashMap<TaskId, ()>,
+    turns: HashMap<TaskId, u64>,
+    next_turn: u64,
 }
 
 impl Preparing {
     /// How many are ready or being looked at.
     pub(super) fn len(&self) -> usize {
-        self.known.len()
+        self.turns.len()
     }
 
     /// Whether any is ready.
@@ -52,53 +59,57 @@ impl Preparing {
 
     /// Their numbers, so that they are not asked for again.
     pub(super) fn ids(&self) -> Vec<TaskId> {
-        self.known.keys().copied().collect()
+        self.turns.keys().copied().collect()
     }
 
     /// The ready ones as a claim wants them: best first, with the audio they will be billed for.
     pub(super) fn wish(&self, most: usize) -> Vec<(TaskId, u64)> {
-        self.ready.iter().take(most).map(|r| (r.candidate.id, r.prepared.estimated_ms)).collect()
+        self.ready.values().take(most).map(|r| (r.candidate.id, r.prepared.estimated_ms)).collect()
     }
 
     /// Begins to look at a candidate.
     pub(super) fn look(&mut self, candidate: Candidate, work: Arc<Work>, media: MediaSettings) {
-        self.known.insert(candidate.id, ());
-        self.looking.spawn_blocking(move || look(candidate, work, &media));
+        self.turns.insert(candidate.id, self.next_turn);
+        self.next_turn += 1;
+        self.looking.spawn_blocking(move || {
+            let (twin, looking) = (candidate.clone(), AssertUnwindSafe(|| look(candidate, work, &media)));
+            // One strange file must not end the run of all the others.
+            std::panic::catch_unwind(looking).unwrap_or_else(|_| {
+                let message = "looking at it met a bug of ours; please report it";
+                Looked::Refused(twin, Failure::local(Cause::SourceUnreadable, message))
+            })
+        });
     }
 
     /// The next one that has been looked at; pending while none is being looked at.
-    pub(super) async fn looked(&mut self) -> Looked {
-        loop {
-            match self.looking.join_next().await {
-                Some(Ok(looked)) => return looked,
-                // A look that panicked loses its candidate from memory only; the queue offers it again.
-                Some(Err(_)) => {}
-                None => std::future::pending().await,
-            }
+    pub(super) async fn looked(&mut self) -> Result<Looked, JoinError> {
+        match self.looking.join_next().await {
+            Some(looked) => looked,
+            None => std::future::pending().await,
         }
     }
 
     /// Keeps a fit one.
     pub(super) fn keep(&mut self, ready: Ready) {
-        self.ready.push_back(ready);
+        if let Some(turn) = self.turns.get(&ready.candidate.id) {
+            self.ready.insert(*turn, ready);
+        }
     }
 
-    /// Takes a claimed one out.
+    /// Takes out a claimed one, or one that is not to be had.
     pub(super) fn take(&mut self, id: TaskId) -> Option<Ready> {
-        self.known.remove(&id);
-        let at = self.ready.iter().position(|r| r.candidate.id == id)?;
-        self.ready.remove(at)
-    }
-
-    /// Forgets one that is not to be had, or was refused.
-    pub(super) fn forget(&mut self, id: TaskId) {
-        self.known.remove(&id);
-        self.ready.retain(|r| r.candidate.id != id);
+        let turn = self.turns.remove(&id)?;
+        self.ready.remove(&turn)
     }
 }
 
 fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings) -> Looked {
     let path = work.job.source_of(&candidate.path);
+    if work.job.endpoint.returns_audio()
+        && let Err((folder, error)) = make_place(&work.job.redacted_audio_of(&candidate.path))
+    {
+        return Looked::NoPlace(folder, error);
+    }
     match media::prepare(&path, &candidate.path, work.job.endpoint, media) {
         Ok(prepared) => {
             let as_scanned =
@@ -107,16 +118,25 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings) -> Looked 
             if as_scanned || has_settled(prepared.modified_ns, &work) {
                 Looked::Fit(Box::new(Ready { candidate, work, prepared }))
             } else {
-                Looked::Unsettled(candidate)
+                Looked::NotNow(candidate, Failure::local(Cause::SourceChanged, "it is still being written"))
             }
         }
-        Err(failure) if failure.cause == Cause::SourceChanged => Looked::Unsettled(candidate),
+        Err(Unfit::NotNow(failure)) => Looked::NotNow(candidate, failure),
         // A disk that is not mounted must not fail every recording on it.
-        Err(failure) if failure.cause == Cause::SourceMissing && !work.job.root.exists() => {
-            Looked::NoSource(work.job.root.clone())
+        Err(Unfit::Refused(failure)) if failure.cause == Cause::SourceMissing && !work.job.root.exists() => {
+            let gone = io::Error::new(io::ErrorKind::NotFound, "the source folder is gone");
+            Looked::NoPlace(work.job.root.clone(), gone)
         }
-        Err(failure) => Looked::Refused(candidate, failure),
+        Err(Unfit::Refused(failure)) => Looked::Refused(candidate, failure),
     }
+}
+
+/// What is paid for must have a place to go before it is asked for.
+fn make_place(audio: &Path) -> Result<(), (PathBuf, io::Error)> {
+    let folder = audio.parent().unwrap_or(audio);
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    let usable = made.and_then(|()| Ok(rustix::fs::access(folder, rustix::fs::Access::WRITE_OK)?));
+    usable.map_err(|error| (folder.to_owned(), error))
 }
 
 fn has_settled(modified_ns: i64, work: &Work) -> bool {

@@ -45,8 +45,8 @@ pub(super) enum Ended {
     Settled {
         /// The task is done with, for good or ill.
         terminal: bool,
-        /// It got its answer.
-        succeeded: bool,
+        /// The API let it through: it got its answer, or a word about the file itself.
+        let_through: bool,
     },
     /// The answer could not be stored.
     Unstored(QueueError),
@@ -85,30 +85,53 @@ impl Bench {
         let exchange = self.submit(ready, &facts).await;
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let verdict = velma::classify(self.endpoint, &exchange);
-        let (verdict, result, request) = keep_answer(self.endpoint, verdict, exchange, started_at, &facts);
+        let (verdict, result, request) =
+            keep_answer(self.endpoint, verdict, exchange, started_at, facts).await;
+        let verdict = self.stop_if_unstorable(verdict);
         let heard = Heard {
             task: task.id,
             alone: task.alone,
             busy: task.busy,
+            throttles: task.throttles,
             sent_at: started_at,
             now: now(),
             jitter: dice(),
         };
         let finding = self.judge().hear(verdict, heard);
         let decision = self.decide(&task, &finding);
-        self.apply(&finding, &decision).await;
+        let settlement = decision.settlement.clone();
+        let settle = Arc::new(Settle { task, settlement, request, result, now: now() });
+        let succeeded = settle.settlement == Settlement::Succeed;
+        // What is paid for is stored first; what stops others is said before the slot is free for them.
+        if !succeeded {
+            self.apply(&finding, &decision).await;
+        }
+        let settled = match self.settle(&settle).await {
+            Ok(settled) => settled,
+            Err(error) => return Ended::Unstored(error),
+        };
+        if succeeded {
+            self.apply(&finding, &decision).await;
+        }
+        self.tell_end(about, &settle, settled, clock.elapsed()).await;
+        Ended::Settled {
+            terminal: matches!(settle.settlement, Settlement::Succeed | Settlement::Fail(_)),
+            let_through: matches!(finding.verdict, Verdict::Success | Verdict::FileFault(_)),
+        }
+    }
 
-        let settle = Settle { task, settlement: decision.settlement, request, result, now: now() };
-        let settle = Arc::new(settle);
-        match self.settle(&settle).await {
-            Ok(settled) => {
-                self.tell_end(about, &settle, settled, clock.elapsed()).await;
-                Ended::Settled {
-                    terminal: matches!(settle.settlement, Settlement::Succeed | Settlement::Fail(_)),
-                    succeeded: settle.settlement == Settlement::Succeed,
-                }
+    /// An answer that cannot be stored here would not be stored the next time either, and be paid for again: the
+    /// run ends, and the task goes back as it was.
+    fn stop_if_unstorable(&self, verdict: Verdict) -> Verdict {
+        match verdict {
+            Verdict::Transient(failure) if failure.cause == Cause::LocalStorage => {
+                let source = std::io::Error::other(failure.message.clone());
+                let error = QueueError::Io { path: "the redacted audio".into(), source };
+                self.trouble().get_or_insert(error);
+                self.stop.drain.cancel();
+                Verdict::Stopped(failure)
             }
-            Err(error) => Ended::Unstored(error),
+            verdict => verdict,
         }
     }
 
@@ -129,7 +152,7 @@ impl Bench {
         match self.settle(&settle).await {
             Ok(settled) => {
                 self.tell_end(about, &settle, settled, Duration::ZERO).await;
-                Ended::Settled { terminal: false, succeeded: false }
+                Ended::Settled { terminal: false, let_through: false }
             }
             Err(error) => Ended::Unstored(error),
         }
@@ -182,8 +205,7 @@ impl Bench {
         }
         let until = decision.pause.map(|pause| now().after(pause));
         if finding.pace.is_some() || until.is_some() {
-            let effective = finding.pace.unwrap_or_else(|| self.judge().effective());
-            let saved = self.store.save_pace(self.endpoint, effective, until).await;
+            let saved = self.store.save_pace(self.endpoint, finding.pace, until).await;
             if let Err(error) = saved {
                 tracing::warn!(endpoint = %self.endpoint, %error, "the pace was not saved");
             }
@@ -273,7 +295,7 @@ impl Bench {
             Settlement::Retry { run_at, failure } => {
                 RunEvent::TaskRetried { about, failure: failure.clone(), wait: wait_until(run_at) }
             }
-            Settlement::Snooze { run_at, failure } => {
+            Settlement::Snooze { run_at, failure, .. } => {
                 RunEvent::TaskSnoozed { about, failure: failure.clone(), wait: wait_until(run_at) }
             }
             Settlement::Fail(failure) => RunEvent::TaskFailed { about, failure: failure.clone(), sent: true },
@@ -310,12 +332,12 @@ impl Facts {
 }
 
 /// Turns a good answer into what is stored. Audio that came with it takes its place before the task succeeds.
-fn keep_answer(
+async fn keep_answer(
     endpoint: Endpoint,
     verdict: Verdict,
     exchange: Exchange,
     started_at: Timestamp,
-    facts: &Facts,
+    facts: Facts,
 ) -> (Verdict, Option<NewResult>, Request) {
     let mut request = Request {
         started_at: Some(started_at),
@@ -326,7 +348,9 @@ fn keep_answer(
     let (Verdict::Success, Ok(answer)) = (&verdict, exchange.outcome) else {
         return (verdict, None, request);
     };
-    match new_result(endpoint, answer, exchange.blake3, facts) {
+    // Reading a large answer and waiting for the disk are no work for the threads that feed uploads.
+    let keeping = tokio::task::spawn_blocking(move || new_result(endpoint, answer, exchange.blake3, &facts));
+    match keeping.await.unwrap_or_else(|panic| Err(format!("keep the answer: {panic}"))) {
         Ok(result) => (Verdict::Success, Some(result), request),
         Err(message) => {
             request.http_status = Some(200);

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | success | succeed | yes | – |
 //! | transient | retry until tries or age run out, then fail | yes | – |
-//! | transient during an outage | snooze | no | – |
+//! | transient during an outage, unless the work was probably done | snooze | no | – |
 //! | throttled | snooze; pause of the limiter when asked for or when it goes on | no | – |
 //! | halted | release | no | endpoint or everything |
 //! | the file's fault | fail | yes | – |
@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use super::{Endpoint, Failure, HaltOrder, RetryPolicy, Timestamp, Verdict};
+use super::{Cause, Endpoint, Failure, HaltOrder, Hold, RetryPolicy, Timestamp, Verdict};
 
 /// What is written for a task that was held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Settlement {
     },
     /// Back to the queue until `run_at`, at no cost.
     Snooze {
+        /// Why it waits.
+        hold: Hold,
         /// Not before.
         run_at: Timestamp,
         /// What the API said.
@@ -106,13 +108,16 @@ pub fn decide(verdict: Verdict, policy: &RetryPolicy, at: Standing) -> Decision 
         Verdict::Success => only(Settlement::Succeed),
         Verdict::FileFault(failure) => only(Settlement::Fail(failure)),
         Verdict::Stopped(failure) => only(Settlement::Release(failure)),
-        Verdict::Unclear(_, failure) => only(Settlement::Snooze { run_at: at.now, failure }),
+        Verdict::Unclear(_, failure) => {
+            only(Settlement::Snooze { hold: Hold::Throttle, run_at: at.now, failure })
+        }
         Verdict::Throttled(failure) => {
             let wait = policy.throttle_delay(at.throttle_rounds, at.jitter, failure.retry_after);
             // Using fewer slots answers a first refusal. What the API asks for, and refusals that go on, hold
             // everybody: else the next task would only be refused in this one's place.
             let pause = (failure.retry_after.is_some() || at.throttle_rounds > 1).then_some(wait);
-            let settlement = Settlement::Snooze { run_at: at.now.after(wait), failure };
+            let run_at = at.now.after(wait);
+            let settlement = Settlement::Snooze { hold: Hold::Throttle, run_at, failure };
             Decision { settlement, halt: None, pause }
         }
         Verdict::Halted(reason, failure) => {
@@ -123,9 +128,9 @@ pub fn decide(verdict: Verdict, policy: &RetryPolicy, at: Standing) -> Decision 
             let halt = HaltOrder { scope: reason.scope(at.endpoint), reason, evidence };
             Decision { settlement: Settlement::Release(failure), halt: Some(halt), pause: None }
         }
-        Verdict::Transient(failure) if at.outage => {
-            let run_at = at.now.after(policy.delay(at.attempts + 1, at.jitter, failure.retry_after));
-            only(Settlement::Snooze { run_at, failure })
+        Verdict::Transient(failure) if at.outage && !may_be_done(failure.cause) => {
+            let run_at = at.now.after(policy.delay(at.attempts + 1, at.jitter, &failure));
+            only(Settlement::Snooze { hold: Hold::Backoff, run_at, failure })
         }
         Verdict::Transient(failure) => {
             let spent = at.attempts + 1 >= policy.max_attempts
@@ -134,16 +139,21 @@ pub fn decide(verdict: Verdict, policy: &RetryPolicy, at: Standing) -> Decision 
             if spent {
                 return only(Settlement::Fail(failure));
             }
-            let run_at = at.now.after(policy.delay(at.attempts + 1, at.jitter, failure.retry_after));
+            let run_at = at.now.after(policy.delay(at.attempts + 1, at.jitter, &failure));
             only(Settlement::Retry { run_at, failure })
         }
     }
 }
 
+/// The work was probably done and only its answer lost: also an outage lets this be paid for a few times only.
+fn may_be_done(cause: Cause) -> bool {
+    matches!(cause, Cause::AnswerLost | Cause::Timeout | Cause::ServerTimeout)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::{Billed, Cause, Doubt, HaltReason, HaltScope};
+    use crate::task::{Billed, Doubt, HaltReason, HaltScope};
     use proptest::prelude::*;
 
     const NOW: Timestamp = Timestamp(1_000_000);
@@ -201,6 +211,12 @@ mod tests {
     }
 
     #[test]
+    fn an_outage_that_swallows_answers_is_not_paid_for_without_end() {
+        let last = Standing { outage: true, ..standing(4) };
+        assert!(matches!(settle(Verdict::Transient(failure(Cause::AnswerLost)), last), Settlement::Fail(_)));
+    }
+
+    #[test]
     fn a_first_refusal_holds_the_task_and_the_second_round_everybody() {
         let verdict = Verdict::Throttled(failure(Cause::Throttled));
         assert_eq!(decide(verdict.clone(), &RetryPolicy::default(), standing(0)).pause, None);
@@ -215,7 +231,8 @@ mod tests {
         let decision = decide(Verdict::Throttled(asked.clone()), &RetryPolicy::default(), standing(4));
         assert_eq!(decision.pause, Some(Duration::from_secs(30)));
         let run_at = NOW.after(Duration::from_secs(30));
-        assert_eq!(decision.settlement, Settlement::Snooze { run_at, failure: asked });
+        let settlement = Settlement::Snooze { hold: Hold::Throttle, run_at, failure: asked };
+        assert_eq!(decision.settlement, settlement);
     }
 
     #[test]

@@ -49,7 +49,9 @@ pub struct Evidence {
     pub probe: Option<Probe>,
     /// How many such refusals came in a row, this one included.
     pub repeats: u32,
-    /// How long ago the first of the row came.
+    /// How many of them came while nothing else was in flight.
+    pub lone_repeats: u32,
+    /// How long ago the first of the lone ones came.
     pub lasting: Duration,
 }
 
@@ -65,16 +67,14 @@ pub enum Ruling {
 }
 
 const LONE_WAIT: Duration = Duration::from_secs(5);
-const KEY_REPEATS: u32 = 5;
+/// A refusal that no words explain halts only after it has lasted: something in between may pass.
+const LASTING: Duration = Duration::from_secs(120);
 const THROTTLE_REPEATS: u32 = 5;
-const THROTTLE_LASTING: Duration = Duration::from_secs(120);
 const BLOCKED_REPEATS: u32 = 3;
+/// So many different files in a row are refused for a reason of their own only by an unlikely chance.
 const REQUEST_REPEATS: u32 = 3;
-
-/// The wait before the next lone try: twice as long each time, up to eight times.
-fn growing(repeats: u32) -> Duration {
-    LONE_WAIT * (1 << repeats.min(3))
-}
+/// The same, when others have passed before.
+const REQUEST_REPEATS_LATER: u32 = 20;
 
 /// Says what a refusal means, or how to find out.
 pub fn examine(doubt: Doubt, failure: Failure, seen: Evidence) -> Ruling {
@@ -84,13 +84,12 @@ pub fn examine(doubt: Doubt, failure: Failure, seen: Evidence) -> Ruling {
     match doubt {
         Doubt::Key => match seen.probe {
             None => Ruling::AskFree,
-            // Good elsewhere and refused here, again and again: as with an opaque refusal it is the model.
-            Some(Probe::Accepted) if seen.alone && seen.repeats >= KEY_REPEATS => {
-                halted(HaltReason::ModelNotEnabled, failure)
-            }
-            Some(Probe::Accepted) => Ruling::TryAlone(growing(seen.repeats)),
             Some(Probe::NoCredits) => halted(HaltReason::Credits, failure),
-            Some(Probe::Refused | Probe::Unreachable) => halted(HaltReason::KeyRefused, failure),
+            Some(Probe::Refused) => halted(HaltReason::KeyRefused, failure),
+            Some(_) if !seen.alone => Ruling::TryAlone(LONE_WAIT),
+            // The free call takes the key and this endpoint does not, twice.
+            Some(Probe::Accepted) => halted(HaltReason::ModelNotEnabled, failure),
+            Some(Probe::Unreachable) => halted(HaltReason::KeyRefused, failure),
         },
         // Having succeeded this month, key and model are good: it is a limit, and alone it can only be the month's.
         Doubt::Opaque if seen.succeeded => {
@@ -104,26 +103,33 @@ pub fn examine(doubt: Doubt, failure: Failure, seen: Evidence) -> Ruling {
             None => Ruling::AskFree,
             Some(Probe::NoCredits) => halted(HaltReason::Credits, failure),
             Some(Probe::Accepted) if !seen.alone => Ruling::TryAlone(Duration::ZERO),
+            Some(Probe::Unreachable) if !seen.alone => Ruling::TryAlone(LONE_WAIT),
             Some(_) => halted(HaltReason::ModelNotEnabled, failure),
         },
         Doubt::Quota if seen.alone => halted(HaltReason::MonthlyHours, failure),
         Doubt::Quota => Ruling::TryAlone(Duration::ZERO),
-        Doubt::Throttle if !seen.alone => Ruling::Settled(Verdict::Throttled(failure)),
-        Doubt::Throttle if seen.repeats >= THROTTLE_REPEATS && seen.lasting >= THROTTLE_LASTING => {
+        Doubt::Throttle if !seen.alone && seen.repeats < THROTTLE_REPEATS => {
+            Ruling::Settled(Verdict::Throttled(failure))
+        }
+        Doubt::Throttle if seen.lone_repeats >= THROTTLE_REPEATS && seen.lasting >= LASTING => {
             halted(HaltReason::MonthlyHours, failure)
         }
-        // What the API asks for is a floor: with `Retry-After: 0` the tries would follow one another for two minutes.
-        Doubt::Throttle => {
-            Ruling::TryAlone(growing(seen.repeats).max(failure.retry_after.unwrap_or_default()))
-        }
-        Doubt::Blocked if seen.alone && seen.repeats >= BLOCKED_REPEATS => {
+        Doubt::Blocked if seen.lone_repeats >= BLOCKED_REPEATS && seen.lasting >= LASTING => {
             halted(HaltReason::ConfigRefused, failure)
         }
-        Doubt::Blocked => Ruling::TryAlone(LONE_WAIT),
-        Doubt::Request if seen.repeats >= REQUEST_REPEATS && !seen.succeeded => {
-            halted(HaltReason::ConfigRefused, failure)
+        Doubt::Throttle | Doubt::Blocked => {
+            // What the API asks for is a floor: with `Retry-After: 0` the tries would follow one another at once.
+            let patience = LONE_WAIT * (1 << seen.lone_repeats.min(3));
+            Ruling::TryAlone(patience.max(failure.retry_after.unwrap_or_default()))
         }
-        Doubt::Request => Ruling::Settled(Verdict::FileFault(failure)),
+        Doubt::Request => {
+            let many = if seen.succeeded { REQUEST_REPEATS_LATER } else { REQUEST_REPEATS };
+            if seen.repeats >= many {
+                halted(HaltReason::ConfigRefused, failure)
+            } else {
+                Ruling::Settled(Verdict::FileFault(failure))
+            }
+        }
     }
 }
 
@@ -169,53 +175,64 @@ mod tests {
     }
 
     #[test]
-    fn a_401_is_confirmed_once_before_everything_stands_still() {
+    fn a_401_is_confirmed_before_everything_stands_still() {
         assert_eq!(examine(Doubt::Key, refusal(), Evidence::default()), Ruling::AskFree);
         let refused = Evidence { probe: Some(Probe::Refused), ..Evidence::default() };
         assert_eq!(halt_of(examine(Doubt::Key, refusal(), refused)), HaltReason::KeyRefused);
-        let fine = Evidence { probe: Some(Probe::Accepted), ..Evidence::default() };
-        assert_eq!(examine(Doubt::Key, refusal(), fine), Ruling::TryAlone(LONE_WAIT));
     }
 
     #[test]
-    fn a_good_key_that_is_refused_five_times_in_a_row_may_not_use_the_model() {
-        let fine = Evidence { probe: Some(Probe::Accepted), repeats: 4, alone: true, ..Evidence::default() };
-        assert_eq!(examine(Doubt::Key, refusal(), fine), Ruling::TryAlone(8 * LONE_WAIT));
-        let crowd = Evidence { repeats: 5, alone: false, ..fine };
-        assert_eq!(examine(Doubt::Key, refusal(), crowd), Ruling::TryAlone(8 * LONE_WAIT));
-        let again = Evidence { repeats: 5, ..fine };
+    fn a_401_beside_a_good_key_is_tried_once_more_alone_and_then_believed() {
+        let fine = Evidence { probe: Some(Probe::Accepted), ..Evidence::default() };
+        assert_eq!(examine(Doubt::Key, refusal(), fine), Ruling::TryAlone(LONE_WAIT));
+        let again = Evidence { alone: true, ..fine };
         assert_eq!(halt_of(examine(Doubt::Key, refusal(), again)), HaltReason::ModelNotEnabled);
     }
 
     #[test]
-    fn an_unknown_429_becomes_a_halt_only_alone_five_times_and_after_two_minutes() {
-        let crowd = Evidence { repeats: 9, lasting: THROTTLE_LASTING, ..Evidence::default() };
-        assert_eq!(
-            examine(Doubt::Throttle, refusal(), crowd),
-            Ruling::Settled(Verdict::Throttled(refusal()))
-        );
-        let early = Evidence { alone: true, repeats: 9, lasting: Duration::from_secs(119), ..crowd };
-        assert!(matches!(examine(Doubt::Throttle, refusal(), early), Ruling::TryAlone(_)));
-        let few = Evidence { alone: true, repeats: 4, ..crowd };
-        assert!(matches!(examine(Doubt::Throttle, refusal(), few), Ruling::TryAlone(_)));
-        let hurried = Failure { retry_after: Some(Duration::ZERO), ..refusal() };
-        assert_eq!(examine(Doubt::Throttle, hurried, few), Ruling::TryAlone(8 * LONE_WAIT));
-        let patient = Failure { retry_after: Some(Duration::from_secs(300)), ..refusal() };
-        assert_eq!(examine(Doubt::Throttle, patient, few), Ruling::TryAlone(Duration::from_secs(300)));
-        let late = Evidence { alone: true, repeats: 5, ..crowd };
-        assert_eq!(halt_of(examine(Doubt::Throttle, refusal(), late)), HaltReason::MonthlyHours);
+    fn a_network_that_hides_the_free_call_halts_nothing_by_itself() {
+        let hidden = Evidence { probe: Some(Probe::Unreachable), ..Evidence::default() };
+        for doubt in [Doubt::Key, Doubt::Opaque] {
+            assert_eq!(examine(doubt, refusal(), hidden), Ruling::TryAlone(LONE_WAIT));
+        }
     }
 
     #[test]
-    fn an_invalid_request_is_the_files_fault_until_three_files_in_a_row_and_none_ever_passed() {
-        let twice = Evidence { repeats: 2, ..Evidence::default() };
-        assert_eq!(examine(Doubt::Request, refusal(), twice), Ruling::Settled(Verdict::FileFault(refusal())));
-        let thrice = Evidence { repeats: 3, ..twice };
-        assert_eq!(halt_of(examine(Doubt::Request, refusal(), thrice)), HaltReason::ConfigRefused);
-        let passed = Evidence { succeeded: true, ..thrice };
-        assert_eq!(
-            examine(Doubt::Request, refusal(), passed),
-            Ruling::Settled(Verdict::FileFault(refusal()))
+    fn an_unknown_429_becomes_a_halt_only_alone_five_times_and_after_two_minutes() {
+        let few = Evidence { repeats: 4, ..Evidence::default() };
+        assert_eq!(examine(Doubt::Throttle, refusal(), few), Ruling::Settled(Verdict::Throttled(refusal())));
+        let crowd = Evidence { repeats: 90, lasting: LASTING, ..Evidence::default() };
+        assert!(
+            matches!(examine(Doubt::Throttle, refusal(), crowd), Ruling::TryAlone(_)),
+            "a crowd proves nothing"
         );
+        let lone =
+            Evidence { alone: true, repeats: 9, lone_repeats: 5, lasting: LASTING, ..Evidence::default() };
+        let early = Evidence { lasting: LASTING - Duration::from_secs(1), ..lone };
+        assert!(matches!(examine(Doubt::Throttle, refusal(), early), Ruling::TryAlone(_)));
+        let rare = Evidence { lone_repeats: 4, ..lone };
+        let hurried = Failure { retry_after: Some(Duration::ZERO), ..refusal() };
+        assert_eq!(examine(Doubt::Throttle, hurried, rare), Ruling::TryAlone(8 * LONE_WAIT));
+        let patient = Failure { retry_after: Some(Duration::from_secs(300)), ..refusal() };
+        assert_eq!(examine(Doubt::Throttle, patient, rare), Ruling::TryAlone(Duration::from_secs(300)));
+        assert_eq!(halt_of(examine(Doubt::Throttle, refusal(), lone)), HaltReason::MonthlyHours);
+    }
+
+    #[test]
+    fn a_page_that_is_not_the_apis_halts_only_when_it_lasts() {
+        let lone = Evidence { alone: true, repeats: 3, lone_repeats: 3, ..Evidence::default() };
+        assert!(matches!(examine(Doubt::Blocked, refusal(), lone), Ruling::TryAlone(_)));
+        let lasting = Evidence { lasting: LASTING, ..lone };
+        assert_eq!(halt_of(examine(Doubt::Blocked, refusal(), lasting)), HaltReason::ConfigRefused);
+    }
+
+    #[test]
+    fn an_invalid_request_is_the_files_fault_until_three_in_a_row_or_twenty_after_a_success() {
+        let fault = || Ruling::Settled(Verdict::FileFault(refusal()));
+        let seen = |repeats, succeeded| Evidence { repeats, succeeded, ..Evidence::default() };
+        assert_eq!(examine(Doubt::Request, refusal(), seen(2, false)), fault());
+        assert_eq!(halt_of(examine(Doubt::Request, refusal(), seen(3, false))), HaltReason::ConfigRefused);
+        assert_eq!(examine(Doubt::Request, refusal(), seen(19, true)), fault());
+        assert_eq!(halt_of(examine(Doubt::Request, refusal(), seen(20, true))), HaltReason::ConfigRefused);
     }
 }

@@ -33,13 +33,27 @@ impl Job {
         self.root.join(recording.as_path())
     }
 
-    /// Where its redacted audio belongs: `OUTPUT/audio/<path>.redacted.mp3`, the tree of the source mirrored.
+    /// Where its redacted audio belongs: `OUTPUT/audio/<path>.redacted.mp3`, the tree of the source mirrored. A name
+    /// that would become too long for a file system is cut and told apart by a hash of the whole.
     pub fn redacted_audio_of(&self, recording: &RecordingPath) -> PathBuf {
-        let mut path = self.output.join("audio").join(recording.as_path()).into_os_string();
-        path.push(".redacted.mp3");
-        path.into()
+        let mirrored = self.output.join("audio").join(recording.as_path());
+        let name = mirrored.file_name().map(OsStr::as_bytes).unwrap_or_default();
+        let name = if name.len() + REDACTED.len() <= NAME_MAX {
+            [name, REDACTED.as_bytes()].concat()
+        } else {
+            let hash = blake3::hash(name).to_hex();
+            let kept = name.get(..NAME_KEPT).unwrap_or(name);
+            [kept, b"-", &hash.as_bytes()[..16], REDACTED.as_bytes()].concat()
+        };
+        mirrored.with_file_name(OsStr::from_bytes(&name))
     }
 }
+
+const REDACTED: &str = ".redacted.mp3";
+/// Bytes that a name may have on the file systems in use.
+const NAME_MAX: usize = 255;
+/// Of a longer name, the bytes that stay.
+const NAME_KEPT: usize = 200;
 
 /// A recording's path relative to its job's root, kept byte by byte: names need not be UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,6 +145,34 @@ impl FromStr for Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn redaction() -> Job {
+        Job {
+            id: JobId(1),
+            name: "r".into(),
+            endpoint: Endpoint::PiiPhiRedactionBatch,
+            options: serde_json::json!({}),
+            root: "/in".into(),
+            output: "/out".into(),
+            order: Order::Longest,
+        }
+    }
+
+    #[test]
+    fn redacted_audio_mirrors_the_tree_of_the_source() {
+        let place = redaction().redacted_audio_of(&RecordingPath::from_bytes(*b"a/b.wav"));
+        assert_eq!(place, Path::new("/out/audio/a/b.wav.redacted.mp3"));
+    }
+
+    #[test]
+    fn a_name_that_would_become_too_long_is_cut_and_still_its_own() {
+        let long = |last: u8| RecordingPath::from_bytes([b"a/".as_slice(), &[b'x'; 250], &[last]].concat());
+        let (one, other) =
+            (redaction().redacted_audio_of(&long(b'1')), redaction().redacted_audio_of(&long(b'2')));
+        assert_ne!(one, other);
+        assert!(one.file_name().is_some_and(|name| name.len() <= 255));
+        assert!(one.starts_with("/out/audio/a"));
+    }
 
     #[test]
     fn a_name_that_is_not_utf8_keeps_its_bytes_and_shows_safely() {

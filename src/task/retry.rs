@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
-use super::Cause;
+use super::{Cause, Failure};
 
 /// When and how often a task is tried again.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,8 +49,9 @@ impl RetryPolicy {
     /// Full jitter: anything from nothing to the exponential ceiling, never less than what the API asked for.
     ///
     /// `attempts` is how many have failed (from 1), `jitter` lies in 0..=1. The library's own jitter is added
-    /// past the maximum, so only its curve is used.
-    pub fn delay(&self, attempts: u32, jitter: f64, retry_after: Option<Duration>) -> Duration {
+    /// past the maximum, so only its curve is used. An overloaded server is left in peace for five times the base.
+    pub fn delay(&self, attempts: u32, jitter: f64, failure: &Failure) -> Duration {
+        let rest = if failure.cause == Cause::Overloaded { self.base * 5 } else { Duration::ZERO };
         let ceiling = ExponentialBuilder::default()
             .with_min_delay(self.base)
             .with_max_delay(self.max)
@@ -59,7 +60,7 @@ impl RetryPolicy {
             .build()
             .nth(attempts.saturating_sub(1).min(64) as usize)
             .unwrap_or(self.max);
-        ceiling.mul_f64(jitter.clamp(0.0, 1.0)).max(retry_after.unwrap_or_default())
+        ceiling.mul_f64(jitter.clamp(0.0, 1.0)).max(rest).max(failure.retry_after.unwrap_or_default())
     }
 
     /// The wait after "too many at once": longer with each round (from 1) that nothing got through.
@@ -74,18 +75,33 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn failure(cause: Cause, asked: Option<Duration>) -> Failure {
+        Failure { retry_after: asked, ..Failure::local(cause, "x") }
+    }
+
     #[test]
     fn the_ceiling_doubles_until_the_maximum() {
         let policy = RetryPolicy::default();
-        let ceilings: Vec<u64> = (1..=8).map(|n| policy.delay(n, 1.0, None).as_secs()).collect();
+        let ceilings: Vec<u64> =
+            (1..=8).map(|n| policy.delay(n, 1.0, &failure(Cause::ServerError, None)).as_secs()).collect();
         assert_eq!(ceilings, [2, 4, 8, 16, 32, 64, 120, 120]);
     }
 
     #[test]
     fn retry_after_is_a_floor_even_above_the_maximum() {
         let policy = RetryPolicy::default();
-        assert_eq!(policy.delay(1, 0.0, Some(Duration::from_secs(600))), Duration::from_secs(600));
+        assert_eq!(
+            policy.delay(1, 0.0, &failure(Cause::ServerError, Some(Duration::from_secs(600)))),
+            Duration::from_secs(600)
+        );
         assert_eq!(policy.throttle_delay(1, 0.0, Some(Duration::from_secs(60))), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn an_overloaded_server_is_left_in_peace_for_a_while() {
+        let policy = RetryPolicy::default();
+        assert_eq!(policy.delay(1, 0.0, &failure(Cause::Overloaded, None)), Duration::from_secs(10));
+        assert_eq!(policy.delay(1, 0.0, &failure(Cause::ServerError, None)), Duration::ZERO);
     }
 
     proptest! {
@@ -95,7 +111,7 @@ mod tests {
         ) {
             let policy = RetryPolicy::default();
             let asked = asked.map(Duration::from_secs);
-            let wait = policy.delay(attempts, jitter, asked);
+            let wait = policy.delay(attempts, jitter, &failure(Cause::ServerError, asked));
             prop_assert!(wait <= policy.max.max(asked.unwrap_or_default()));
             prop_assert!(wait >= asked.unwrap_or_default());
         }

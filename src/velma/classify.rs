@@ -14,7 +14,7 @@
 //! | 413 | – | the file's fault |
 //! | 429 | – | doubt |
 //! | 5xx | – | transient |
-//! | other 4xx | – | the file's fault |
+//! | other 4xx | – | doubt |
 
 use serde_json::Value;
 
@@ -59,7 +59,8 @@ fn lost(error: &TransportError, body_sent: bool) -> Verdict {
         // Over HTTP/1.1 an early "too many" often arrives as nothing but a closed connection.
         TransportError::BrokenWhileSending(_) => Verdict::Throttled(failure(Cause::Connection, Billed::No)),
         TransportError::AnswerLost(_) => Verdict::Transient(failure(Cause::AnswerLost, Billed::Unknown)),
-        TransportError::TooLarge(_) => Verdict::Transient(failure(Cause::BadAnswer, Billed::Unknown)),
+        // It would be as large the next time, and paid for again.
+        TransportError::TooLarge(_) => Verdict::FileFault(failure(Cause::BadAnswer, Billed::Unknown)),
         TransportError::Storage(_) => Verdict::Transient(failure(Cause::LocalStorage, Billed::Yes)),
         TransportError::Aborted => Verdict::Stopped(failure(Cause::Interrupted, perhaps)),
     }
@@ -122,7 +123,9 @@ fn refused(endpoint: Endpoint, answer: &Answer, body_sent: bool) -> Verdict {
             }
             match words.about_file() {
                 Some(cause) => Verdict::FileFault(failure(cause)),
-                None if answer.status == 415 => Verdict::FileFault(failure(Cause::UnsupportedFormat)),
+                None if answer.status == 415 => {
+                    Verdict::Unclear(Doubt::Request, failure(Cause::UnsupportedFormat))
+                }
                 // An unknown complaint may be about this file or about every file: the next ones will tell.
                 None => unclear(Doubt::Request),
             }
@@ -140,7 +143,8 @@ fn refused(endpoint: Endpoint, answer: &Answer, body_sent: bool) -> Verdict {
         503 => Verdict::Transient(failure(Cause::Overloaded)),
         504 => Verdict::Transient(failure(Cause::ServerTimeout)),
         500.. => Verdict::Transient(failure(Cause::ServerError)),
-        _ => Verdict::FileFault(failure(Cause::RequestRefused)),
+        // Nothing that is known says this: a proxy, or a new rule. One file does not tell.
+        _ => unclear(Doubt::Request),
     }
 }
 

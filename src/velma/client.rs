@@ -289,9 +289,10 @@ fn broken(error: reqwest::Error, progress: &Progress) -> TransportError {
         text.contains("writing a body") || root_kind(&error) == Some(io::ErrorKind::BrokenPipe);
     if error.is_builder() {
         TransportError::Unsendable(text)
-    } else if error.is_connect() || progress.bytes() == 0 && !progress.body_sent() {
+    } else if error.is_connect() {
         TransportError::Connect(text)
     } else if !progress.body_sent() || cut_while_writing {
+        // Also before the first byte of the file: its head had been on its way, and an early refusal meets that.
         TransportError::BrokenWhileSending(text)
     } else {
         TransportError::AnswerLost(text)

@@ -239,8 +239,12 @@ fn millis(of: &Map<String, Value>, key: &str) -> Option<u64> {
 
 /// Milliseconds, also when they come as `1500.0`.
 fn whole_ms(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_f64().filter(|ms| *ms >= 0.0).map(|ms| ms.round() as u64))
+    let ms = value.as_u64().or_else(|| value.as_f64().filter(|ms| *ms >= 0.0).map(|ms| ms.round() as u64));
+    ms.filter(|ms| *ms <= LONGEST_MS)
 }
+
+/// Longer than any recording (35 years): a number above it is nonsense, and must not get into any sum.
+const LONGEST_MS: u64 = 1 << 40;
 
 /// The same JSON value on one line. Blanks between tokens go; tokens stay as they are, so that no number is rounded
 /// and no escape rewritten.

@@ -25,8 +25,8 @@ fn a_killed_run_is_taken_up_at_once_and_only_what_was_in_flight_is_sent_again() 
     world.run().expect(0).told("recovered tasks=4");
     world.assert_each_once();
     assert_eq!(world.stt().bodies, 20 + 2 * 4);
-    let losses: Vec<u64> = world.tasks("").iter().map(|t| t["lease_losses"].as_u64().unwrap()).collect();
-    assert_eq!((losses.iter().sum::<u64>(), losses.into_iter().max()), (8, Some(2)));
+    let losses: u64 = world.tasks("").iter().map(|t| t["lease_losses"].as_u64().unwrap()).sum();
+    assert_eq!(losses, 8);
     let lost: Vec<_> = world.attempts().into_iter().filter(|a| a["outcome"] == "lost").collect();
     assert_eq!(lost.len(), 8);
     assert!(lost.iter().all(|a| a["billed"] == "unknown"), "{lost:?}");
@@ -34,11 +34,11 @@ fn a_killed_run_is_taken_up_at_once_and_only_what_was_in_flight_is_sent_again() 
 
 #[test]
 fn a_recording_that_three_runs_died_with_fails_and_can_be_tried_by_hand() {
-    let world = World::with_recordings(6);
+    let world = World::with_recordings(4);
     (0..3).for_each(|_| kill_in_the_middle(&world));
     world.run().expect(3);
     let failures = world.failures();
-    assert_eq!((failures.len(), world.results().len()), (4, 2));
+    assert_eq!((failures.len(), world.results().len()), (4, 0));
     assert!(failures.values().all(|cause| cause == "lease_lost"), "{failures:?}");
     world.voxbatch(&["retry", "--where", "cause:lease_lost"]).expect(0);
     world.run().expect(0);

@@ -12,6 +12,7 @@
 //! | `sources` | files that change, vanish, or have hostile names |
 //! | `usage` | mistakes of the user: exit codes and what is said |
 //! | `verbs` | every other verb once; what stdout and the log carry |
+//! | `verify` | what it finds: lines, results, audio, sources, counts, the audit log; and that it finds nothing else |
 
 #![expect(clippy::unwrap_used, reason = "a step that cannot be made is a failed test")]
 
@@ -23,3 +24,7 @@ mod limits;
 mod retries;
 mod runs;
 mod signals;
+mod sources;
+mod usage;
+mod verbs;
+mod verify;

@@ -242,6 +242,9 @@ impl TaskStore for FakeStore {
     async fn enqueue_batch(&self, _: JobId, _: Vec<NewTask>, _: Timestamp) -> Answer<Enqueued> {
         refused()
     }
+    async fn end_pauses(&self) -> Answer<()> {
+        refused()
+    }
     async fn compare(&self, _: JobId, _: Vec<NewTask>) -> Answer<Enqueued> {
         refused()
     }
@@ -263,7 +266,7 @@ impl TaskStore for FakeStore {
     async fn set_ceiling(&self, _: Endpoint, _: u32) -> Answer<LimiterState> {
         refused()
     }
-    async fn save_pace(&self, _: Endpoint, _: u32, _: Option<Timestamp>) -> Answer<()> {
+    async fn save_pace(&self, _: Endpoint, _: Option<u32>, _: Option<Timestamp>) -> Answer<()> {
         refused()
     }
     async fn limiter(&self, _: Endpoint) -> Answer<LimiterState> {

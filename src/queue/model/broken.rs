@@ -97,7 +97,7 @@ store! {
             self.whole.retry(filter, again || matches!(self.fault, Fault::RetryGrabs), now).await
         }
 
-        async fn save_pace(&self, limiter: Endpoint, effective: u32, until: Option<Timestamp>) -> Told<()> {
+        async fn save_pace(&self, limiter: Endpoint, effective: Option<u32>, until: Option<Timestamp>) -> Told<()> {
             let until = until.filter(|_| !matches!(self.fault, Fault::PauseForgotten));
             self.whole.save_pace(limiter, effective, until).await
         }
@@ -112,6 +112,7 @@ store! {
     sweep(now: Timestamp) -> Told<Recovered>;
     workers(limit: u32) -> Told<Vec<WorkerRow>>;
     set_ceiling(endpoint: Endpoint, ceiling: u32) -> Told<LimiterState>;
+    end_pauses() -> Told<()>;
     limiter(endpoint: Endpoint) -> Told<LimiterState>;
     candidates(endpoint: Endpoint, jobs: Vec<JobId>, skip: Vec<TaskId>, limit: u32, now: Timestamp)
         -> Told<Vec<Candidate>>;

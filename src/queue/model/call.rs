@@ -21,7 +21,8 @@ pub(super) enum Call {
     Settle(Ended),
     SetAside(TaskId, Fence, Settlement),
     SetCeiling(Endpoint, u32),
-    SavePace(Endpoint, u32, Option<Timestamp>),
+    SavePace(Endpoint, Option<u32>, Option<Timestamp>),
+    EndPauses,
     RaiseHalt(HaltOrder, Option<Timestamp>),
     LiftHalt(i64),
     TakeProbe(i64, Duration),
@@ -49,6 +50,7 @@ pub(super) struct Hold {
     pub(super) endpoint: Endpoint,
     pub(super) fence: Fence,
     pub(super) attempts: u32,
+    pub(super) throttles: u32,
     pub(super) last_cause: Option<(Cause, u32)>,
     pub(super) first_failed_at: Option<Timestamp>,
     pub(super) alone: bool,
@@ -66,6 +68,7 @@ impl Hold {
             endpoint: self.endpoint,
             fence: self.fence,
             attempts: self.attempts,
+            throttles: self.throttles,
             last_cause: self.last_cause,
             first_failed_at: self.first_failed_at,
             alone: self.alone,
@@ -141,6 +144,7 @@ async fn answer(store: &dyn TaskStore, call: Call, now: Timestamp) -> Result<Ans
         Call::SavePace(endpoint, effective, until) => {
             store.save_pace(endpoint, effective, until).await.map(|()| Answer::Done)?
         }
+        Call::EndPauses => store.end_pauses().await.map(|()| Answer::Done)?,
         Call::RaiseHalt(order, until) => {
             Answer::Bool(store.raise_halt(order, until, BY.to_owned(), now).await?)
         }

@@ -51,6 +51,7 @@ impl Task {
             first_failed_at: None,
             cancel_requested: false,
             reserved_ms: 0,
+            lone: false,
             tries: vec![],
             result: None,
         }
@@ -81,16 +82,18 @@ impl Task {
     }
 
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        self.row.state == TaskState::Queued && self.row.run_at <= now
+        self.row.state == TaskState::Queued && (self.row.hold.is_none() || self.row.run_at <= now)
     }
 
-    pub(super) fn start(&mut self, worker: &WorkerId, estimate_ms: u64, now: Timestamp) {
+    pub(super) fn start(&mut self, wish: &ClaimRequest, estimate_ms: u64) {
+        let (worker, now) = (&wish.worker, wish.now);
         self.row.state = TaskState::Running;
         self.row.hold = None;
         self.row.owner = Some(worker.clone());
         self.row.fence.0 += 1;
         self.row.changed_at = now;
         self.reserved_ms = estimate_ms;
+        self.lone = wish.alone;
         self.tries.push(AttemptRow {
             fence: self.row.fence,
             worker: worker.clone(),
@@ -115,6 +118,7 @@ impl Task {
             endpoint: self.row.endpoint,
             fence: self.row.fence,
             attempts: self.row.attempts,
+            throttles: self.row.throttles,
             last_cause: self.last_cause,
             first_failed_at: self.first_failed_at,
             alone,
@@ -135,6 +139,11 @@ impl Task {
         self.reserved_ms = 0;
     }
 
+    /// Where it goes that is not to be tried any more: to its result, if it has one from before.
+    pub(super) fn end(&self, without: TaskState) -> TaskState {
+        if self.result.is_some() { TaskState::Succeeded } else { without }
+    }
+
     /// A request came to nothing.
     pub(super) fn come_back(&mut self, settlement: &Settlement, failure: &Failure, now: Timestamp) {
         if settlement.uses_attempt() {
@@ -144,24 +153,18 @@ impl Task {
             self.last_cause = Some((failure.cause, before + 1));
         }
         let (hold, run_at) = match settlement {
-            Settlement::Retry { run_at, .. } => (Hold::Backoff, *run_at),
-            Settlement::Snooze { run_at, .. } => {
-                self.row.throttles += 1;
-                (Hold::Throttle, *run_at)
-            }
-            Settlement::Release(_) => {
-                self.row.run_at = now;
-                let state = if self.cancel_requested { TaskState::Cancelled } else { TaskState::Queued };
-                return self.leave(state, None, failure, now);
-            }
-            Settlement::Fail(_) => return self.leave(TaskState::Failed, None, failure, now),
+            Settlement::Retry { run_at, .. } => (Some(Hold::Backoff), *run_at),
+            Settlement::Snooze { hold, run_at, .. } => (Some(*hold), *run_at),
+            Settlement::Release(_) => (None, now),
+            Settlement::Fail(_) => return self.leave(self.end(TaskState::Failed), None, failure, now),
             Settlement::Succeed => unreachable!("a success is no failure"),
         };
         self.row.run_at = run_at;
+        self.row.throttles += u32::from(matches!(failure.cause, Cause::Throttled | Cause::Connection));
         if self.cancel_requested {
-            self.leave(TaskState::Cancelled, None, failure, now);
+            self.leave(self.end(TaskState::Cancelled), None, failure, now);
         } else {
-            self.leave(TaskState::Queued, Some(hold), failure, now);
+            self.leave(TaskState::Queued, hold, failure, now);
         }
     }
 

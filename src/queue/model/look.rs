@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use super::reference::{Model, is_open};
+use super::reference::{Model, Task, is_open};
 use super::resolve::{ENGLISH, FILES, STT};
 use crate::queue::*;
 use crate::task::*;
@@ -26,8 +26,9 @@ pub(super) async fn look(store: &dyn TaskStore, model: &mut Model, all: bool) ->
         model.tasks.iter().map(|t| (t.row.id, t.row.changed_at)).collect();
     jobs(store, model).await?;
     tasks(store, model).await?;
+    let highest = model.last_seq;
     results(store, model).await?;
-    for task in &model.tasks {
+    for task in &mut model.tasks {
         let id = task.row.id;
         if !all && before.contains_key(&id) && task.row.changed_at != model.now {
             continue;
@@ -35,14 +36,15 @@ pub(super) async fn look(store: &dyn TaskStore, model: &mut Model, all: bool) ->
         let mut wanted = task.tries.clone();
         wanted.reverse();
         same("attempts", store.attempts(id).await.unwrap(), wanted)?;
-        let wanted = task.result.as_ref().map(|r| r.row.clone());
-        // A number that was never seen because its result never stood at a look.
         let got = store.result(id).await.unwrap();
-        let got = match &wanted {
-            Some(w) if w.seq == 0 => got.map(|g| ResultRow { seq: 0, ..g }),
-            _ => got,
-        };
-        same("a result", got, wanted)?;
+        if let (Some(kept), Some(row)) = (&mut task.result, &got) {
+            // It did not stand at a look yet, and may come to stand when it is not the latest any more.
+            if kept.row.seq == 0 && row.seq > highest {
+                kept.row.seq = row.seq;
+                model.last_seq = row.seq.max(model.last_seq);
+            }
+        }
+        same("a result", got, task.result.as_ref().map(|kept| kept.row.clone()))?;
     }
     limiters(store, model).await?;
     // What is written stays: these are looked at in turns, and a difference is still there when theirs comes.
@@ -199,27 +201,31 @@ async fn counts(store: &dyn TaskStore, model: &Model) -> Seen {
     Ok(())
 }
 
-/// Those that waited first, by when they became due; then the jobs in turn, each in its own order.
+/// Those that waited first, the jobs in turn, each by when they became due; then the jobs in turn again, each in its
+/// own order.
 async fn candidates(store: &dyn TaskStore, model: &Model) -> Seen {
     for endpoint in [STT, ENGLISH] {
         let jobs: Vec<&Job> = model.jobs.iter().map(|j| &j.job).filter(|j| j.endpoint == endpoint).collect();
         let ids: Vec<JobId> = jobs.iter().map(|j| j.id).collect();
-        let mine = |t: &&super::reference::Task| t.row.state == TaskState::Queued && ids.contains(&t.row.job);
+        let mine = |t: &&Task| t.row.state == TaskState::Queued && ids.contains(&t.row.job);
         let queued = || model.tasks.iter().filter(mine);
-        let mut due: Vec<_> = queued().filter(|t| t.row.hold.is_some() && t.is_due(model.now)).collect();
-        due.sort_by_key(|t| (t.row.run_at, t.row.id));
-        let mut lines: Vec<_> = jobs
-            .iter()
-            .map(|job| {
-                let mut line: Vec<_> =
-                    queued().filter(|t| t.row.hold.is_none() && t.row.job == job.id).collect();
-                line.sort_by_key(|t| std::cmp::Reverse((t.rank(job.order), t.row.id)));
-                line
-            })
-            .collect();
-        let mut wanted: Vec<&TaskRow> = due.iter().map(|t| &t.row).collect();
-        while lines.iter().any(|line| !line.is_empty()) {
-            wanted.extend(lines.iter_mut().filter_map(Vec::pop).map(|t| &t.row));
+        let mut wanted: Vec<&TaskRow> = vec![];
+        for waited in [true, false] {
+            // First in line last in each, to be taken from there.
+            let mut lines: Vec<Vec<_>> = jobs
+                .iter()
+                .map(|job| {
+                    let can_go = |t: &&Task| t.row.job == job.id && t.is_due(model.now);
+                    let mut line: Vec<_> =
+                        queued().filter(can_go).filter(|t| t.row.hold.is_some() == waited).collect();
+                    let place = |t: &Task| if waited { t.row.run_at.0 } else { t.rank(job.order) };
+                    line.sort_by_key(|t| std::cmp::Reverse((place(t), t.row.id)));
+                    line
+                })
+                .collect();
+            while lines.iter().any(|line| !line.is_empty()) {
+                wanted.extend(lines.iter_mut().filter_map(Vec::pop).map(|t| &t.row));
+            }
         }
         let told = store.candidates(endpoint, ids.clone(), vec![], MANY, model.now).await.unwrap();
         same("candidates", &told, &wanted.iter().map(|row| candidate(row)).collect())?;

@@ -49,12 +49,15 @@ pub(super) enum Which {
     Before(u8),
 }
 
+/// Seconds billed that stand for more than anybody can be billed for.
+pub(super) const ABSURD: u8 = u8::MAX;
+
 /// How a held task ends.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ending {
     Succeed { billed_s: u8, sounds: bool },
     Retry { wait_s: u8 },
-    Snooze { wait_s: u8 },
+    Snooze { wait_s: u8, hold: Pick },
     Fail,
     Release,
 }
@@ -128,9 +131,10 @@ pub(super) enum Op {
     },
     SavePace {
         english: bool,
-        effective: u8,
+        effective: Option<u8>,
         pause_s: Option<u8>,
     },
+    EndPauses,
     RaiseHalt {
         scope: Pick,
         reason: Pick,
@@ -202,8 +206,9 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (any::<Pick>(), any::<bool>(), ending(), blame())
             .prop_map(|(task, stale, ending, blame)| Op::SetAside { task, stale, ending, blame }),
         1 => (any::<bool>(), 1..6u8).prop_map(|(english, ceiling)| Op::SetCeiling { english, ceiling }),
-        1 => (any::<bool>(), 0..7u8, proptest::option::of(0..20u8))
+        1 => (any::<bool>(), proptest::option::of(0..7u8), proptest::option::of(0..20u8))
             .prop_map(|(english, effective, pause_s)| Op::SavePace { english, effective, pause_s }),
+        1 => Just(Op::EndPauses),
         1 => (any::<Pick>(), any::<Pick>(), proptest::option::of(0..60u8))
             .prop_map(|(scope, reason, until_s)| Op::RaiseHalt { scope, reason, until_s }),
         2 => any::<Pick>().prop_map(|halt| Op::LiftHalt { halt }),
@@ -254,16 +259,21 @@ fn find() -> impl Strategy<Value = Find> {
 
 fn ending() -> impl Strategy<Value = Ending> {
     prop_oneof![
-        3 => (0..5u8, any::<bool>()).prop_map(|(billed_s, sounds)| Ending::Succeed { billed_s, sounds }),
+        3 => (billed(), any::<bool>()).prop_map(|(billed_s, sounds)| Ending::Succeed { billed_s, sounds }),
         2 => (0..20u8).prop_map(|wait_s| Ending::Retry { wait_s }),
-        2 => (0..20u8).prop_map(|wait_s| Ending::Snooze { wait_s }),
+        2 => (0..20u8, 0..3u8).prop_map(|(wait_s, hold)| Ending::Snooze { wait_s, hold }),
         1 => Just(Ending::Fail),
         1 => Just(Ending::Release),
     ]
 }
 
+/// Mostly moments, seldom a length that no recording has.
+fn billed() -> impl Strategy<Value = u8> {
+    prop_oneof![30 => 0..5u8, 1 => Just(ABSURD)]
+}
+
 fn blame() -> impl Strategy<Value = Blame> {
-    (0..4u8, 0..3u8, any::<bool>()).prop_map(|(cause, billed, answered)| Blame { cause, billed, answered })
+    (0..5u8, 0..3u8, any::<bool>()).prop_map(|(cause, billed, answered)| Blame { cause, billed, answered })
 }
 
 fn which() -> impl Strategy<Value = Which> {

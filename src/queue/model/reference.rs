@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::call::{Answer, BY, Call, Ended, Hold};
 use super::life::matches;
 use crate::queue::*;
-use crate::task::{self, *};
+use crate::task::*;
 
 /// A task with what the store keeps of it in secret.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub(super) struct Task {
     pub(super) first_failed_at: Option<Timestamp>,
     pub(super) cancel_requested: bool,
     pub(super) reserved_ms: u64,
+    /// Claimed to be alone.
+    pub(super) lone: bool,
     /// Oldest first.
     pub(super) tries: Vec<AttemptRow>,
     pub(super) result: Option<Kept>,
@@ -59,6 +61,9 @@ pub(super) struct Model {
     counter: u64,
 }
 
+/// What a month can be billed for at most, as far as it is counted.
+const LEDGER_MAX_MS: u64 = 1 << 53;
+
 impl Model {
     pub(super) fn new(now: Timestamp) -> Self {
         Model {
@@ -101,9 +106,13 @@ impl Model {
             Call::SetCeiling(endpoint, ceiling) => self.set_ceiling(endpoint, ceiling),
             Call::SavePace(endpoint, effective, until) => {
                 if let Some(limiter) = self.limiters.get_mut(&endpoint) {
-                    limiter.effective = effective.clamp(1, limiter.ceiling);
+                    limiter.effective = effective.unwrap_or(limiter.effective).clamp(1, limiter.ceiling);
                     limiter.paused_until = limiter.paused_until.max(until);
                 }
+                Answer::Done
+            }
+            Call::EndPauses => {
+                self.limiters.values_mut().for_each(|limiter| limiter.paused_until = None);
                 Answer::Done
             }
             Call::RaiseHalt(order, until) => Answer::Bool(self.raise(order, until)),
@@ -278,7 +287,7 @@ impl Model {
             |h: &&Halt| is_open(h, now) && h.scope.covers(wish.endpoint) && !wish.probing.contains(&h.id);
         let halts: Vec<_> = self.halts.iter().filter(stops).map(|h| (h.scope, h.reason)).collect();
         let paused = limiter.paused_until.is_some_and(|until| now < until);
-        let crowded = wish.alone && limiter.busy > 0;
+        let crowded = wish.alone && limiter.busy > 0 || self.running(wish.endpoint).any(|t| t.lone);
         let free = limiter.effective.saturating_sub(limiter.busy);
         let may = if !halts.is_empty() || paused || crowded {
             0
@@ -290,7 +299,7 @@ impl Model {
         let on_their_way: u64 = self.running(wish.endpoint).map(|t| t.reserved_ms).sum();
         let mut spent = self.billed_ms(wish.endpoint) + on_their_way;
         let (mut tasks, mut gone, mut cap_reached) = (vec![], vec![], false);
-        for (id, estimate_ms) in wish.tasks {
+        for &(id, estimate_ms) in &wish.tasks {
             if tasks.len() == may as usize {
                 break;
             }
@@ -298,12 +307,12 @@ impl Model {
                 cap_reached = true;
                 break;
             }
-            let nobody_else = limiter.busy == 0 && (wish.alone || free == 1);
+            let nobody_else = limiter.busy == 0 && (wish.alone || limiter.ceiling == 1);
             let Some(task) = self.task(id).filter(|t| t.is_due(now)) else {
                 gone.push(id);
                 continue;
             };
-            task.start(&wish.worker, estimate_ms, now);
+            task.start(&wish, estimate_ms);
             spent += estimate_ms;
             limiter.busy += 1;
             let hold = task.hold(nobody_else, limiter.busy);
@@ -335,14 +344,15 @@ impl Model {
                 self.job(job).stale |= used.replaced;
                 let month = self.ledger.entry((endpoint, now.month())).or_default();
                 month.succeeded += 1;
-                month.billed_ms += result.billed_ms;
+                month.billed_ms = (month.billed_ms + result.billed_ms).min(LEDGER_MAX_MS);
                 true
             }
             (settlement, None) if open => {
                 let failure = settlement.failure().unwrap().clone();
                 task.come_back(settlement, &failure, now);
                 let endpoint = task.row.endpoint;
-                if failure.billed == Billed::Unknown {
+                // Paid for, surely or perhaps, without a result to show for it.
+                if failure.billed != Billed::No {
                     self.ledger.entry((endpoint, now.month())).or_default().unknown += 1;
                 }
                 true
@@ -365,13 +375,17 @@ impl Model {
         let mine = |t: &&mut Task| t.row.state == TaskState::Queued && t.row.fence == fence;
         let Some(task) = self.task(id).filter(mine) else { return Settled::Fenced };
         match settlement {
-            Settlement::Fail(failure) => task.leave(TaskState::Failed, None, &failure, now),
-            Settlement::Retry { run_at, .. } | Settlement::Snooze { run_at, .. } => {
-                task.row.hold = Some(task::Hold::Settle);
+            Settlement::Fail(failure) => task.leave(task.end(TaskState::Failed), None, &failure, now),
+            Settlement::Snooze { hold, run_at, failure } => {
+                task.row.hold = Some(hold);
                 task.row.run_at = run_at;
                 task.row.changed_at = now;
+                task.row.cause = Some(failure.cause);
+                task.row.message = Some(failure.message);
             }
-            Settlement::Succeed | Settlement::Release(_) => return Settled::Fenced,
+            Settlement::Succeed | Settlement::Retry { .. } | Settlement::Release(_) => {
+                return Settled::Fenced;
+            }
         }
         Settled::Accepted
     }
@@ -428,7 +442,7 @@ impl Model {
         for task in self.tasks.iter_mut().filter(|t| matches(filter, &t.row, now)) {
             match task.row.state {
                 TaskState::Queued => {
-                    task.row.state = TaskState::Cancelled;
+                    task.row.state = task.end(TaskState::Cancelled);
                     task.row.hold = None;
                     task.row.finished_at = Some(now);
                 }

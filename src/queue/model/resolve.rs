@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use super::call::{Call, Ended, Hold};
-use super::op::{Blame, Ending, Find, Op, Pick, Which, Wish};
+use super::op::{ABSURD, Blame, Ending, Find, Op, Pick, Which, Wish};
 use super::reference::{Model, is_open};
 use crate::queue::*;
-use crate::task::*;
+use crate::task::{self, *};
 
 pub(super) const STT: Endpoint = Endpoint::SttBatch;
 pub(super) const ENGLISH: Endpoint = Endpoint::SttBatchEnglishVfast;
 
 /// The jobs of a case and their endpoints: two share a limiter.
 const JOBS: [(&str, Endpoint); 3] = [("calls", STT), ("talks", STT), ("notes", ENGLISH)];
-const CAUSES: [Cause; 4] = [Cause::Overloaded, Cause::Timeout, Cause::UnreadableAudio, Cause::Throttled];
+const CAUSES: [Cause; 5] =
+    [Cause::Overloaded, Cause::Timeout, Cause::UnreadableAudio, Cause::Throttled, Cause::Connection];
 const BILLED: [Billed; 3] = [Billed::No, Billed::Unknown, Billed::Yes];
 const REASONS: [HaltReason; 3] = [HaltReason::MonthlyHours, HaltReason::Credits, HaltReason::Paused];
 const SCOPES: [HaltScope; 3] =
@@ -107,8 +108,9 @@ impl Model {
             Op::SetCeiling { english, ceiling } => Call::SetCeiling(endpoint(english), u32::from(ceiling)),
             Op::SavePace { english, effective, pause_s } => {
                 let until = pause_s.map(|s| self.now.after(seconds(s)));
-                Call::SavePace(endpoint(english), u32::from(effective), until)
+                Call::SavePace(endpoint(english), effective.map(u32::from), until)
             }
+            Op::EndPauses => Call::EndPauses,
             Op::RaiseHalt { scope, reason, until_s } => {
                 let (scope, reason) = (*pick(&SCOPES, scope)?, *pick(&REASONS, reason)?);
                 let order = HaltOrder { scope, reason, evidence: "HTTP 429: enough".into() };
@@ -240,7 +242,7 @@ fn new_task(find: Find) -> NewTask {
 }
 
 fn new_result(billed_s: u8, sounds: bool) -> NewResult {
-    let billed_ms = u64::from(billed_s) * 1000;
+    let billed_ms = if billed_s == ABSURD { 3 << 51 } else { u64::from(billed_s) * 1000 };
     let path = RecordingPath::from_bytes(*b"audio/a.redacted.mp3");
     NewResult {
         response: format!(r#"{{"text":"x","duration_ms":{billed_ms}}}"#),
@@ -263,7 +265,11 @@ fn settlement(ending: Ending, blame: Blame, now: Timestamp) -> Settlement {
     match ending {
         Ending::Succeed { .. } => Settlement::Succeed,
         Ending::Retry { wait_s } => Settlement::Retry { run_at: now.after(seconds(wait_s)), failure },
-        Ending::Snooze { wait_s } => Settlement::Snooze { run_at: now.after(seconds(wait_s)), failure },
+        Ending::Snooze { wait_s, hold } => Settlement::Snooze {
+            hold: task::Hold::ALL[usize::from(hold) % task::Hold::ALL.len()],
+            run_at: now.after(seconds(wait_s)),
+            failure,
+        },
         Ending::Fail => Settlement::Fail(failure),
         Ending::Release => Settlement::Release(failure),
     }

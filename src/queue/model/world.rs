@@ -59,9 +59,9 @@ impl<'b> World<'b> {
         // Each is made from what the ones before it will have done. What looks before it writes goes alone.
         let (mut ahead, mut calls) = (self.model.clone(), Vec::new());
         for op in &step.ops {
-            let call = ahead
-                .resolve(op)
-                .filter(|_| step.ops.len() == 1 || !matches!(op, Op::Scan { .. } | Op::Sweep));
+            let call = ahead.resolve(op).filter(|_| {
+                step.ops.len() == 1 || !matches!(op, Op::Scan { .. } | Op::Jobs { .. } | Op::Sweep)
+            });
             if let Some(call) = call {
                 ahead.apply(&call, process);
                 calls.push(call);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sqlx::{Row, SqliteConnection};
 
-use super::rows::{Columns, int, job_list};
+use super::rows::{Columns, int};
 use super::{halts, limits};
 use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, QueueError};
 use crate::task::{Endpoint, Fence, JobId, TaskId, Timestamp};
@@ -20,22 +20,20 @@ pub(super) async fn candidates(
 ) -> Result<Vec<Candidate>, QueueError> {
     let skip: HashSet<TaskId> = skip.into_iter().collect();
     let room = i64::from(limit) + int(skip.len() as u64);
-    let mut queues = vec![due(c, endpoint, &jobs, room, now).await?];
+    let (mut waited, mut ready_now) = (Vec::new(), Vec::new());
     for &job in &jobs {
-        queues.push(ready(c, endpoint, job, room).await?);
+        waited.push(due(c, endpoint, job, room, now).await?);
+        ready_now.push(ready(c, endpoint, job, room).await?);
     }
-    let mut queues: Vec<_> = queues
-        .into_iter()
-        .map(|queue| queue.into_iter().filter(|t| !skip.contains(&t.id)).collect::<Vec<_>>().into_iter())
-        .collect();
-    let mut chosen: Vec<Candidate> = queues[0].by_ref().take(limit as usize).collect();
-    while chosen.len() < limit as usize {
-        let before = chosen.len();
-        for queue in &mut queues[1..] {
-            chosen.extend(queue.next());
-        }
-        if chosen.len() == before {
-            break;
+    let mut chosen = Vec::new();
+    for queues in [waited, ready_now] {
+        let mut queues: Vec<_> = queues.into_iter().map(Vec::into_iter).collect();
+        let mut before = None;
+        while chosen.len() < limit as usize && before != Some(chosen.len()) {
+            before = Some(chosen.len());
+            for queue in &mut queues {
+                chosen.extend(queue.find(|t| !skip.contains(&t.id)));
+            }
         }
     }
     chosen.truncate(limit as usize);
@@ -47,18 +45,18 @@ const CANDIDATE: &str = "SELECT id, job_id, path, size_bytes, modified_ns, fence
 async fn due(
     c: &mut SqliteConnection,
     endpoint: Endpoint,
-    jobs: &[JobId],
+    job: JobId,
     room: i64,
     now: Timestamp,
 ) -> Result<Vec<Candidate>, QueueError> {
     let sql = format!(
-        "{CANDIDATE} WHERE state = 'queued' AND hold IS NOT NULL AND endpoint = ? AND run_at <= ?
-         AND job_id IN (SELECT value FROM json_each(?)) ORDER BY run_at, id LIMIT ?"
+        "{CANDIDATE} WHERE state = 'queued' AND hold IS NOT NULL AND endpoint = ? AND job_id = ? AND run_at <= ?
+         ORDER BY run_at, id LIMIT ?"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(endpoint.name())
+        .bind(job.0)
         .bind(now.0)
-        .bind(job_list(jobs))
         .bind(room)
         .fetch_all(c)
         .await?;
@@ -101,15 +99,19 @@ pub(super) async fn next_due(
     endpoint: Endpoint,
     jobs: Vec<JobId>,
 ) -> Result<Option<Timestamp>, QueueError> {
-    let at: Option<i64> = sqlx::query_scalar(
-        "SELECT run_at FROM task WHERE state = 'queued' AND hold IS NOT NULL AND endpoint = ?
-         AND job_id IN (SELECT value FROM json_each(?)) ORDER BY run_at LIMIT 1",
-    )
-    .bind(endpoint.name())
-    .bind(job_list(&jobs))
-    .fetch_optional(c)
-    .await?;
-    Ok(at.map(Timestamp))
+    let mut next = None;
+    for job in jobs {
+        let at: Option<i64> = sqlx::query_scalar(
+            "SELECT run_at FROM task WHERE state = 'queued' AND hold IS NOT NULL AND endpoint = ? AND job_id = ?
+             ORDER BY run_at LIMIT 1",
+        )
+        .bind(endpoint.name())
+        .bind(job.0)
+        .fetch_optional(&mut *c)
+        .await?;
+        next = next.into_iter().chain(at).min();
+    }
+    Ok(next.map(Timestamp))
 }
 
 pub(super) async fn claim(c: &mut SqliteConnection, wish: ClaimRequest) -> Result<Claim, QueueError> {
@@ -119,6 +121,9 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: ClaimRequest) -> Resul
     let paused = claim.limiter.paused_until.is_some_and(|until| until > wish.now);
     if !claim.halts.is_empty() || paused || (wish.alone && claim.limiter.busy > 0) {
         return Ok(claim);
+    }
+    if lone_slot_taken(c, wish.endpoint).await? {
+        return Ok(claim); // somebody finds something out, and needs to be alone for it
     }
     let free = claim.limiter.effective.min(claim.limiter.ceiling).saturating_sub(claim.limiter.busy);
     let take = wish.want.min(free).min(if wish.alone { 1 } else { u32::MAX });
@@ -136,7 +141,7 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: ClaimRequest) -> Resul
         }
         match take_task(c, &wish, id, estimate_ms).await? {
             Some(mut task) => {
-                task.alone = claim.limiter.busy == 0 && (wish.alone || free == 1);
+                task.alone = claim.limiter.busy == 0 && (wish.alone || claim.limiter.ceiling == 1);
                 claim.limiter.busy += 1;
                 task.busy = claim.limiter.busy;
                 spoken_for = spoken_for.saturating_add(estimate_ms);
@@ -148,6 +153,11 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: ClaimRequest) -> Resul
     Ok(claim)
 }
 
+async fn lone_slot_taken(c: &mut SqliteConnection, endpoint: Endpoint) -> Result<bool, QueueError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM slot WHERE limiter = ? AND lone AND task_id IS NOT NULL)";
+    Ok(sqlx::query_scalar(sql).bind(endpoint.name()).fetch_one(c).await?)
+}
+
 async fn take_task(
     c: &mut SqliteConnection,
     wish: &ClaimRequest,
@@ -156,8 +166,8 @@ async fn take_task(
 ) -> Result<Option<ClaimedTask>, QueueError> {
     let row = sqlx::query(
         "UPDATE task SET state = 'running', hold = NULL, owner = ?2, fence = fence + 1, changed_at = ?3
-         WHERE id = ?1 AND state = 'queued' AND run_at <= ?3
-         RETURNING job_id, path, fence, attempts, retry_cause, retry_repeats, first_failed_at",
+         WHERE id = ?1 AND state = 'queued' AND (hold IS NULL OR run_at <= ?3)
+         RETURNING job_id, path, fence, attempts, throttles, retry_cause, retry_repeats, first_failed_at",
     )
     .bind(id.0)
     .bind(&wish.worker.0)
@@ -167,7 +177,7 @@ async fn take_task(
     let Some(row) = row else { return Ok(None) };
     let fence: i64 = row.value("fence")?;
     let slot = sqlx::query(
-        "UPDATE slot SET task_id = ?2, fence = ?3, owner = ?4, reserved_ms = ?5 WHERE limiter = ?1 AND no =
+        "UPDATE slot SET task_id = ?2, fence = ?3, owner = ?4, reserved_ms = ?5, lone = ?6 WHERE limiter = ?1 AND no =
              (SELECT no FROM slot WHERE limiter = ?1 AND task_id IS NULL ORDER BY no LIMIT 1)",
     )
     .bind(wish.endpoint.name())
@@ -175,6 +185,7 @@ async fn take_task(
     .bind(fence)
     .bind(&wish.worker.0)
     .bind(int(estimate_ms))
+    .bind(wish.alone)
     .execute(&mut *c)
     .await?;
     if slot.rows_affected() != 1 {
@@ -195,6 +206,7 @@ async fn take_task(
         endpoint: wish.endpoint,
         fence: Fence(fence),
         attempts: row.count("attempts")?,
+        throttles: row.count("throttles")?,
         last_cause: row.word_or_null("retry_cause")?.map(|cause| (cause, repeats)),
         first_failed_at: row.time_or_null("first_failed_at")?,
         alone: false,

@@ -117,7 +117,8 @@ pub(super) async fn retry(
     Ok(query.build().execute(c).await?.rows_affected())
 }
 
-/// Queued tasks leave at once; running ones when their request is over, unless it succeeds: that is paid for.
+/// Queued tasks leave at once; running ones when their request is over, unless it succeeds: that is paid for. One
+/// that was to be processed again goes back to the result it has.
 pub(super) async fn cancel(
     c: &mut SqliteConnection,
     filter: Filter,
@@ -125,7 +126,10 @@ pub(super) async fn cancel(
 ) -> Result<u64, QueueError> {
     let mut query = QueryBuilder::new(
         "UPDATE task SET cancel_requested = (state = 'running'),
-                state = iif(state = 'queued', 'cancelled', state), hold = NULL, finished_at = iif(state = 'queued', ",
+                state = CASE WHEN state <> 'queued' THEN state
+                             WHEN EXISTS (SELECT 1 FROM result WHERE task_id = task.id) THEN 'succeeded'
+                             ELSE 'cancelled' END,
+                hold = NULL, finished_at = iif(state = 'queued', ",
     );
     query.push_bind(now.0).push(", NULL), changed_at = ").push_bind(now.0);
     query.push(" WHERE state IN ('queued', 'running') AND NOT cancel_requested");

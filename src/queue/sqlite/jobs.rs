@@ -29,6 +29,20 @@ pub(super) async fn upsert(
     Ok(result)
 }
 
+/// The jobs as they are known, if every one of them is as it is stated: then there is nothing to write.
+pub(super) fn all_known(known: &[Job], stated: &[JobSpec]) -> Option<Vec<Job>> {
+    let same = |spec: &JobSpec| {
+        let job = known.iter().find(|j| j.name == spec.name)?;
+        let as_stated = job.endpoint == spec.endpoint
+            && job.options == spec.options
+            && job.root == spec.root
+            && job.output == spec.output
+            && job.order == spec.order;
+        as_stated.then(|| job.clone())
+    };
+    stated.iter().map(same).collect()
+}
+
 async fn write_job(
     c: &mut SqliteConnection,
     spec: &JobSpec,

@@ -41,19 +41,24 @@ pub(super) async fn set_ceiling(
 pub(super) async fn save_pace(
     c: &mut SqliteConnection,
     endpoint: Endpoint,
-    effective: u32,
+    effective: Option<u32>,
     paused_until: Option<Timestamp>,
 ) -> Result<(), QueueError> {
     sqlx::query(
-        "UPDATE limiter SET effective = max(1, min(?2, ceiling)),
+        "UPDATE limiter SET effective = max(1, min(ifnull(?2, effective), ceiling)),
                 paused_until = iif(?3 IS NULL, paused_until, max(ifnull(paused_until, 0), ?3))
          WHERE name = ?1",
     )
     .bind(endpoint.name())
-    .bind(i64::from(effective))
+    .bind(effective.map(i64::from))
     .bind(paused_until.map(|t| t.0))
     .execute(c)
     .await?;
+    Ok(())
+}
+
+pub(super) async fn end_pauses(c: &mut SqliteConnection) -> Result<(), QueueError> {
+    sqlx::query("UPDATE limiter SET paused_until = NULL WHERE paused_until IS NOT NULL").execute(c).await?;
     Ok(())
 }
 

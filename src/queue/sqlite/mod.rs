@@ -60,6 +60,10 @@ impl std::fmt::Debug for SqliteStore {
 #[async_trait]
 impl TaskStore for SqliteStore {
     async fn upsert_jobs(&self, jobs: Vec<JobSpec>, now: Timestamp) -> Result<Vec<Job>, QueueError> {
+        let known = self.jobs().await?;
+        if let Some(same) = jobs::all_known(&known, &jobs) {
+            return Ok(same);
+        }
         self.writer.write(move |c| Box::pin(jobs::upsert(c, jobs, now))).await
     }
 
@@ -92,7 +96,7 @@ impl TaskStore for SqliteStore {
     }
 
     async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<(), QueueError> {
-        self.writer.write(move |c| Box::pin(jobs::heartbeat(c, worker, now))).await
+        self.writer.write_lightly(move |c| Box::pin(jobs::heartbeat(c, worker, now))).await
     }
 
     async fn retire(&self, worker: WorkerId, exit_code: i32, now: Timestamp) -> Result<(), QueueError> {
@@ -130,10 +134,16 @@ impl TaskStore for SqliteStore {
     async fn save_pace(
         &self,
         endpoint: Endpoint,
-        effective: u32,
+        effective: Option<u32>,
         paused_until: Option<Timestamp>,
     ) -> Result<(), QueueError> {
-        self.writer.write(move |c| Box::pin(limits::save_pace(c, endpoint, effective, paused_until))).await
+        self.writer
+            .write_lightly(move |c| Box::pin(limits::save_pace(c, endpoint, effective, paused_until)))
+            .await
+    }
+
+    async fn end_pauses(&self) -> Result<(), QueueError> {
+        self.writer.write(|c| Box::pin(limits::end_pauses(c))).await
     }
 
     async fn limiter(&self, endpoint: Endpoint) -> Result<LimiterState, QueueError> {
@@ -156,7 +166,7 @@ impl TaskStore for SqliteStore {
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claim, QueueError> {
-        self.writer.write(move |c| Box::pin(claim::claim(c, request))).await
+        self.writer.write_lightly(move |c| Box::pin(claim::claim(c, request))).await
     }
 
     async fn set_aside(
@@ -197,7 +207,7 @@ impl TaskStore for SqliteStore {
     }
 
     async fn take_probe(&self, halt: i64, interval: Duration, now: Timestamp) -> Result<bool, QueueError> {
-        self.writer.write(move |c| Box::pin(halts::take_probe(c, halt, interval, now))).await
+        self.writer.write_lightly(move |c| Box::pin(halts::take_probe(c, halt, interval, now))).await
     }
 
     async fn retry(&self, filter: Filter, again: bool, now: Timestamp) -> Result<u64, QueueError> {

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, Type};
 
 use crate::queue::QueueError;
-use crate::task::{Failure, JobId, RecordingPath, Timestamp};
+use crate::task::{Failure, RecordingPath, Timestamp};
 
 /// Reads columns by name with errors that say which.
 pub(super) trait Columns {
@@ -88,16 +88,6 @@ pub(super) fn path_bytes(path: &Path) -> &[u8] {
 /// And back.
 pub(super) fn path_from(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
-}
-
-/// Identifiers as a JSON array, for `IN (SELECT value FROM json_each(?))`: one statement for any number.
-pub(super) fn id_list(ids: impl Iterator<Item = i64>) -> String {
-    serde_json::Value::from(ids.collect::<Vec<_>>()).to_string()
-}
-
-/// Job numbers as a JSON array.
-pub(super) fn job_list(jobs: &[JobId]) -> String {
-    id_list(jobs.iter().map(|j| j.0))
 }
 
 /// How long the API asked us to wait, as it is stored.

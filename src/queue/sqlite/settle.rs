@@ -17,21 +17,21 @@ pub(super) async fn settle(c: &mut SqliteConnection, settle: Arc<Settle>) -> Res
         Settlement::Succeed => {
             let result = result
                 .as_ref()
-                .ok_or_else(|| QueueError::Corrupt("a success without a result was settled".to_owned()))?;
+                .ok_or_else(|| QueueError::Bug("a success without a result was settled".to_owned()))?;
             succeed(c, &settle, result).await?
         }
         Settlement::Fail(failure) => fail(c, task.id, task.fence, "running", failure, *now).await?,
         Settlement::Retry { run_at, failure } => {
             requeue(c, &settle, Some(Hold::Backoff), *run_at, failure).await?
         }
-        Settlement::Snooze { run_at, failure } => {
-            requeue(c, &settle, Some(Hold::Throttle), *run_at, failure).await?
+        Settlement::Snooze { hold, run_at, failure } => {
+            requeue(c, &settle, Some(*hold), *run_at, failure).await?
         }
         Settlement::Release(failure) => requeue(c, &settle, None, *now, failure).await?,
     };
     // Also when the task has moved on: the request is over, so the slot is free.
     sqlx::query(
-        "UPDATE slot SET task_id = NULL, fence = NULL, owner = NULL, reserved_ms = 0
+        "UPDATE slot SET task_id = NULL, fence = NULL, owner = NULL, reserved_ms = 0, lone = 0
          WHERE task_id = ? AND fence = ?",
     )
     .bind(task.id.0)
@@ -61,7 +61,8 @@ pub(super) async fn settle(c: &mut SqliteConnection, settle: Arc<Settle>) -> Res
     .await?;
     if moved {
         let billed_ms = result.as_ref().map_or(0, |r| r.billed_ms);
-        let unknown = failure.is_some_and(|f| f.billed == Billed::Unknown);
+        // Billed without a result to show for it, surely or perhaps.
+        let unknown = failure.is_some_and(|f| f.billed != Billed::No);
         book(c, task.endpoint, *now, billed_ms, u64::from(result.is_some()), u64::from(unknown)).await?;
     }
     Ok(if moved { Settled::Accepted } else { Settled::Fenced })
@@ -122,6 +123,7 @@ async fn succeed(c: &mut SqliteConnection, settle: &Settle, r: &NewResult) -> Re
     Ok(true)
 }
 
+/// One that was being processed again keeps the result it has: that is paid for, and stands.
 async fn fail(
     c: &mut SqliteConnection,
     id: TaskId,
@@ -132,9 +134,9 @@ async fn fail(
 ) -> Result<bool, QueueError> {
     let sent = i64::from(state == "running");
     let done = sqlx::query(
-        "UPDATE task SET state = 'failed', hold = NULL, owner = NULL, attempts = attempts + ?4,
-                cancel_requested = 0, cause = ?5, message = ?6, http_status = ?7, billed = ?8,
-                changed_at = ?9, finished_at = ?9,
+        "UPDATE task SET state = iif(EXISTS (SELECT 1 FROM result WHERE task_id = ?1), 'succeeded', 'failed'),
+                hold = NULL, owner = NULL, attempts = attempts + ?4, cancel_requested = 0, cause = ?5, message = ?6,
+                http_status = ?7, billed = ?8, changed_at = ?9, finished_at = ?9,
                 first_failed_at = iif(?4 = 0, first_failed_at, ifnull(first_failed_at, ?9))
          WHERE id = ?1 AND fence = ?2 AND state = ?3",
     )
@@ -162,7 +164,9 @@ async fn requeue(
 ) -> Result<bool, QueueError> {
     let counted = settle.settlement.uses_attempt();
     let done = sqlx::query(
-        "UPDATE task SET state = iif(cancel_requested, 'cancelled', 'queued'),
+        "UPDATE task SET state = CASE WHEN NOT cancel_requested THEN 'queued'
+                             WHEN EXISTS (SELECT 1 FROM result WHERE task_id = ?1) THEN 'succeeded'
+                             ELSE 'cancelled' END,
                 finished_at = iif(cancel_requested, ?3, NULL), hold = iif(cancel_requested, NULL, ?4),
                 cancel_requested = 0, owner = NULL, run_at = ?5, changed_at = ?3,
                 attempts = attempts + ?6, throttles = throttles + ?7,
@@ -178,7 +182,7 @@ async fn requeue(
     .bind(hold.map(Hold::word))
     .bind(run_at.0)
     .bind(i64::from(counted))
-    .bind(i64::from(hold == Some(Hold::Throttle)))
+    .bind(i64::from(failure.cause == Cause::Throttled || failure.cause == Cause::Connection))
     .bind(failure.cause.word())
     .bind(&failure.message)
     .bind(failure.http_status)
@@ -198,21 +202,24 @@ pub(super) async fn set_aside(
 ) -> Result<Settled, QueueError> {
     let moved = match &settlement {
         Settlement::Fail(failure) => fail(c, id, fence, "queued", failure, now).await?,
-        Settlement::Retry { run_at, .. } | Settlement::Snooze { run_at, .. } => {
+        Settlement::Snooze { hold, run_at, failure } => {
             sqlx::query(
-                "UPDATE task SET hold = 'settle', run_at = ?3, changed_at = ?4
+                "UPDATE task SET hold = ?3, run_at = ?4, changed_at = ?5, cause = ?6, message = ?7
                  WHERE id = ?1 AND fence = ?2 AND state = 'queued'",
             )
             .bind(id.0)
             .bind(fence.0)
+            .bind(hold.word())
             .bind(run_at.0)
             .bind(now.0)
+            .bind(failure.cause.word())
+            .bind(&failure.message)
             .execute(c)
             .await?
             .rows_affected()
                 == 1
         }
-        Settlement::Succeed | Settlement::Release(_) => false,
+        Settlement::Succeed | Settlement::Retry { .. } | Settlement::Release(_) => false,
     };
     Ok(if moved { Settled::Accepted } else { Settled::Fenced })
 }
@@ -256,7 +263,7 @@ pub(super) async fn recover(
         book(c, row.word("endpoint")?, now, 0, 0, 1).await?;
     }
     sqlx::query(
-        "UPDATE slot SET task_id = NULL, fence = NULL, owner = NULL, reserved_ms = 0 WHERE owner = ?",
+        "UPDATE slot SET task_id = NULL, fence = NULL, owner = NULL, reserved_ms = 0, lone = 0 WHERE owner = ?",
     )
     .bind(&worker.0)
     .execute(c)
@@ -272,16 +279,16 @@ async fn book(
     succeeded: u64,
     unknown: u64,
 ) -> Result<(), QueueError> {
-    if billed_ms + succeeded + unknown == 0 {
+    if billed_ms == 0 && succeeded == 0 && unknown == 0 {
         return Ok(());
     }
     sqlx::query(
         "INSERT INTO ledger (endpoint, month, billed_ms, succeeded, unknown) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET billed_ms = billed_ms + ?3, succeeded = succeeded + ?4, unknown = unknown + ?5",
+         ON CONFLICT DO UPDATE SET billed_ms = min(billed_ms + ?3, 1 << 53), succeeded = succeeded + ?4, unknown = unknown + ?5",
     )
     .bind(endpoint.name())
     .bind(now.month().to_string())
-    .bind(int(billed_ms))
+    .bind(int(billed_ms.min(1 << 53)))
     .bind(int(succeeded))
     .bind(int(unknown))
     .execute(c)

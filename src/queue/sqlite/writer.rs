@@ -32,14 +32,32 @@ impl Writer {
         Writer { operations, task: Mutex::new(Some(task)) }
     }
 
-    /// Runs `work` inside the next group and answers once it is committed.
+    /// Runs `work` inside the next group and answers once it is committed and on the disk.
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, QueueError>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,
     {
+        self.write_as(true, work).await
+    }
+
+    /// The same for what may be lost in a power cut without harm: a claim, a sign of life, a pace. It survives the
+    /// death of the process all the same, and nobody waits for the disk.
+    pub(super) async fn write_lightly<T, F>(&self, work: F) -> Result<T, QueueError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,
+    {
+        self.write_as(false, work).await
+    }
+
+    async fn write_as<T, F>(&self, durable: bool, work: F) -> Result<T, QueueError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        let operation = Pending { work: Some(work), outcome: None, reply };
+        let operation = Pending { work: Some(work), outcome: None, reply, durable };
         self.operations.send(Box::new(operation)).await.map_err(|_| QueueError::Closed)?;
         answer.await.map_err(|_| QueueError::Closed)?
     }
@@ -61,6 +79,8 @@ trait Operation: Send {
     async fn run(&mut self, connection: &mut SqliteConnection) -> bool;
     /// Tells the caller; `lost` is why the group's commit failed.
     fn answer(self: Box<Self>, lost: Option<&CommitLost>);
+    /// Whether its group has to be on the disk before it is answered.
+    fn is_durable(&self) -> bool;
     /// Whether the writer ends after this group.
     fn is_last(&self) -> bool {
         false
@@ -71,6 +91,7 @@ struct Pending<T, F> {
     work: Option<F>,
     outcome: Option<Result<T, QueueError>>,
     reply: oneshot::Sender<Result<T, QueueError>>,
+    durable: bool,
 }
 
 #[async_trait::async_trait]
@@ -98,6 +119,10 @@ where
         };
         let _ = self.reply.send(answer); // a caller that went away does not mind
     }
+
+    fn is_durable(&self) -> bool {
+        self.durable
+    }
 }
 
 struct LastOne;
@@ -109,6 +134,10 @@ impl Operation for LastOne {
     }
 
     fn answer(self: Box<Self>, _: Option<&CommitLost>) {}
+
+    fn is_durable(&self) -> bool {
+        true
+    }
 
     fn is_last(&self) -> bool {
         true
@@ -133,7 +162,7 @@ async fn write_in_groups(
     options: SqliteConnectOptions,
     mut waiting: mpsc::Receiver<Box<dyn Operation>>,
 ) {
-    let mut connection = Some(connection);
+    let mut connection = Some(Writing { connection, durable: true });
     let mut group = Vec::with_capacity(GROUP);
     while waiting.recv_many(&mut group, GROUP).await > 0 {
         let lost = commit_or_reopen(&mut connection, &options, &mut group).await.err();
@@ -146,23 +175,43 @@ async fn write_in_groups(
             break;
         }
     }
-    if let Some(connection) = connection {
-        let _ = connection.close().await;
+    if let Some(open) = connection {
+        let _ = open.connection.close().await;
+    }
+}
+
+/// The write connection, and whether its commits wait for the disk.
+struct Writing {
+    connection: SqliteConnection,
+    durable: bool,
+}
+
+impl Writing {
+    /// A group with anything durable in it waits; the log it waits for holds what went before, too.
+    async fn set_durable(&mut self, durable: bool) -> Result<(), sqlx::Error> {
+        if self.durable != durable {
+            let sql = if durable { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
+            sqlx::query(sql).execute(&mut self.connection).await?;
+            self.durable = durable;
+        }
+        Ok(())
     }
 }
 
 /// After a group is lost (a full disk makes SQLite end the transaction by itself) nobody knows what the connection
 /// thinks of its transactions: the next group gets a new one.
 async fn commit_or_reopen(
-    connection: &mut Option<SqliteConnection>,
+    connection: &mut Option<Writing>,
     options: &SqliteConnectOptions,
     group: &mut [Box<dyn Operation>],
 ) -> Result<(), CommitLost> {
     let mut open = match connection.take() {
         Some(open) => open,
-        None => options.connect().await?,
+        None => Writing { connection: options.connect().await?, durable: true },
     };
-    let committed = commit(&mut open, group).await;
+    let durable = group.iter().any(|operation| operation.is_durable());
+    open.set_durable(durable).await?;
+    let committed = commit(&mut open.connection, group).await;
     if committed.is_ok() {
         *connection = Some(open);
     }

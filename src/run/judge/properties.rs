@@ -87,6 +87,7 @@ impl Game {
             task: TaskId(sent.task),
             alone: sent.alone,
             busy: sent.busy,
+            throttles: 0,
             sent_at: Timestamp(sent.at),
             now: Timestamp(self.clock),
             jitter: 0.5,

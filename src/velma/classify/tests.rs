@@ -145,9 +145,9 @@ fn file_and_job_errors() {
         (STT, 405, "Method Not Allowed", "halted config_refused"),
         (STT, 408, "Request timeout", "transient timeout unknown"),
         (STT, 413, "Too big", "file too_big"),
-        (STT, 415, "Unsupported media", "file unsupported_format"),
+        (STT, 415, "Unsupported media", "unclear Request"),
         (STT, 402, "Pay", "halted credits"),
-        (STT, 418, "I'm a teapot", "file request_refused"),
+        (STT, 418, "I'm a teapot", "unclear Request"),
     ]);
     let field = r#"{"detail":[{"loc":["body","upload_file"],"msg":"Field required","type":"missing"}]}"#;
     let verdict = classify(STT, &answered(422, field));
@@ -275,7 +275,7 @@ fn no_answer_is_told_by_what_had_been_sent() {
             "transient answer_lost unknown",
             "transient answer_lost unknown",
         ),
-        (TransportError::TooLarge(1), "transient bad_answer unknown", "transient bad_answer unknown"),
+        (TransportError::TooLarge(1), "file bad_answer unknown", "file bad_answer unknown"),
         (TransportError::Storage(text()), "transient local_storage yes", "transient local_storage yes"),
         (TransportError::Aborted, "stopped interrupted", "stopped interrupted unknown"),
     ] {

@@ -66,8 +66,8 @@ fn numbers_beyond_measure_do_no_harm() {
     let json = r#"{"text":"x","duration_ms":1e300,"utterances":[
         {"start_ms":18446744073709551615,"duration_ms":5},{"start_ms":-4,"duration_ms":"7"}]}"#;
     let read = transcript(Endpoint::SttBatch, json);
-    assert_eq!(read.duration_ms, Some(u64::MAX));
-    assert_eq!((read.utterances[0].end_ms, read.utterances[1].end_ms), (u64::MAX, 0));
+    assert_eq!(read.duration_ms, None, "nonsense gets into no sum");
+    assert_eq!((read.utterances[0].end_ms, read.utterances[1].end_ms), (5, 0));
 }
 
 #[test]

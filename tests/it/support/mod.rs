@@ -16,7 +16,8 @@ use tokio::runtime::Runtime;
 use voxbatch::emulator::{Change, Emulator, ModelReport, Report, Settings};
 
 pub(crate) use self::jobs::{ENDPOINTS, Jobs, STT};
-pub(crate) use self::process::{Ended, Process};
+use self::process::Ended;
+pub(crate) use self::process::{Process, without_reader};
 pub(crate) use self::recordings::tone;
 
 /// No wait of a test is longer; what is waited for has then gone wrong.
@@ -89,6 +90,13 @@ impl World {
     /// Starts it.
     pub(crate) fn start(&self, args: &[&str]) -> Process {
         Process::start(self.command(args))
+    }
+
+    /// Changes `jobs.toml` by hand.
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let text = String::from_utf8(self.read("jobs.toml")).unwrap();
+        assert!(text.contains(from), "{from:?} is not in jobs.toml:\n{text}");
+        fs::write(self.path("jobs.toml"), text.replace(from, to)).unwrap();
     }
 
     /// Runs it to its end.
@@ -199,10 +207,12 @@ impl World {
     }
 }
 
-/// An emulator without faults that lets many in at once.
+/// An emulator without faults that lets many in at once. It reads what it refuses: to whoever has sent a small file
+/// whole, a connection that is closed over unread bytes looks like a lost answer, and that costs an attempt.
 pub(crate) fn roomy() -> Settings {
     let limits = voxbatch::emulator::ModelLimits { concurrent: 1000, ..Default::default() };
     Settings {
+        drain_before_refusing: true,
         models: ENDPOINTS.iter().map(|e| ((*e).to_owned(), limits.clone())).collect(),
         ..Settings::default()
     }

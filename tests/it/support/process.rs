@@ -29,7 +29,8 @@ pub(crate) struct Ended {
 }
 
 impl Process {
-    pub(super) fn start(mut command: Command) -> Process {
+    /// Starts a command; its streams are listened to.
+    pub(crate) fn start(mut command: Command) -> Process {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdout = Heard::listen(child.stdout.take().unwrap());
@@ -45,6 +46,14 @@ impl Process {
     /// Waits until it has said this on stdout.
     pub(crate) fn until_said(&self, text: &str) {
         self.stdout.until(text);
+    }
+
+    /// Waits until it has said an address, and returns it.
+    pub(crate) fn until_address(&self) -> String {
+        self.stderr.until("http://");
+        let said = self.stderr.so_far();
+        let at = said.find("http://").unwrap();
+        said[at..].split_whitespace().next().unwrap().to_owned()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -104,6 +113,17 @@ impl Ended {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e} in {:?}", self.stdout))
     }
+}
+
+/// Runs a command whose reader of stdout has gone before it says anything.
+pub(crate) fn without_reader(mut command: Command) -> Ended {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(command); // it holds the writing end too
+    let stderr = Heard::listen(child.stderr.take().unwrap());
+    Process { child, stdout: Heard::listen(std::io::empty()), stderr }.wait()
 }
 
 /// A stream as far as it has come.

@@ -6,7 +6,7 @@ const RATE: u32 = 8000;
 
 /// A WAV of so many milliseconds, 8 kHz, 16 bit, mono. Another name is another sound.
 pub(crate) fn tone(name: &str, ms: u32) -> Vec<u8> {
-    let samples = RATE * ms / 1000;
+    let samples = RATE / 1000 * ms;
     let hash = blake3::hash(name.as_bytes());
     let pitch = 200.0 + f64::from(u16::from_le_bytes([hash.as_bytes()[0], hash.as_bytes()[1]])) / 65.536;
     let mut bytes =

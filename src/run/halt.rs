@@ -1,0 +1,102 @@
+//! A pool before a halt: waiting out a pause, probing what may be over, reaching the month's cap, asking the free call.
+
+use std::time::Duration;
+
+use super::now;
+use super::pool::{End, POLL, POLL_PAUSED, Pool};
+use crate::event::RunEvent;
+use crate::queue::{Halt, QueueError};
+use crate::task::{HaltOrder, HaltReason, HaltScope, Verdict};
+
+impl Pool {
+    /// Halts stand: each that was there before this run may be tried once, by one request, when nothing is in flight.
+    pub(super) async fn meet(&mut self, halts: Vec<Halt>) -> Result<(), QueueError> {
+        if halts.iter().any(|h| h.reason == HaltReason::Paused) {
+            self.wake_in(POLL_PAUSED);
+            return Ok(());
+        }
+        if !self.working.is_empty() {
+            // What is under way was sent before: it proves nothing.
+            self.wake_in(POLL);
+            return Ok(());
+        }
+        // Our own count is no hindrance here: the claim checks it, and it is raised again if it is still so.
+        let (budgets, others): (Vec<_>, Vec<_>) =
+            halts.iter().partition(|h| h.reason == HaltReason::Budget && self.end.is_none());
+        let mut probing = Vec::new();
+        for halt in &others {
+            let may =
+                self.probing.is_empty() && halt.reason.can_be_probed() && halt.raised_at < self.started_at;
+            if !may || !self.bench.store.take_probe(halt.id, self.probe_interval, now()).await? {
+                self.end = Some(End::Halted(halts.iter().map(|h| (h.scope, h.reason)).collect()));
+                return Ok(());
+            }
+            probing.push(halt.id);
+        }
+        for halt in budgets {
+            self.bench.store.lift_halt(halt.id, "count".to_owned(), now()).await?;
+            self.tell_lifted(halt).await;
+        }
+        self.probing = probing;
+        self.wake_in(Duration::ZERO);
+        Ok(())
+    }
+
+    pub(super) async fn end_probe(&mut self, let_through: bool) -> Result<(), QueueError> {
+        let probing = std::mem::take(&mut self.probing);
+        if probing.is_empty() {
+            return Ok(());
+        }
+        let open = self.bench.store.halts(true, now()).await?;
+        let probed = open.into_iter().filter(|h| probing.contains(&h.id)).collect::<Vec<_>>();
+        if !let_through {
+            self.end = Some(End::Halted(probed.iter().map(|h| (h.scope, h.reason)).collect()));
+            return Ok(());
+        }
+        for halt in &probed {
+            self.bench.store.lift_halt(halt.id, "probe".to_owned(), now()).await?;
+            self.tell_lifted(halt).await;
+        }
+        Ok(())
+    }
+
+    async fn tell_lifted(&self, halt: &Halt) {
+        self.bench.tell(RunEvent::HaltLifted { scope: halt.scope, reason: halt.reason }).await;
+    }
+
+    /// The month's hours of `jobs.toml` would be crossed by the next task, and nothing in flight can change that.
+    pub(super) async fn cap_reached(&mut self) -> Result<(), QueueError> {
+        let at = now();
+        let usage = self.bench.store.usage(self.bench.endpoint, at.month()).await?;
+        let hours = |ms: u64| ms as f64 / 3_600_000.0;
+        let evidence = format!(
+            "{:.3} h of {:.3} h are used in {}, and the next recording would cross that",
+            hours(usage.billed_ms),
+            hours(self.limit.monthly_ms.unwrap_or_default()),
+            at.month(),
+        );
+        let scope = HaltScope::Endpoint(self.bench.endpoint);
+        self.bench.raise(HaltOrder { scope, reason: HaltReason::Budget, evidence }).await;
+        self.end = Some(End::Halted(vec![(scope, HaltReason::Budget)]));
+        Ok(())
+    }
+
+    /// The judge has closed the endpoint: says which halts stand.
+    pub(super) async fn halt_here(&mut self) -> Result<(), QueueError> {
+        let open = self.bench.store.halts(true, now()).await?;
+        let here = open.iter().filter(|h| h.scope.covers(self.bench.endpoint));
+        self.end = Some(End::Halted(here.map(|h| (h.scope, h.reason)).collect()));
+        Ok(())
+    }
+
+    pub(super) async fn ask_free(&mut self) {
+        let probe = tokio::select! {
+            probe = self.bench.client.probe() => probe,
+            () = self.bench.stop.abort.cancelled() => return,
+        };
+        let verdict = self.bench.judge().hear_probe(probe, now());
+        if let Some(Verdict::Halted(reason, failure)) = verdict {
+            self.bench.raise_for(reason, failure).await;
+        }
+    }
+}
