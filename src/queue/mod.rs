@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod conformance;
 mod error;
+#[cfg(test)]
+mod model;
 mod row;
 mod sqlite;
 mod store;

@@ -76,6 +76,8 @@ impl Outage {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(seconds: i64) -> Timestamp {
@@ -130,5 +132,43 @@ mod tests {
         assert_eq!(health.wait(1.0), WAIT_MAX);
         assert!(!health.is_hopeless(Duration::from_secs(20), at(19)));
         assert!(health.is_hopeless(Duration::from_secs(20), at(20)));
+    }
+
+    proptest! {
+        #[test]
+        fn an_outage_is_many_failures_of_several_files_and_ends_with_any_success(
+            slots in 1u32..20, jitter in 0.0f64..=1.0,
+            answers in proptest::collection::vec((0..12i64, 0..6usize), 0..200),
+        ) {
+            let causes =
+                [Cause::Connection, Cause::ServerError, Cause::Timeout, Cause::BadAnswer, Cause::SourceChanged];
+            let mut health = Outage::default();
+            // Since the last success: failures that a sick server explains, and whose.
+            let mut sick: Vec<(i64, Cause)> = Vec::new();
+            for (second, (file, answer)) in answers.into_iter().enumerate() {
+                let was_open = health.is_open();
+                match causes.get(answer) {
+                    None => {
+                        health.succeeded();
+                        sick.clear();
+                    }
+                    Some(&cause) => {
+                        if !matches!(cause, Cause::BadAnswer | Cause::SourceChanged) {
+                            sick.push((file, cause));
+                        }
+                        let began = health.failed(TaskId(file), cause, slots, at(second as i64));
+                        prop_assert_eq!(began, !was_open && health.is_open(), "told once");
+                    }
+                }
+                let files: std::collections::HashSet<i64> = sick.iter().map(|(file, _)| *file).collect();
+                let blameless = files.len() >= FILES_MIN || sick.iter().any(|(_, c)| *c == Cause::Connection);
+                let many = sick.len() as u32 >= FAILURES_MIN.max(2 * slots);
+                prop_assert!(!health.is_open() || (many && blameless));
+                prop_assert!(health.is_open() || !many || files.len() < FILES_MIN);
+                let wait = health.wait(jitter);
+                prop_assert!(wait >= WAIT_FIRST / 2 && wait <= WAIT_MAX);
+                prop_assert!(!health.is_hopeless(Duration::ZERO, at(1000)) || health.is_open());
+            }
+        }
     }
 }

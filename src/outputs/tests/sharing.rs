@@ -70,14 +70,14 @@ async fn a_holder_that_does_not_move_is_left_with_the_files_after_a_while() {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum When {
+pub(super) enum When {
     AtWork,
     WorkEnded,
 }
 
 /// Polls a future so many times and drops it there, as a `select!` does: while its work goes on elsewhere, or
 /// when that has just ended. False if the future ended before.
-async fn abandon<T>(step: impl Future<Output = T>, polls: u32, when: When) -> bool {
+pub(super) async fn abandon<T>(step: impl Future<Output = T>, polls: u32, when: When) -> bool {
     let (mut step, mut left) = (Box::pin(step), polls);
     poll_fn(|context| {
         if left == 0 {

@@ -45,10 +45,7 @@ impl FakeStore {
 
     /// A result of `stt` for a task, with the next sequence number.
     pub(in crate::outputs) fn succeed(&self, task: i64) {
-        self.with(|inner| {
-            let seq = inner.results.iter().map(|r| r.seq).max().unwrap_or(0) + 1;
-            inner.add(stt(seq, task, &format!("{task}.wav")));
-        });
+        self.add(stt(0, task, &format!("{task}.wav")));
     }
 
     pub(in crate::outputs) fn set_tasks(&self, tasks: Vec<TaskRow>) {
@@ -60,9 +57,14 @@ impl FakeStore {
         self.with(|inner| inner.fault = Some((commits, fault)));
     }
 
-    /// A result arrives right after `reads` more pages have been read.
+    /// A result arrives right after `reads` more pages have been read. Its number, if 0, is the next one then.
     pub(in crate::outputs) fn arrives_after(&self, reads: u32, row: ResultRow) {
         self.with(|inner| inner.arriving.push((reads, row)));
+    }
+
+    /// What has not come by now does not come.
+    pub(in crate::outputs) fn nothing_arrives(&self) {
+        self.with(|inner| inner.arriving.clear());
     }
 
     /// Tasks whose results stand, in commit order.
@@ -84,7 +86,10 @@ impl FakeStore {
 }
 
 impl Inner {
-    fn add(&mut self, row: ResultRow) {
+    fn add(&mut self, mut row: ResultRow) {
+        if row.seq == 0 {
+            row.seq = self.results.iter().map(|r| r.seq).max().unwrap_or(0) + 1;
+        }
         if let Some(old) = self.results.iter().position(|r| r.task == row.task) {
             self.results.remove(old);
             self.stale = true;

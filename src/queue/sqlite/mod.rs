@@ -4,6 +4,8 @@
 //! Who lives is proven by file locks ([`liveness`]), so there are no leases to wait for. SQL lies in the files
 //! of this folder and nowhere else; `migrations/sqlite` has the schema.
 
+#[cfg(test)]
+pub(super) mod audit;
 mod claim;
 mod files;
 mod filter;

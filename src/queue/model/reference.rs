@@ -1,0 +1,471 @@
+//! The reference: the queue as plain structs and obvious code, written from the design and the trait's promises and
+//! not from the SQL. Numbers that a store gives out are unknown here (negative) until they are seen in it.
+
+use std::collections::BTreeMap;
+
+use super::call::{Answer, BY, Call, Ended, Hold};
+use super::life::matches;
+use crate::queue::*;
+use crate::task::*;
+
+/// A task with what the store keeps of it in secret.
+#[derive(Debug, Clone)]
+pub(super) struct Task {
+    pub(super) row: TaskRow,
+    pub(super) last_cause: Option<(Cause, u32)>,
+    pub(super) first_failed_at: Option<Timestamp>,
+    pub(super) cancel_requested: bool,
+    pub(super) reserved_ms: u64,
+    /// Claimed to be alone.
+    pub(super) lone: bool,
+    /// Oldest first.
+    pub(super) tries: Vec<AttemptRow>,
+    pub(super) result: Option<Kept>,
+}
+
+/// A result and its place in the order of commits.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) order: u64,
+    pub(super) row: ResultRow,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct JobEntry {
+    pub(super) job: Job,
+    pub(super) stale: bool,
+    pub(super) outputs: BTreeMap<&'static str, OutputState>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Worker {
+    pub(super) row: WorkerRow,
+    /// The process that holds its lock, if one does.
+    pub(super) process: Option<usize>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Model {
+    pub(super) now: Timestamp,
+    pub(super) jobs: Vec<JobEntry>,
+    pub(super) tasks: Vec<Task>,
+    pub(super) workers: Vec<Worker>,
+    /// Without `busy`, which is counted.
+    pub(super) limiters: BTreeMap<Endpoint, LimiterState>,
+    pub(super) halts: Vec<Halt>,
+    pub(super) ledger: BTreeMap<(Endpoint, Month), Usage>,
+    /// Every claim that was ever given.
+    pub(super) holds: Vec<Hold>,
+    pub(super) last_seq: i64,
+    pub(super) looks: u64,
+    counter: u64,
+}
+
+/// What a month can be billed for at most, as far as it is counted.
+const LEDGER_MAX_MS: u64 = 1 << 53;
+
+impl Model {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Model {
+            now,
+            jobs: vec![],
+            tasks: vec![],
+            workers: vec![],
+            limiters: BTreeMap::new(),
+            halts: vec![],
+            ledger: BTreeMap::new(),
+            holds: vec![],
+            last_seq: 0,
+            looks: 0,
+            counter: 0,
+        }
+    }
+
+    /// What a write does, asked of process `process`.
+    pub(super) fn apply(&mut self, call: &Call, process: usize) -> Answer {
+        match call.clone() {
+            Call::Jobs(specs) => self.upsert(specs),
+            Call::Scan(job, found) => self.scan(job, found),
+            Call::Register(row) => {
+                self.workers.push(Worker { row, process: Some(process) });
+                Answer::Done
+            }
+            Call::Beat(id) => {
+                let now = self.now;
+                self.workers.iter_mut().filter(|w| w.row.id == id).for_each(|w| w.row.beat_at = now);
+                Answer::Done
+            }
+            Call::Retire(id, code) => self.retire(&id, code, process),
+            Call::Sweep => {
+                let dead = self.dead_owners();
+                Answer::Recovered(self.recover(&dead))
+            }
+            Call::Claim(wish) => self.claim(wish),
+            Call::Settle(ended) => Answer::Settled(self.settle(ended)),
+            Call::SetAside(id, fence, settlement) => Answer::Settled(self.set_aside(id, fence, settlement)),
+            Call::SetCeiling(endpoint, ceiling) => self.set_ceiling(endpoint, ceiling),
+            Call::SavePace(endpoint, effective, until) => {
+                if let Some(limiter) = self.limiters.get_mut(&endpoint) {
+                    limiter.effective = effective.unwrap_or(limiter.effective).clamp(1, limiter.ceiling);
+                    limiter.paused_until = limiter.paused_until.max(until);
+                }
+                Answer::Done
+            }
+            Call::EndPauses => {
+                self.limiters.values_mut().for_each(|limiter| limiter.paused_until = None);
+                Answer::Done
+            }
+            Call::RaiseHalt(order, until) => Answer::Bool(self.raise(order, until)),
+            Call::LiftHalt(id) => {
+                let now = self.now;
+                let open = self.halts.iter_mut().find(|h| h.id == id && is_open(h, now));
+                let lifted = open.map(|h| (h.lifted_at, h.lifted_by) = (Some(now), Some(BY.to_owned())));
+                Answer::Bool(lifted.is_some())
+            }
+            Call::TakeProbe(id, interval) => {
+                let now = self.now;
+                let free = |h: &Halt| h.probed_at.is_none_or(|at| now.since(at) >= interval);
+                let open = self.halts.iter_mut().find(|h| h.id == id && is_open(h, now) && free(h));
+                Answer::Bool(open.map(|h| h.probed_at = Some(now)).is_some())
+            }
+            Call::Retry(filter, again) => self.retry(&filter, again),
+            Call::Cancel(filter) => self.cancel(&filter),
+            Call::CommitOutput(job, name, state) => {
+                self.job(job).outputs.insert(name, state);
+                Answer::Done
+            }
+            Call::Renewed(job) => {
+                self.job(job).stale = false;
+                Answer::Done
+            }
+        }
+    }
+
+    fn job(&mut self, id: JobId) -> &mut JobEntry {
+        self.jobs.iter_mut().find(|j| j.job.id == id).unwrap()
+    }
+
+    fn task(&mut self, id: TaskId) -> Option<&mut Task> {
+        self.tasks.iter_mut().find(|t| t.row.id == id)
+    }
+
+    fn unknown(&mut self) -> i64 {
+        self.counter += 1;
+        -i64::try_from(self.counter).unwrap()
+    }
+
+    fn upsert(&mut self, specs: Vec<JobSpec>) -> Answer {
+        let has_tasks = |id| self.tasks.iter().any(|t| t.row.job == id);
+        let known = |spec: &JobSpec| self.jobs.iter().find(|j| j.job.name == spec.name);
+        let moved =
+            |spec| known(spec).is_some_and(|j| j.job.endpoint != spec.endpoint && has_tasks(j.job.id));
+        if specs.iter().any(moved) {
+            return Answer::Refused;
+        }
+        for JobSpec { name, endpoint, options, root, output, order } in specs {
+            let id = JobId(self.unknown());
+            match self.jobs.iter_mut().find(|j| j.job.name == name) {
+                Some(entry) => {
+                    if entry.job.output != output {
+                        entry.outputs.clear();
+                    }
+                    entry.job = Job { id: entry.job.id, name, endpoint, options, root, output, order };
+                }
+                None => self.jobs.push(JobEntry {
+                    job: Job { id, name, endpoint, options, root, output, order },
+                    stale: false,
+                    outputs: BTreeMap::new(),
+                }),
+            }
+        }
+        Answer::Done
+    }
+
+    fn scan(&mut self, job: JobId, found: Vec<NewTask>) -> Answer {
+        if found.iter().any(|f| f.path.as_bytes().is_empty()) {
+            return Answer::Refused;
+        }
+        let Job { name, endpoint, .. } = self.job(job).job.clone();
+        let (now, mut counts) = (self.now, Enqueued::default());
+        for file in found {
+            let refused = u64::from(file.refusal.is_some());
+            let id = TaskId(self.unknown());
+            let Some(task) = self.tasks.iter_mut().find(|t| t.row.job == job && t.row.path == file.path)
+            else {
+                counts.new += 1;
+                counts.new_bytes += file.size_bytes;
+                counts.refused += refused;
+                let mut task = Task::new(id, job, name.clone(), endpoint, &file, now);
+                task.look_at(file, now);
+                self.tasks.push(task);
+                continue;
+            };
+            let same = (task.row.size_bytes, task.row.modified_ns) == (file.size_bytes, file.modified_ns);
+            match task.row.state {
+                _ if same => counts.known += 1,
+                TaskState::Queued => {
+                    counts.known += 1;
+                    task.look_at(file, now);
+                }
+                TaskState::Failed if task.row.fence == Fence(0) => {
+                    counts.reopened += 1;
+                    counts.refused += refused;
+                    task.look_at(file, now);
+                }
+                _ => counts.changed += 1,
+            }
+        }
+        Answer::Scanned(counts)
+    }
+
+    fn retire(&mut self, id: &WorkerId, code: i32, process: usize) -> Answer {
+        let now = self.now;
+        if let Some(worker) = self.workers.iter_mut().find(|w| w.row.id == *id) {
+            worker.row.ended_at = Some(now);
+            worker.row.beat_at = now;
+            worker.row.exit_code = Some(code);
+            worker.process = worker.process.filter(|holder| *holder != process);
+        }
+        Answer::Done
+    }
+
+    /// The operating system lets go of the locks of a process that ended.
+    pub(super) fn die(&mut self, process: usize) {
+        self.workers.iter_mut().filter(|w| w.process == Some(process)).for_each(|w| w.process = None);
+    }
+
+    pub(super) fn dead_owners(&self) -> Vec<WorkerId> {
+        let dead = |id: &WorkerId| self.workers.iter().any(|w| w.row.id == *id && w.process.is_none());
+        let mut owners: Vec<_> = self.tasks.iter().filter_map(|t| t.row.owner.clone()).filter(dead).collect();
+        owners.sort_by(|a, b| a.0.cmp(&b.0));
+        owners.dedup();
+        owners
+    }
+
+    pub(super) fn recover(&mut self, dead: &[WorkerId]) -> Recovered {
+        let (now, mut recovered) = (self.now, Recovered::default());
+        for task in &mut self.tasks {
+            if !task.row.owner.as_ref().is_some_and(|owner| dead.contains(owner)) {
+                continue;
+            }
+            task.row.lease_losses += 1;
+            let state = match (task.row.lease_losses >= 3, task.cancel_requested) {
+                (true, _) => TaskState::Failed,
+                (false, true) => TaskState::Cancelled,
+                (false, false) => TaskState::Queued,
+            };
+            let lost = Failure { billed: Billed::Unknown, ..Failure::local(Cause::LeaseLost, "") };
+            task.leave(state, None, &lost, now);
+            task.row.run_at = now;
+            let attempt = task.tries.last_mut().unwrap();
+            close(attempt, "lost", Some(&lost), now);
+            attempt.message = None;
+            recovered.tasks += 1;
+            recovered.failed += u64::from(state == TaskState::Failed);
+            self.ledger.entry((task.row.endpoint, now.month())).or_default().unknown += 1;
+        }
+        recovered
+    }
+
+    pub(super) fn limiter(&self, endpoint: Endpoint) -> LimiterState {
+        let busy = self.running(endpoint).count() as u32;
+        LimiterState { busy, ..self.limiters.get(&endpoint).copied().unwrap_or_default() }
+    }
+
+    fn running(&self, endpoint: Endpoint) -> impl Iterator<Item = &Task> {
+        self.tasks.iter().filter(move |t| t.row.state == TaskState::Running && t.row.endpoint == endpoint)
+    }
+
+    pub(super) fn billed_ms(&self, endpoint: Endpoint) -> u64 {
+        self.ledger.get(&(endpoint, self.now.month())).map_or(0, |u| u.billed_ms)
+    }
+
+    fn claim(&mut self, wish: ClaimRequest) -> Answer {
+        let now = self.now;
+        let mut limiter = self.limiter(wish.endpoint);
+        let stops =
+            |h: &&Halt| is_open(h, now) && h.scope.covers(wish.endpoint) && !wish.probing.contains(&h.id);
+        let halts: Vec<_> = self.halts.iter().filter(stops).map(|h| (h.scope, h.reason)).collect();
+        let paused = limiter.paused_until.is_some_and(|until| now < until);
+        let crowded = wish.alone && limiter.busy > 0 || self.running(wish.endpoint).any(|t| t.lone);
+        let free = limiter.effective.saturating_sub(limiter.busy);
+        let may = if !halts.is_empty() || paused || crowded {
+            0
+        } else if wish.alone {
+            wish.want.min(free).min(1)
+        } else {
+            wish.want.min(free)
+        };
+        let on_their_way: u64 = self.running(wish.endpoint).map(|t| t.reserved_ms).sum();
+        let mut spent = self.billed_ms(wish.endpoint) + on_their_way;
+        let (mut tasks, mut gone, mut cap_reached) = (vec![], vec![], false);
+        for &(id, estimate_ms) in &wish.tasks {
+            if tasks.len() == may as usize {
+                break;
+            }
+            if wish.cap_ms.is_some_and(|cap| spent + estimate_ms > cap) {
+                cap_reached = true;
+                break;
+            }
+            let nobody_else = limiter.busy == 0 && (wish.alone || limiter.ceiling == 1);
+            let Some(task) = self.task(id).filter(|t| t.is_due(now)) else {
+                gone.push(id);
+                continue;
+            };
+            task.start(&wish, estimate_ms);
+            spent += estimate_ms;
+            limiter.busy += 1;
+            let hold = task.hold(nobody_else, limiter.busy);
+            tasks.push(hold.proof());
+            self.holds.push(hold);
+        }
+        Answer::Claimed { tasks, gone, limiter, halts, cap_reached }
+    }
+
+    fn settle(&mut self, ended: Ended) -> Settled {
+        let Ended { hold, settlement, request, result } = ended;
+        let (now, order) = (self.now, self.counter);
+        self.counter += 1;
+        if let Some(held) = self.holds.iter_mut().find(|h| (h.id, h.fence) == (hold.id, hold.fence)) {
+            held.settled = true;
+        }
+        let task = self.task(hold.id).unwrap();
+        if task.row.fence != hold.fence {
+            return Settled::Fenced; // somebody claimed it anew
+        }
+        let attempt = task.tries.last().unwrap();
+        let open = attempt.outcome.is_none();
+        let presumed_lost = attempt.outcome.as_deref() == Some("lost");
+        let taken = match (&settlement, result) {
+            // Paid for: kept also when its worker was taken for dead.
+            (Settlement::Succeed, Some(result)) if open || presumed_lost => {
+                let used = task.succeed(&request, &result, order, now);
+                let (job, endpoint) = (task.row.job, task.row.endpoint);
+                self.job(job).stale |= used.replaced;
+                let month = self.ledger.entry((endpoint, now.month())).or_default();
+                month.succeeded += 1;
+                month.billed_ms = (month.billed_ms + result.billed_ms).min(LEDGER_MAX_MS);
+                true
+            }
+            (settlement, None) if open => {
+                let failure = settlement.failure().unwrap().clone();
+                task.come_back(settlement, &failure, now);
+                let endpoint = task.row.endpoint;
+                // Paid for, surely or perhaps, without a result to show for it.
+                if failure.billed != Billed::No {
+                    self.ledger.entry((endpoint, now.month())).or_default().unknown += 1;
+                }
+                true
+            }
+            _ => false,
+        };
+        if !taken {
+            return Settled::Fenced;
+        }
+        let attempt = self.task(hold.id).unwrap().tries.last_mut().unwrap();
+        close(attempt, settlement.outcome(), settlement.failure(), now);
+        attempt.http_status = request.http_status.or(attempt.http_status);
+        attempt.request_id = request.request_id;
+        attempt.bytes_sent = request.bytes_sent;
+        Settled::Accepted
+    }
+
+    fn set_aside(&mut self, id: TaskId, fence: Fence, settlement: Settlement) -> Settled {
+        let now = self.now;
+        let mine = |t: &&mut Task| t.row.state == TaskState::Queued && t.row.fence == fence;
+        let Some(task) = self.task(id).filter(mine) else { return Settled::Fenced };
+        match settlement {
+            Settlement::Fail(failure) => task.leave(task.end(TaskState::Failed), None, &failure, now),
+            Settlement::Snooze { hold, run_at, failure } => {
+                task.row.hold = Some(hold);
+                task.row.run_at = run_at;
+                task.row.changed_at = now;
+                task.row.cause = Some(failure.cause);
+                task.row.message = Some(failure.message);
+            }
+            Settlement::Succeed | Settlement::Retry { .. } | Settlement::Release(_) => {
+                return Settled::Fenced;
+            }
+        }
+        Settled::Accepted
+    }
+
+    fn set_ceiling(&mut self, endpoint: Endpoint, ceiling: u32) -> Answer {
+        let limiter = self.limiters.entry(endpoint).or_default();
+        let learned = limiter.effective < limiter.ceiling;
+        limiter.effective = if learned { limiter.effective.min(ceiling) } else { ceiling };
+        limiter.ceiling = ceiling;
+        Answer::Limiter(self.limiter(endpoint))
+    }
+
+    fn raise(&mut self, order: HaltOrder, until: Option<Timestamp>) -> bool {
+        let now = self.now;
+        let same = |h: &Halt| is_open(h, now) && (h.scope, h.reason) == (order.scope, order.reason);
+        if self.halts.iter().any(same) {
+            return false;
+        }
+        let HaltOrder { scope, reason, evidence } = order;
+        let halt = Halt {
+            id: self.unknown(),
+            scope,
+            reason,
+            evidence,
+            raised_at: now,
+            raised_by: BY.to_owned(),
+            until,
+            probed_at: None,
+            lifted_at: None,
+            lifted_by: None,
+        };
+        self.halts.push(halt);
+        true
+    }
+
+    fn retry(&mut self, filter: &Filter, again: bool) -> Answer {
+        let (now, mut count) = (self.now, 0);
+        let mut overtaken = vec![];
+        for task in self.tasks.iter_mut().filter(|t| matches(filter, &t.row, now)) {
+            match task.row.state {
+                TaskState::Failed | TaskState::Cancelled => {}
+                TaskState::Succeeded if again => overtaken.push(task.row.job),
+                _ => continue,
+            }
+            task.begin_anew(now);
+            count += 1;
+        }
+        overtaken.into_iter().for_each(|job| self.job(job).stale = true);
+        Answer::Count(count)
+    }
+
+    fn cancel(&mut self, filter: &Filter) -> Answer {
+        let (now, mut count) = (self.now, 0);
+        for task in self.tasks.iter_mut().filter(|t| matches(filter, &t.row, now)) {
+            match task.row.state {
+                TaskState::Queued => {
+                    task.row.state = task.end(TaskState::Cancelled);
+                    task.row.hold = None;
+                    task.row.finished_at = Some(now);
+                }
+                TaskState::Running if !task.cancel_requested => task.cancel_requested = true,
+                _ => continue,
+            }
+            task.row.changed_at = now;
+            count += 1;
+        }
+        Answer::Count(count)
+    }
+}
+
+pub(super) fn is_open(halt: &Halt, now: Timestamp) -> bool {
+    halt.lifted_at.is_none() && halt.until.is_none_or(|until| now < until)
+}
+
+fn close(attempt: &mut AttemptRow, outcome: &str, failure: Option<&Failure>, now: Timestamp) {
+    attempt.ended_at = Some(now);
+    attempt.outcome = Some(outcome.to_owned());
+    attempt.cause = failure.map(|f| f.cause);
+    attempt.http_status = failure.and_then(|f| f.http_status);
+    attempt.retry_after_ms = failure.and_then(|f| f.retry_after).map(|wait| wait.as_millis() as u64);
+    attempt.billed = Some(failure.map_or(Billed::Yes, |f| f.billed));
+    attempt.message = failure.map(|f| f.message.clone());
+}
