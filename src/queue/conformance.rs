@@ -496,6 +496,29 @@ async fn processing_again_without_success_leaves_the_result_that_was_paid_for(b:
     assert_eq!(b.store.results(job.id, 0, 9).await.unwrap().len(), 2);
 }
 
+async fn no_death_takes_away_a_result_that_was_paid_for(b: Bench) {
+    let job = b.filled(2, 2).await;
+    for task in b.claim(&job, 2).await {
+        b.settle(task, Settlement::Succeed, NOW).await;
+    }
+    b.store.retry(Filter::default(), true, NOW).await.unwrap();
+    for death in 1..=3 {
+        let name = format!("mortal-{death}");
+        b.register(&b.other, &name).await;
+        let now = later(death);
+        let tasks = b.candidates(&job, 2, now).await;
+        b.other.claim(ClaimRequest { now, ..b.wish(&name, &tasks, 2) }).await.unwrap();
+        if death == 2 {
+            b.store.cancel(Filter::parse("id:2").unwrap(), now).await.unwrap();
+        }
+        b.other.retire(worker(&name), 1, now).await.unwrap();
+        b.store.sweep(now).await.unwrap();
+    }
+    assert_eq!(b.state(TaskId(1)).await, TaskState::Succeeded, "after its third death");
+    assert_eq!(b.state(TaskId(2)).await, TaskState::Succeeded, "cancelled while its worker died");
+    assert_eq!(b.store.results(job.id, 0, 9).await.unwrap().len(), 2);
+}
+
 async fn nothing_starts_beside_a_lone_request(b: Bench) {
     let job = b.filled(4, 4).await;
     let tasks = b.candidates(&job, 4, NOW).await;
@@ -730,6 +753,7 @@ mod sqlite {
         retrying_by_hand_starts_the_counting_anew_and_keeps_the_history
         a_success_is_processed_again_only_on_demand_and_its_result_replaced
         processing_again_without_success_leaves_the_result_that_was_paid_for
+        no_death_takes_away_a_result_that_was_paid_for
         nothing_starts_beside_a_lone_request
         a_user_can_end_the_pauses_that_the_api_asked_for
         an_absurd_length_does_not_poison_the_ledger

@@ -67,9 +67,10 @@ impl Task {
         row.run_at = now;
         row.changed_at = now;
         self.blame(file.refusal.as_ref());
+        let refused = self.end(TaskState::Failed);
         let row = &mut self.row;
         (row.state, row.finished_at) = match file.refusal {
-            Some(_) => (TaskState::Failed, Some(now)),
+            Some(_) => (refused, Some(now)),
             None => (TaskState::Queued, None),
         };
     }

@@ -250,8 +250,8 @@ impl Model {
             }
             task.row.lease_losses += 1;
             let state = match (task.row.lease_losses >= 3, task.cancel_requested) {
-                (true, _) => TaskState::Failed,
-                (false, true) => TaskState::Cancelled,
+                (true, _) => task.end(TaskState::Failed),
+                (false, true) => task.end(TaskState::Cancelled),
                 (false, false) => TaskState::Queued,
             };
             let lost = Failure { billed: Billed::Unknown, ..Failure::local(Cause::LeaseLost, "") };

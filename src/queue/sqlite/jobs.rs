@@ -238,7 +238,10 @@ async fn rewrite(
     let (cause, message) = refusal(task);
     sqlx::query(
         "UPDATE task SET size_bytes = ?2, modified_ns = ?3, format = ?4, changed_at = ?5, hold = NULL,
-                run_at = ?5, state = iif(?6 IS NULL, 'queued', 'failed'), cause = ?6, message = ?7,
+                run_at = ?5, cause = ?6, message = ?7,
+                state = CASE WHEN ?6 IS NULL THEN 'queued'
+                             WHEN EXISTS (SELECT 1 FROM result WHERE task_id = ?1) THEN 'succeeded'
+                             ELSE 'failed' END,
                 http_status = NULL, billed = iif(?6 IS NULL, NULL, 'no'), finished_at = iif(?6 IS NULL, NULL, ?5)
          WHERE id = ?1 AND (state = 'queued' OR (state = 'failed' AND fence = 0))",
     )

@@ -232,8 +232,9 @@ pub(super) async fn recover(
 ) -> Result<Recovered, QueueError> {
     let rows = sqlx::query(
         "UPDATE task SET owner = NULL, hold = NULL, run_at = ?2, changed_at = ?2, lease_losses = lease_losses + 1,
-                state = CASE WHEN lease_losses + 1 >= ?3 THEN 'failed'
-                             WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END,
+                state = CASE WHEN lease_losses + 1 < ?3 AND NOT cancel_requested THEN 'queued'
+                             WHEN EXISTS (SELECT 1 FROM result WHERE task_id = task.id) THEN 'succeeded'
+                             WHEN lease_losses + 1 >= ?3 THEN 'failed' ELSE 'cancelled' END,
                 finished_at = iif(lease_losses + 1 >= ?3 OR cancel_requested, ?2, NULL),
                 cancel_requested = 0, cause = ?4, http_status = NULL, billed = 'unknown',
                 message = 'the worker that held it died ' || (lease_losses + 1) || ' time(s)'
