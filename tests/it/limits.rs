@@ -47,6 +47,17 @@ fn two_processes_on_one_queue_share_the_slots_and_the_work() {
 }
 
 #[test]
+fn processes_that_find_no_queue_and_start_together_all_do_their_part() {
+    for _ in 0..6 {
+        let world = World::with_recordings(3);
+        let runs: Vec<_> = (0..4).map(|_| world.start(&["run"])).collect();
+        runs.into_iter().for_each(|run| drop(run.wait().expect(0)));
+        world.assert_each_once();
+        assert_eq!(world.stt().requests, 3);
+    }
+}
+
+#[test]
 fn a_smaller_limit_of_the_organisation_is_learnt_without_losing_a_recording() {
     let world = World::with_recordings(20);
     let limits = ModelLimits { concurrent: 2, ..ModelLimits::default() };

@@ -1,9 +1,9 @@
 //! Opening a queue: refuses what cannot be safe, brings the schema up to date, starts the writer.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -40,6 +40,7 @@ impl SqliteStore {
         let path = folder.join("queue.db");
         refuse_network_file_system(folder, &path)?;
         create_private(&path)?;
+        let turn = take_turn(folder.join("opening.lock")).await;
 
         let named = |error| match error {
             QueueError::Database(source) => QueueError::Open { path: path.clone(), source },
@@ -53,6 +54,7 @@ impl SqliteStore {
             .connect_with(options(&path).pragma("query_only", "ON"))
             .await
             .map_err(|e| named(e.into()))?;
+        drop(turn);
         let reserve = folder.join("reserve");
         let _ = keep_back(&reserve); // whoever only looks needs none; a run is refused without it
         Ok(SqliteStore {
@@ -62,6 +64,17 @@ impl SqliteStore {
             reserve,
         })
     }
+}
+
+/// Processes open a queue one after another: while a new database is switched to its write-ahead log, SQLite answers
+/// "locked" to others at once, whatever patience they have. Without a lock file the turn is not waited for, and
+/// SQLite says what is wrong with the folder.
+async fn take_turn(path: PathBuf) -> Option<File> {
+    let lock = move || {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).ok()?;
+        file.lock().ok().map(|()| file)
+    };
+    tokio::task::spawn_blocking(lock).await.ok().flatten()
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -78,7 +91,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
 
 /// The database holds answers: it is made readable by its owner only, before SQLite makes it otherwise.
 fn create_private(path: &Path) -> Result<(), QueueError> {
-    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match made {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
             Err(QueueError::Io { path: path.to_owned(), source: e })
@@ -100,7 +113,7 @@ pub(super) fn keep_back(reserve: &Path) -> Result<(), QueueError> {
     if std::fs::metadata(reserve).is_ok_and(|m| m.len() >= RESERVE_BYTES as u64) {
         return Ok(());
     }
-    let made = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(reserve);
+    let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(reserve);
     made.and_then(|mut file| file.write_all(&vec![0u8; RESERVE_BYTES]).and_then(|()| file.sync_all()))
         .map_err(|source| {
             let _ = std::fs::remove_file(reserve);
