@@ -3,35 +3,16 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::book::Bits;
 use super::finding::{Check, Finding, Kind};
+use super::held::{Held, LinesSeen};
 use super::{Session, VerifyError, lines};
 use crate::outputs::ExportFormat;
 use crate::queue::OutputState;
 use crate::task::Job;
-
-/// A file that is open.
-pub(super) struct Held {
-    pub(super) file: File,
-    pub(super) path: PathBuf,
-    pub(super) state: OutputState,
-    /// Its committed bytes are what was committed.
-    pub(super) is_whole: bool,
-    /// Bytes in it when it was opened.
-    pub(super) length: u64,
-}
-
-/// What the lines of `results.jsonl` showed.
-pub(super) struct LinesSeen {
-    /// Tasks that have a line.
-    pub(super) tasks: Bits,
-    /// Results up to here had to have one.
-    pub(super) last_seq: i64,
-}
 
 /// Looks at the three files of a job. `None` when nothing can be said of lines.
 pub(super) async fn check(session: &mut Session<'_>, job: &Job) -> Result<Option<LinesSeen>, VerifyError> {

@@ -7,8 +7,8 @@ use std::io::{self, BufReader, Read, Seek};
 use serde::Deserialize;
 
 use super::book::Bits;
-use super::files::{Held, LinesSeen};
 use super::finding::{Check, Finding, Kind};
+use super::held::{Held, LinesSeen};
 use super::pages::{Read1, Results, read_line};
 use super::{Session, VerifyError};
 use crate::outputs::{ExportFormat, render_result};

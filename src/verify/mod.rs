@@ -14,6 +14,7 @@ mod book;
 mod failures;
 mod files;
 mod finding;
+mod held;
 mod lines;
 mod listen;
 mod manifest;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::files::LinesSeen;
 use super::finding::{Check, Finding, Kind};
+use super::held::LinesSeen;
 use super::results::ResultsSeen;
 use super::{JobReport, Session, VerifyError};
 use crate::outputs::ExportFormat;
