@@ -275,9 +275,12 @@ pub trait TaskStore: Send + Sync {
         settlement: Settlement,
         now: Timestamp,
     ) -> Result<Settled, QueueError>;
-    /// Ends a held task. On an error nothing is written and the same settlement may be offered again: a result
-    /// that was received is not given up while the program lives.
+    /// Ends a held task: everybody sees it, the slot is free, and the death of the process changes nothing any more;
+    /// a power cut can until [`TaskStore::sync`] has answered. On an error nothing is written and the same settlement
+    /// may be offered again: a result that was received is not given up while the program lives.
     async fn settle(&self, settle: Arc<Settle>) -> Result<Settled, QueueError>;
+    /// Answers once everything that was answered before is on the disk for certain.
+    async fn sync(&self) -> Result<(), QueueError>;
 
     /// Stops an endpoint or everything; an open halt of the same scope and reason is kept. True if it is new.
     async fn raise_halt(

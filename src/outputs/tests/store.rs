@@ -294,6 +294,9 @@ impl TaskStore for FakeStore {
     async fn settle(&self, _: std::sync::Arc<Settle>) -> Answer<Settled> {
         refused()
     }
+    async fn sync(&self) -> Answer<()> {
+        refused()
+    }
     async fn raise_halt(&self, _: HaltOrder, _: Option<Timestamp>, _: String, _: Timestamp) -> Answer<bool> {
         refused()
     }

@@ -102,6 +102,7 @@ store! {
             self.whole.save_pace(limiter, effective, until).await
         }
     }
+    sync() -> Told<()>;
     upsert_jobs(jobs: Vec<JobSpec>, now: Timestamp) -> Told<Vec<Job>>;
     jobs() -> Told<Vec<Job>>;
     enqueue_batch(job: JobId, tasks: Vec<NewTask>, now: Timestamp) -> Told<Enqueued>;

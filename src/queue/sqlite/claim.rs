@@ -1,12 +1,13 @@
 //! Choosing what could start, and holding it: slots, pace, pauses, halts and the month's cap in one transaction.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use sqlx::{Row, SqliteConnection};
+use serde_json::json;
+use sqlx::SqliteConnection;
 
-use super::rows::{Columns, int};
+use super::rows::{Columns, array, int};
 use super::{halts, limits};
-use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, QueueError};
+use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, LimiterState, QueueError};
 use crate::task::{Endpoint, Fence, JobId, TaskId, Timestamp};
 
 /// Tasks that waited and are due come first, then the jobs in turn, each in its own order.
@@ -115,101 +116,155 @@ pub(super) async fn next_due(
 }
 
 pub(super) async fn claim(c: &mut SqliteConnection, wish: ClaimRequest) -> Result<Claim, QueueError> {
-    let mut claim = Claim { limiter: limits::state(c, wish.endpoint).await?, ..Claim::default() };
-    claim.halts = halts::stopping(c, wish.endpoint, wish.now).await?;
-    claim.halts.retain(|h| !wish.probing.contains(&h.id));
+    let standing = Standing::of(c, &wish).await?;
+    let mut claim = Claim { limiter: standing.limiter, ..Claim::default() };
+    if standing.halted {
+        claim.halts = halts::stopping(c, wish.endpoint, wish.now).await?;
+        claim.halts.retain(|h| !wish.probing.contains(&h.id));
+    }
     let paused = claim.limiter.paused_until.is_some_and(|until| until > wish.now);
     if !claim.halts.is_empty() || paused || (wish.alone && claim.limiter.busy > 0) {
         return Ok(claim);
     }
-    if lone_slot_taken(c, wish.endpoint).await? {
+    if standing.lone {
         return Ok(claim); // somebody finds something out, and needs to be alone for it
     }
     let free = claim.limiter.effective.min(claim.limiter.ceiling).saturating_sub(claim.limiter.busy);
-    let take = wish.want.min(free).min(if wish.alone { 1 } else { u32::MAX });
+    let take = wish.want.min(free).min(if wish.alone { 1 } else { u32::MAX }) as usize;
     let mut spoken_for = match wish.cap_ms {
         Some(_) => limits::spoken_for(c, wish.endpoint, wish.now.month()).await?,
         None => 0,
     };
-    for &(id, estimate_ms) in &wish.tasks {
-        if claim.tasks.len() == take as usize {
-            break;
-        }
-        if wish.cap_ms.is_some_and(|cap| spoken_for.saturating_add(estimate_ms) > cap) {
-            claim.cap_reached = true;
-            break;
-        }
-        match take_task(c, &wish, id, estimate_ms).await? {
-            Some(mut task) => {
-                task.alone = claim.limiter.busy == 0 && (wish.alone || claim.limiter.ceiling == 1);
-                claim.limiter.busy += 1;
-                task.busy = claim.limiter.busy;
-                spoken_for = spoken_for.saturating_add(estimate_ms);
-                claim.tasks.push(task);
+    let mut wished = wish.tasks.iter().copied().peekable();
+    while claim.tasks.len() < take && !claim.cap_reached {
+        // As many as still fit; should some of them be gone, the next ones get their turn.
+        let mut batch = Vec::new();
+        let mut reserved = spoken_for;
+        while claim.tasks.len() + batch.len() < take
+            && let Some(&(id, estimate_ms)) = wished.peek()
+        {
+            reserved = reserved.saturating_add(estimate_ms);
+            if wish.cap_ms.is_some_and(|cap| reserved > cap) {
+                // Only what is really taken counts: those before it may be gone.
+                claim.cap_reached = batch.is_empty();
+                break;
             }
-            None => claim.gone.push(id),
+            batch.push((id, estimate_ms));
+            wished.next();
+        }
+        if batch.is_empty() {
+            break;
+        }
+        let mut taken = take_tasks(c, &wish, &batch).await?;
+        for (id, estimate_ms) in batch {
+            let Some(mut task) = taken.remove(&id) else {
+                claim.gone.push(id);
+                continue;
+            };
+            task.alone = claim.limiter.busy == 0 && (wish.alone || claim.limiter.ceiling == 1);
+            claim.limiter.busy += 1;
+            task.busy = claim.limiter.busy;
+            spoken_for = spoken_for.saturating_add(estimate_ms);
+            claim.tasks.push(task);
         }
     }
     Ok(claim)
 }
 
-async fn lone_slot_taken(c: &mut SqliteConnection, endpoint: Endpoint) -> Result<bool, QueueError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM slot WHERE limiter = ? AND lone AND task_id IS NOT NULL)";
-    Ok(sqlx::query_scalar(sql).bind(endpoint.name()).fetch_one(c).await?)
+/// What stands between a wish and its tasks, in one look.
+struct Standing {
+    limiter: LimiterState,
+    /// Some halt may be open.
+    halted: bool,
+    /// A slot is held by a request that must be alone.
+    lone: bool,
 }
 
-async fn take_task(
+impl Standing {
+    async fn of(c: &mut SqliteConnection, wish: &ClaimRequest) -> Result<Standing, QueueError> {
+        let row = sqlx::query(
+            "SELECT ceiling, effective, paused_until,
+                    (SELECT count(*) FROM slot WHERE limiter = name AND task_id IS NOT NULL) AS busy,
+                    EXISTS (SELECT 1 FROM slot WHERE limiter = name AND lone AND task_id IS NOT NULL) AS lone,
+                    EXISTS (SELECT 1 FROM halt WHERE lifted_at IS NULL) AS halted
+             FROM limiter WHERE name = ?",
+        )
+        .bind(wish.endpoint.name())
+        .fetch_optional(c)
+        .await?;
+        let Some(row) = row else {
+            return Ok(Standing { limiter: LimiterState::default(), halted: true, lone: false });
+        };
+        Ok(Standing {
+            limiter: limits::limiter(&row)?,
+            halted: row.value("halted")?,
+            lone: row.value("lone")?,
+        })
+    }
+}
+
+/// Moves those of the tasks that are still to be had, each into a slot of its own.
+async fn take_tasks(
     c: &mut SqliteConnection,
     wish: &ClaimRequest,
-    id: TaskId,
-    estimate_ms: u64,
-) -> Result<Option<ClaimedTask>, QueueError> {
-    let row = sqlx::query(
+    tasks: &[(TaskId, u64)],
+) -> Result<HashMap<TaskId, ClaimedTask>, QueueError> {
+    let rows = sqlx::query(
         "UPDATE task SET state = 'running', hold = NULL, owner = ?2, fence = fence + 1, changed_at = ?3
-         WHERE id = ?1 AND state = 'queued' AND (hold IS NULL OR run_at <= ?3)
-         RETURNING job_id, path, fence, attempts, throttles, retry_cause, retry_repeats, first_failed_at",
+         WHERE id IN (SELECT value FROM json_each(?1)) AND state = 'queued' AND (hold IS NULL OR run_at <= ?3)
+         RETURNING id, job_id, path, fence, attempts, throttles, retry_cause, retry_repeats, first_failed_at",
     )
-    .bind(id.0)
+    .bind(array(tasks.iter().map(|(id, _)| json!(id.0))))
     .bind(&wish.worker.0)
     .bind(wish.now.0)
-    .fetch_optional(&mut *c)
+    .fetch_all(&mut *c)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let fence: i64 = row.value("fence")?;
-    let slot = sqlx::query(
-        "UPDATE slot SET task_id = ?2, fence = ?3, owner = ?4, reserved_ms = ?5, lone = ?6 WHERE limiter = ?1 AND no =
-             (SELECT no FROM slot WHERE limiter = ?1 AND task_id IS NULL ORDER BY no LIMIT 1)",
+    let taken = rows.iter().map(|row| claimed(row, wish)).collect::<Result<HashMap<_, _>, _>>()?;
+    if taken.is_empty() {
+        return Ok(taken);
+    }
+    let holds = taken.values().map(|task| {
+        let estimate = tasks.iter().find(|(id, _)| *id == task.id).map_or(0, |(_, ms)| int(*ms));
+        json!([task.id.0, task.fence.0, estimate])
+    });
+    let done = sqlx::query(
+        "INSERT INTO attempt (task_id, fence, worker, started_at)
+         SELECT value ->> 0, value ->> 1, ?2, ?3 FROM json_each(?1);
+         UPDATE slot SET task_id = held.value ->> 0, fence = held.value ->> 1, owner = ?2,
+                reserved_ms = held.value ->> 2, lone = ?5
+         FROM json_each(?1) AS held
+         JOIN (SELECT no AS free, row_number() OVER (ORDER BY no) - 1 AS turn
+               FROM slot WHERE limiter = ?4 AND task_id IS NULL) ON turn = held.key
+         WHERE limiter = ?4 AND no = free",
     )
-    .bind(wish.endpoint.name())
-    .bind(id.0)
-    .bind(fence)
+    .bind(array(holds))
     .bind(&wish.worker.0)
-    .bind(int(estimate_ms))
+    .bind(wish.now.0)
+    .bind(wish.endpoint.name())
     .bind(wish.alone)
     .execute(&mut *c)
     .await?;
-    if slot.rows_affected() != 1 {
-        return Err(QueueError::Corrupt(format!("no slot of {} is free after counting one", wish.endpoint)));
+    if done.rows_affected() != 2 * taken.len() as u64 {
+        return Err(QueueError::Corrupt(format!("{} has fewer free slots than it counts", wish.endpoint)));
     }
-    sqlx::query("INSERT INTO attempt (task_id, fence, worker, started_at) VALUES (?, ?, ?, ?)")
-        .bind(id.0)
-        .bind(fence)
-        .bind(&wish.worker.0)
-        .bind(wish.now.0)
-        .execute(c)
-        .await?;
+    Ok(taken)
+}
+
+fn claimed(row: &sqlx::sqlite::SqliteRow, wish: &ClaimRequest) -> Result<(TaskId, ClaimedTask), QueueError> {
     let repeats: u32 = row.count("retry_repeats")?;
-    Ok(Some(ClaimedTask {
+    let id = TaskId(row.value("id")?);
+    let task = ClaimedTask {
         id,
-        job: JobId(row.try_get("job_id")?),
+        job: JobId(row.value("job_id")?),
         path: row.path("path")?,
         endpoint: wish.endpoint,
-        fence: Fence(fence),
+        fence: Fence(row.value("fence")?),
         attempts: row.count("attempts")?,
         throttles: row.count("throttles")?,
         last_cause: row.word_or_null("retry_cause")?.map(|cause| (cause, repeats)),
         first_failed_at: row.time_or_null("first_failed_at")?,
         alone: false,
         busy: 0,
-    }))
+    };
+    Ok((id, task))
 }

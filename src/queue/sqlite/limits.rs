@@ -1,6 +1,7 @@
 //! Limiters and the ledger.
 
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
 use super::rows::Columns;
 use crate::queue::{LimiterState, QueueError, Usage};
@@ -71,7 +72,11 @@ pub(super) async fn state(c: &mut SqliteConnection, endpoint: Endpoint) -> Resul
     .bind(endpoint.name())
     .fetch_optional(c)
     .await?;
-    let Some(row) = row else { return Ok(LimiterState::default()) };
+    row.map_or(Ok(LimiterState::default()), |row| limiter(&row))
+}
+
+/// A limiter from a row that has its columns, and `busy`.
+pub(super) fn limiter(row: &SqliteRow) -> Result<LimiterState, QueueError> {
     Ok(LimiterState {
         ceiling: row.count("ceiling")?,
         effective: row.count("effective")?,

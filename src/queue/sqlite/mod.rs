@@ -13,6 +13,7 @@ mod halts;
 mod jobs;
 mod limits;
 mod liveness;
+mod log;
 mod open;
 mod rows;
 mod settle;
@@ -181,12 +182,16 @@ impl TaskStore for SqliteStore {
     }
 
     async fn settle(&self, settle: Arc<Settle>) -> Result<Settled, QueueError> {
-        let settled = self.writer.write(move |c| Box::pin(settle::settle(c, settle))).await;
+        let settled = self.writer.settle(settle).await;
         if settled.as_ref().is_err_and(QueueError::is_disk_full) {
             // The caller tries again; what was kept back is for exactly this.
             let _ = std::fs::remove_file(&self.reserve);
         }
         settled
+    }
+
+    async fn sync(&self) -> Result<(), QueueError> {
+        self.writer.sync().await
     }
 
     async fn raise_halt(

@@ -1,101 +1,208 @@
 //! Ending what was held: one transaction for the task, its slot, its attempt, its result and the ledger.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use serde_json::json;
 use sqlx::SqliteConnection;
 
-use super::rows::{Columns, int, retry_after_ms};
-use crate::queue::{NewResult, QueueError, Recovered, Settle, Settled};
-use crate::task::{Billed, Cause, Endpoint, Failure, Fence, Hold, Settlement, TaskId, Timestamp, WorkerId};
+use super::rows::{Columns, array, int, retry_after_ms};
+use crate::queue::{NewResult, QueueError, Recovered, Settle, Settled, Usage};
+use crate::task::{
+    Billed, Cause, Endpoint, Failure, Fence, Hold, Month, Settlement, TaskId, Timestamp, WorkerId,
+};
 
 /// Workers may die this often with a task before the task is taken for the reason.
 const LEASE_LOSSES_MAX: i64 = 3;
 
-pub(super) async fn settle(c: &mut SqliteConnection, settle: Arc<Settle>) -> Result<Settled, QueueError> {
-    let Settle { task, settlement, request, result, now } = &*settle;
-    let moved = match settlement {
-        Settlement::Succeed => {
-            let result = result
-                .as_ref()
-                .ok_or_else(|| QueueError::Bug("a success without a result was settled".to_owned()))?;
-            succeed(c, &settle, result).await?
+/// Ends what these claims held. Tasks settled together cost little more than one alone: each statement that every
+/// settlement needs runs once for all.
+pub(super) async fn settle_all(
+    c: &mut SqliteConnection,
+    settles: &[Arc<Settle>],
+) -> Result<Vec<Settled>, QueueError> {
+    let mut settled = vec![Settled::Fenced; settles.len()];
+    // One task after the other, should it be settled twice at once: the second time it has moved on.
+    let mut todo: Vec<usize> = (0..settles.len()).collect();
+    while !todo.is_empty() {
+        let mut seen = HashSet::new();
+        let (now, later): (Vec<_>, Vec<_>) = todo.into_iter().partition(|&n| seen.insert(settles[n].task.id));
+        let batch: Vec<&Settle> = now.iter().map(|&n| &*settles[n]).collect();
+        let moved = settle_each_once(c, &batch).await?;
+        for (n, settle) in now.into_iter().zip(batch) {
+            if moved.contains(&settle.task.id) {
+                settled[n] = Settled::Accepted;
+            }
         }
-        Settlement::Fail(failure) => fail(c, task.id, task.fence, "running", failure, *now).await?,
-        Settlement::Retry { run_at, failure } => {
-            requeue(c, &settle, Some(Hold::Backoff), *run_at, failure).await?
+        todo = later;
+    }
+    Ok(settled)
+}
+
+/// Tasks that moved; the others were claimed anew, taken back or settled before.
+async fn settle_each_once(
+    c: &mut SqliteConnection,
+    settles: &[&Settle],
+) -> Result<HashSet<TaskId>, QueueError> {
+    let mut successes = Vec::new();
+    let mut moved = HashSet::new();
+    for settle in settles {
+        let Settle { task, settlement, now, .. } = settle;
+        let done = match settlement {
+            Settlement::Succeed => {
+                let result = settle
+                    .result
+                    .as_ref()
+                    .ok_or_else(|| QueueError::Bug("a success without a result was settled".to_owned()))?;
+                successes.push((*settle, result));
+                false
+            }
+            Settlement::Fail(failure) => fail(c, task.id, task.fence, "running", failure, *now).await?,
+            Settlement::Retry { run_at, failure } => {
+                requeue(c, settle, Some(Hold::Backoff), *run_at, failure).await?
+            }
+            Settlement::Snooze { hold, run_at, failure } => {
+                requeue(c, settle, Some(*hold), *run_at, failure).await?
+            }
+            Settlement::Release(failure) => requeue(c, settle, None, *now, failure).await?,
+        };
+        if done {
+            moved.insert(task.id);
         }
-        Settlement::Snooze { hold, run_at, failure } => {
-            requeue(c, &settle, Some(*hold), *run_at, failure).await?
-        }
-        Settlement::Release(failure) => requeue(c, &settle, None, *now, failure).await?,
-    };
-    // Also when the task has moved on: the request is over, so the slot is free.
+    }
+    if !successes.is_empty() {
+        moved.extend(succeed(c, &successes).await?);
+    }
+    close(c, settles, &moved).await?;
+    book_all(c, settles, &moved).await?;
+    Ok(moved)
+}
+
+/// Frees the slots, also of tasks that have moved on: their requests are over. Closes the attempts.
+async fn close(
+    c: &mut SqliteConnection,
+    settles: &[&Settle],
+    moved: &HashSet<TaskId>,
+) -> Result<(), QueueError> {
+    let ends = settles.iter().map(|settle| {
+        let Settle { task, settlement, request, now, .. } = settle;
+        let failure = settlement.failure();
+        let moved = moved.contains(&task.id);
+        json!({
+            "id": task.id.0,
+            "fence": task.fence.0,
+            "ended_at": now.0,
+            "outcome": if moved { settlement.outcome() } else { "fenced" },
+            "cause": failure.map(|f| f.cause.word()),
+            "status": request.http_status.or(failure.and_then(|f| f.http_status)),
+            "request": request.request_id,
+            "retry_after": failure.and_then(retry_after_ms),
+            "sent": int(request.bytes_sent),
+            "billed": failure.map_or(Billed::Yes, |f| f.billed).word(),
+            "message": failure.map(|f| f.message.as_str()),
+            "moved": i64::from(moved),
+        })
+    });
     sqlx::query(
         "UPDATE slot SET task_id = NULL, fence = NULL, owner = NULL, reserved_ms = 0, lone = 0
-         WHERE task_id = ? AND fence = ?",
+         FROM json_each(?1) AS ended
+         WHERE task_id = ended.value ->> 'id' AND fence = ended.value ->> 'fence';
+         UPDATE attempt SET ended_at = ended.value ->> 'ended_at', outcome = ended.value ->> 'outcome',
+                cause = ended.value ->> 'cause', http_status = ended.value ->> 'status',
+                request_id = ended.value ->> 'request', retry_after_ms = ended.value ->> 'retry_after',
+                bytes_sent = ended.value ->> 'sent', billed = ended.value ->> 'billed',
+                message = ended.value ->> 'message'
+         FROM json_each(?1) AS ended
+         WHERE task_id = ended.value ->> 'id' AND fence = ended.value ->> 'fence'
+           AND (attempt.outcome IS NULL OR ended.value ->> 'moved')",
     )
-    .bind(task.id.0)
-    .bind(task.fence.0)
-    .execute(&mut *c)
+    .bind(array(ends))
+    .execute(c)
     .await?;
-    let failure = settlement.failure();
-    let outcome = if moved { settlement.outcome() } else { "fenced" };
-    sqlx::query(
-        "UPDATE attempt SET ended_at = ?3, outcome = ?4, cause = ?5, http_status = ?6, request_id = ?7,
-                retry_after_ms = ?8, bytes_sent = ?9, billed = ?10, message = ?11
-         WHERE task_id = ?1 AND fence = ?2 AND (outcome IS NULL OR ?12)",
-    )
-    .bind(task.id.0)
-    .bind(task.fence.0)
-    .bind(now.0)
-    .bind(outcome)
-    .bind(failure.map(|f| f.cause.word()))
-    .bind(request.http_status.or(failure.and_then(|f| f.http_status)))
-    .bind(request.request_id.as_deref())
-    .bind(failure.and_then(retry_after_ms))
-    .bind(int(request.bytes_sent))
-    .bind(failure.map_or(Billed::Yes, |f| f.billed).word())
-    .bind(failure.map(|f| f.message.as_str()))
-    .bind(moved)
-    .execute(&mut *c)
-    .await?;
-    if moved {
-        let billed_ms = result.as_ref().map_or(0, |r| r.billed_ms);
+    Ok(())
+}
+
+/// What was billed, by endpoint and month.
+async fn book_all(
+    c: &mut SqliteConnection,
+    settles: &[&Settle],
+    moved: &HashSet<TaskId>,
+) -> Result<(), QueueError> {
+    let mut sums: BTreeMap<(Endpoint, Month), Usage> = BTreeMap::new();
+    for settle in settles.iter().filter(|s| moved.contains(&s.task.id)) {
+        let sum = sums.entry((settle.task.endpoint, settle.now.month())).or_default();
+        sum.billed_ms = sum.billed_ms.saturating_add(settle.result.as_ref().map_or(0, |r| r.billed_ms));
+        sum.succeeded += u64::from(settle.result.is_some());
         // Billed without a result to show for it, surely or perhaps.
-        let unknown = failure.is_some_and(|f| f.billed != Billed::No);
-        book(c, task.endpoint, *now, billed_ms, u64::from(result.is_some()), u64::from(unknown)).await?;
+        sum.unknown += u64::from(settle.settlement.failure().is_some_and(|f| f.billed != Billed::No));
     }
-    Ok(if moved { Settled::Accepted } else { Settled::Fenced })
+    for ((endpoint, month), sum) in sums {
+        book(c, endpoint, month, sum).await?;
+    }
+    Ok(())
 }
 
 /// A success counts also when the task was taken back meanwhile and nobody has claimed it anew, whatever became of
 /// the task then: it is paid for. Once its attempt has been settled, it does not.
-async fn succeed(c: &mut SqliteConnection, settle: &Settle, r: &NewResult) -> Result<bool, QueueError> {
-    let row = sqlx::query(
+async fn succeed(
+    c: &mut SqliteConnection,
+    successes: &[(&Settle, &NewResult)],
+) -> Result<HashSet<TaskId>, QueueError> {
+    let done = successes.iter().map(|(settle, result)| {
+        json!({
+            "id": settle.task.id.0,
+            "fence": settle.task.fence.0,
+            "status": settle.request.http_status,
+            "format": result.audio.format,
+            "now": settle.now.0,
+        })
+    });
+    let rows = sqlx::query(
         "UPDATE task SET state = 'succeeded', hold = NULL, owner = NULL, attempts = attempts + 1,
-                cancel_requested = 0, cause = NULL, message = NULL, http_status = ?3, billed = 'yes',
-                format = ?5, changed_at = ?4, finished_at = ?4
-         WHERE id = ?1 AND fence = ?2 AND EXISTS (SELECT 1 FROM attempt
-             WHERE task_id = ?1 AND attempt.fence = ?2 AND (outcome IS NULL OR outcome = 'lost'))
-         RETURNING job_id, attempts",
+                cancel_requested = 0, cause = NULL, message = NULL, http_status = done.value ->> 'status',
+                billed = 'yes', format = done.value ->> 'format', changed_at = done.value ->> 'now',
+                finished_at = done.value ->> 'now'
+         FROM json_each(?1) AS done
+         WHERE task.id = done.value ->> 'id' AND task.fence = done.value ->> 'fence' AND EXISTS (SELECT 1
+             FROM attempt WHERE task_id = task.id AND attempt.fence = task.fence
+              AND (outcome IS NULL OR outcome = 'lost'))
+         RETURNING id, job_id, attempts, EXISTS (SELECT 1 FROM result WHERE task_id = task.id) AS again",
     )
-    .bind(settle.task.id.0)
-    .bind(settle.task.fence.0)
-    .bind(settle.request.http_status)
-    .bind(settle.now.0)
-    .bind(&r.audio.format)
-    .fetch_optional(&mut *c)
+    .bind(array(done))
+    .fetch_all(&mut *c)
     .await?;
-    let Some(row) = row else { return Ok(false) };
-    let job: i64 = row.value("job_id")?;
-    let replaced = sqlx::query("DELETE FROM result WHERE task_id = ?")
-        .bind(settle.task.id.0)
-        .execute(&mut *c)
-        .await?
-        .rows_affected();
-    if replaced > 0 {
-        sqlx::query("UPDATE job SET outputs_stale = 1 WHERE id = ?").bind(job).execute(&mut *c).await?;
+    let mut moved = HashSet::new();
+    for row in rows {
+        let (id, job) = (TaskId(row.value("id")?), row.value("job_id")?);
+        if row.value("again")? {
+            replace(c, id, job).await?;
+        }
+        let success = successes.iter().find(|(settle, _)| settle.task.id == id);
+        let (settle, result) =
+            success.ok_or_else(|| QueueError::Corrupt(format!("{id:?} moved by itself")))?;
+        keep(c, settle, result, job, row.value("attempts")?).await?;
+        moved.insert(id);
     }
+    Ok(moved)
+}
+
+/// Takes out a result that is overtaken by a deliberate re-processing.
+async fn replace(c: &mut SqliteConnection, id: TaskId, job: i64) -> Result<(), QueueError> {
+    sqlx::query("DELETE FROM result WHERE task_id = ?1; UPDATE job SET outputs_stale = 1 WHERE id = ?2")
+        .bind(id.0)
+        .bind(job)
+        .execute(c)
+        .await?;
+    Ok(())
+}
+
+async fn keep(
+    c: &mut SqliteConnection,
+    settle: &Settle,
+    r: &NewResult,
+    job: i64,
+    attempts: i64,
+) -> Result<(), QueueError> {
     let audio = r.redacted_audio.as_ref();
     sqlx::query(
         "INSERT INTO result (task_id, job_id, attempts, http_status, bytes, blake3, format, mime, duration_ms,
@@ -104,7 +211,7 @@ async fn succeed(c: &mut SqliteConnection, settle: &Settle, r: &NewResult) -> Re
     )
     .bind(settle.task.id.0)
     .bind(job)
-    .bind(row.value::<i64>("attempts")?)
+    .bind(attempts)
     .bind(settle.request.http_status.unwrap_or(200))
     .bind(int(r.audio.bytes))
     .bind(&r.audio.blake3)
@@ -120,7 +227,7 @@ async fn succeed(c: &mut SqliteConnection, settle: &Settle, r: &NewResult) -> Re
     .bind(&r.response)
     .execute(c)
     .await?;
-    Ok(true)
+    Ok(())
 }
 
 /// One that was being processed again keeps the result it has: that is paid for, and stands.
@@ -261,7 +368,8 @@ pub(super) async fn recover(
         .bind(Cause::LeaseLost.word())
         .execute(&mut *c)
         .await?;
-        book(c, row.word("endpoint")?, now, 0, 0, 1).await?;
+        let unknown = Usage { unknown: 1, ..Usage::default() };
+        book(c, row.word("endpoint")?, now.month(), unknown).await?;
     }
     sqlx::query(
         "UPDATE slot SET task_id = NULL, fence = NULL, owner = NULL, reserved_ms = 0, lone = 0 WHERE owner = ?",
@@ -275,12 +383,10 @@ pub(super) async fn recover(
 async fn book(
     c: &mut SqliteConnection,
     endpoint: Endpoint,
-    now: Timestamp,
-    billed_ms: u64,
-    succeeded: u64,
-    unknown: u64,
+    month: Month,
+    used: Usage,
 ) -> Result<(), QueueError> {
-    if billed_ms == 0 && succeeded == 0 && unknown == 0 {
+    if used == Usage::default() {
         return Ok(());
     }
     sqlx::query(
@@ -288,10 +394,10 @@ async fn book(
          ON CONFLICT DO UPDATE SET billed_ms = min(billed_ms + ?3, 1 << 53), succeeded = succeeded + ?4, unknown = unknown + ?5",
     )
     .bind(endpoint.name())
-    .bind(now.month().to_string())
-    .bind(int(billed_ms.min(1 << 53)))
-    .bind(int(succeeded))
-    .bind(int(unknown))
+    .bind(month.to_string())
+    .bind(int(used.billed_ms.min(1 << 53)))
+    .bind(int(used.succeeded))
+    .bind(int(used.unknown))
     .execute(c)
     .await?;
     Ok(())

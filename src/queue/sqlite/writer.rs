@@ -1,16 +1,19 @@
-//! The only write connection, and group commit: whatever waits while one commit reaches the disk goes into the
-//! next one together. Callers are answered after the commit, so an answer means that it is durable.
+//! The only write connection, and group commit: whatever waits while one commit goes on goes into the next one
+//! together. A caller who needs certainty is answered when the [`Log`] is on the disk, which the next group does not
+//! wait for.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::queue::QueueError;
+use super::log::Log;
+use super::settle::settle_all;
+use crate::queue::{QueueError, Settle, Settled};
 
 /// The most operations that one commit carries.
 const GROUP: usize = 256;
@@ -21,15 +24,16 @@ pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, QueueError>>
 /// A handle to the writer; the queue's only way to change anything.
 pub(super) struct Writer {
     operations: mpsc::Sender<Box<dyn Operation>>,
+    log: Log,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
     /// Starts writing through `connection`; `options` open the next one, should it be lost.
-    pub(super) fn start(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
+    pub(super) fn start(connection: SqliteConnection, options: SqliteConnectOptions, log: Log) -> Self {
         let (operations, waiting) = mpsc::channel(4 * GROUP);
-        let task = tokio::spawn(write_in_groups(connection, options, waiting));
-        Writer { operations, task: Mutex::new(Some(task)) }
+        let task = tokio::spawn(write_in_groups(connection, options, log.clone(), waiting));
+        Writer { operations, log, task: Mutex::new(Some(task)) }
     }
 
     /// Runs `work` inside the next group and answers once it is committed and on the disk.
@@ -57,17 +61,37 @@ impl Writer {
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let operation = Pending { work: Some(work), outcome: None, reply, durable };
+        self.offer(Pending { work: Some(work), outcome: None, reply, durable }, answer).await
+    }
+
+    /// Settles inside the next group, together with whatever else is to be settled by then. Answered once it is
+    /// committed; [`Writer::sync`] says when it is on the disk.
+    pub(super) async fn settle(&self, settle: Arc<Settle>) -> Result<Settled, QueueError> {
+        let (reply, answer) = oneshot::channel();
+        self.offer(Settling { settle, outcome: None, reply }, answer).await
+    }
+
+    async fn offer<T>(
+        &self,
+        operation: impl Operation + 'static,
+        answer: oneshot::Receiver<Result<T, QueueError>>,
+    ) -> Result<T, QueueError> {
         self.operations.send(Box::new(operation)).await.map_err(|_| QueueError::Closed)?;
         answer.await.map_err(|_| QueueError::Closed)?
     }
 
-    /// Ends once everything that was accepted is committed.
+    /// Waits until everything that has been answered is on the disk.
+    pub(super) async fn sync(&self) -> Result<(), QueueError> {
+        self.log.synced().await
+    }
+
+    /// Ends once everything that was accepted is committed, and on the disk.
     pub(super) async fn close(&self) {
         let task = self.task.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(task) = task {
             let _ = self.operations.send(Box::new(LastOne)).await;
             let _ = task.await;
+            let _ = self.log.synced().await;
         }
     }
 }
@@ -79,8 +103,16 @@ trait Operation: Send {
     async fn run(&mut self, connection: &mut SqliteConnection) -> bool;
     /// Tells the caller; `lost` is why the group's commit failed.
     fn answer(self: Box<Self>, lost: Option<&CommitLost>);
-    /// Whether its group has to be on the disk before it is answered.
+    /// Whether it has to be on the disk before it is answered.
     fn is_durable(&self) -> bool;
+    /// What it settles, when that is all it does: settlements are written together.
+    fn settling(&mut self) -> Option<&mut Settling> {
+        None
+    }
+    /// Whether it does.
+    fn is_settling(&self) -> bool {
+        false
+    }
     /// Whether the writer ends after this group.
     fn is_last(&self) -> bool {
         false
@@ -109,19 +141,59 @@ where
     }
 
     fn answer(self: Box<Self>, lost: Option<&CommitLost>) {
-        let answer = match (self.outcome, lost) {
-            (Some(Err(own)), _) => Err(own),
-            (_, Some(lost)) => {
-                Err(QueueError::CommitFailed { message: lost.message.clone(), disk_full: lost.disk_full })
-            }
-            (Some(done), None) => done,
-            (None, None) => Err(QueueError::Closed),
-        };
-        let _ = self.reply.send(answer); // a caller that went away does not mind
+        answer(self.outcome, self.reply, lost);
     }
 
     fn is_durable(&self) -> bool {
         self.durable
+    }
+}
+
+/// Its own failure is told before the group's: it says more.
+fn answer<T>(
+    outcome: Option<Result<T, QueueError>>,
+    reply: oneshot::Sender<Result<T, QueueError>>,
+    lost: Option<&CommitLost>,
+) {
+    let answer = match (outcome, lost) {
+        (Some(Err(own)), _) => Err(own),
+        (_, Some(lost)) => Err(lost.error()),
+        (Some(done), None) => done,
+        (None, None) => Err(QueueError::Closed),
+    };
+    let _ = reply.send(answer); // a caller that went away does not mind
+}
+
+/// A settlement on its way.
+struct Settling {
+    settle: Arc<Settle>,
+    outcome: Option<Result<Settled, QueueError>>,
+    reply: oneshot::Sender<Result<Settled, QueueError>>,
+}
+
+#[async_trait::async_trait]
+impl Operation for Settling {
+    async fn run(&mut self, connection: &mut SqliteConnection) -> bool {
+        let outcome = settle_all(connection, std::slice::from_ref(&self.settle)).await;
+        let fine = outcome.is_ok();
+        self.outcome = Some(outcome.map(|settled| settled.first().copied().unwrap_or(Settled::Fenced)));
+        fine
+    }
+
+    fn answer(self: Box<Self>, lost: Option<&CommitLost>) {
+        answer(self.outcome, self.reply, lost);
+    }
+
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    fn settling(&mut self) -> Option<&mut Settling> {
+        Some(self)
+    }
+
+    fn is_settling(&self) -> bool {
+        true
     }
 }
 
@@ -144,10 +216,22 @@ impl Operation for LastOne {
     }
 }
 
-/// Why a whole group came to nothing.
-struct CommitLost {
+/// Why a whole group came to nothing, or is not certain to stay.
+pub(super) struct CommitLost {
     message: String,
     disk_full: bool,
+}
+
+impl CommitLost {
+    /// Nobody is left who would write.
+    pub(super) fn gone() -> Self {
+        CommitLost { message: "the queue is closed".to_owned(), disk_full: false }
+    }
+
+    /// The same for each caller.
+    pub(super) fn error(&self) -> QueueError {
+        QueueError::CommitFailed { message: self.message.clone(), disk_full: self.disk_full }
+    }
 }
 
 impl From<sqlx::Error> for CommitLost {
@@ -157,61 +241,45 @@ impl From<sqlx::Error> for CommitLost {
     }
 }
 
+type Group = Vec<Box<dyn Operation>>;
+
 async fn write_in_groups(
     connection: SqliteConnection,
     options: SqliteConnectOptions,
+    log: Log,
     mut waiting: mpsc::Receiver<Box<dyn Operation>>,
 ) {
-    let mut connection = Some(Writing { connection, durable: true });
+    let mut connection = Some(connection);
     let mut group = Vec::with_capacity(GROUP);
-    while waiting.recv_many(&mut group, GROUP).await > 0 {
+    let mut last = false;
+    while !last && waiting.recv_many(&mut group, GROUP).await > 0 {
         let lost = commit_or_reopen(&mut connection, &options, &mut group).await.err();
-        let mut last = false;
         for operation in group.drain(..) {
             last |= operation.is_last();
-            operation.answer(lost.as_ref());
-        }
-        if last {
-            break;
+            if operation.is_durable() && lost.is_none() {
+                log.when_synced(Box::new(move |lost| operation.answer(lost)));
+            } else {
+                operation.answer(lost.as_ref());
+            }
         }
     }
     if let Some(open) = connection {
-        let _ = open.connection.close().await;
-    }
-}
-
-/// The write connection, and whether its commits wait for the disk.
-struct Writing {
-    connection: SqliteConnection,
-    durable: bool,
-}
-
-impl Writing {
-    /// A group with anything durable in it waits; the log it waits for holds what went before, too.
-    async fn set_durable(&mut self, durable: bool) -> Result<(), sqlx::Error> {
-        if self.durable != durable {
-            let sql = if durable { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
-            sqlx::query(sql).execute(&mut self.connection).await?;
-            self.durable = durable;
-        }
-        Ok(())
+        let _ = open.close().await;
     }
 }
 
 /// After a group is lost (a full disk makes SQLite end the transaction by itself) nobody knows what the connection
 /// thinks of its transactions: the next group gets a new one.
 async fn commit_or_reopen(
-    connection: &mut Option<Writing>,
+    connection: &mut Option<SqliteConnection>,
     options: &SqliteConnectOptions,
-    group: &mut [Box<dyn Operation>],
+    group: &mut Group,
 ) -> Result<(), CommitLost> {
     let mut open = match connection.take() {
         Some(open) => open,
-        None => Writing { connection: options.connect().await?, durable: true },
+        None => options.connect().await?,
     };
-    let durable = group.iter().any(|operation| operation.is_durable());
-    open.set_durable(durable).await?;
-    let committed = commit(&mut open.connection, group).await;
+    let committed = commit(&mut open, group).await;
     if committed.is_ok() {
         *connection = Some(open);
     }
@@ -219,20 +287,22 @@ async fn commit_or_reopen(
 }
 
 /// One transaction for the group. An operation that fails is undone alone; the others still commit.
-async fn commit(
-    connection: &mut SqliteConnection,
-    group: &mut [Box<dyn Operation>],
-) -> Result<(), CommitLost> {
+async fn commit(connection: &mut SqliteConnection, group: &mut Group) -> Result<(), CommitLost> {
     // IMMEDIATE: a transaction that reads first and then writes is refused at once when somebody else wrote
     // in between, and no busy timeout helps.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let alone = group.len() == 1;
-    for operation in group.iter_mut() {
-        if alone {
-            if !operation.run(&mut transaction).await {
-                return Ok(transaction.rollback().await?);
-            }
-        } else {
+    if let [operation] = group.as_mut_slice() {
+        if !operation.run(&mut transaction).await {
+            return Ok(transaction.rollback().await?);
+        }
+        return Ok(transaction.commit().await?);
+    }
+    // In the order in which they came; settlements that came one after another go together.
+    for run in group.chunk_by_mut(|a, b| a.is_settling() && b.is_settling()) {
+        if run.len() > 1 && settle_together(&mut transaction, run).await? {
+            continue;
+        }
+        for operation in run {
             let mut inner = transaction.begin().await?;
             if operation.run(&mut inner).await {
                 inner.commit().await?;
@@ -242,4 +312,24 @@ async fn commit(
         }
     }
     Ok(transaction.commit().await?)
+}
+
+/// Writes settlements with one statement each for all of them. False if one of them failed: then none is written, and
+/// each is to go alone.
+async fn settle_together(
+    transaction: &mut SqliteConnection,
+    run: &mut [Box<dyn Operation>],
+) -> Result<bool, CommitLost> {
+    let mut settling: Vec<&mut Settling> = run.iter_mut().filter_map(|o| o.settling()).collect();
+    let settles: Vec<Arc<Settle>> = settling.iter().map(|s| Arc::clone(&s.settle)).collect();
+    let mut inner = transaction.begin().await?;
+    let Ok(settled) = settle_all(&mut inner, &settles).await else {
+        inner.rollback().await?;
+        return Ok(false);
+    };
+    inner.commit().await?;
+    for (settling, settled) in settling.iter_mut().zip(settled) {
+        settling.outcome = Some(Ok(settled));
+    }
+    Ok(true)
 }

@@ -111,6 +111,7 @@ every_method! {
     fn claim(request: ClaimRequest) -> Claim;
     fn set_aside(task: TaskId, fence: Fence, settlement: Settlement, now: Timestamp) -> Settled;
     fn settle(settle: Arc<Settle>) -> Settled;
+    fn sync() -> ();
     fn raise_halt(order: HaltOrder, until: Option<Timestamp>, by: String, now: Timestamp) -> bool;
     fn lift_halt(halt: i64, by: String, now: Timestamp) -> bool;
     fn halts(open_only: bool, now: Timestamp) -> Vec<Halt>;
