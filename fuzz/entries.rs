@@ -17,7 +17,7 @@ use voxbatch::outputs::{self, ExportFormat, OutputSettings};
 use voxbatch::queue::{AudioFacts, RedactedAudio, ResultRow};
 use voxbatch::task::{Endpoint, Filter, RecordingPath, TaskId, Timestamp, Verdict};
 use voxbatch::velma::{
-    self, Answer, Client, Exchange, Options, Response, Submission, Transcript, VelmaSettings,
+    self, Answer, Client, Exchange, Options, Response, Source, Submission, Transcript, VelmaSettings,
 };
 
 /// `jobs.toml`: settings, or problems that can be shown on a terminal and as JSON.
@@ -259,7 +259,9 @@ fn exchanged(endpoint: Endpoint, status: u16, content_type: &str, body: &[u8], p
         let submission = Submission {
             endpoint,
             options: &options,
-            file: File::open(line.folder.path().join("a.wav")).expect("the file that is sent"),
+            source: Source::File(
+                File::open(line.folder.path().join("a.wav")).expect("the file that is sent"),
+            ),
             len: 4,
             upload_name: "a.wav",
             mime: "audio/wav",

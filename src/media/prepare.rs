@@ -3,16 +3,22 @@
 use std::fs::File;
 use std::path::Path;
 
-use super::inspect::{Examined, examine};
+use super::inspect::{Examined, examine, modified_ns as modified_at};
 use super::name::disagrees;
+use super::read::read_at;
 use super::{Format, MediaSettings, estimated_ms, upload_name};
-use crate::task::{Endpoint, Failure, RecordingPath};
+use crate::task::{Cause, Endpoint, Failure, RecordingPath};
+
+/// Recordings up to this size are read when they are looked at.
+const WHOLE_MAX: u64 = 128 << 10;
 
 /// A recording that is open and may be sent: exactly `len` bytes of it, from the beginning.
 #[derive(Debug)]
 pub struct Prepared {
-    /// Open for reading only, at its beginning.
+    /// Open for reading only.
     pub file: File,
+    /// All of it, if it is small: then nothing is left to be read when its turn comes.
+    pub whole: Option<Vec<u8>>,
     /// Bytes to send; a file that grows must not send more.
     pub len: u64,
     /// Modification time in nanoseconds since 1970; compare it with what the scan saw.
@@ -51,8 +57,13 @@ pub fn prepare(
             false => Unfit::Refused(turned.failure),
         })?;
     let estimated_ms = estimated_ms(&mut file, format, len);
+    let whole = match len {
+        ..=WHOLE_MAX => Some(read_whole(&file, len, modified_ns)?),
+        _ => None,
+    };
     Ok(Prepared {
         file,
+        whole,
         len,
         modified_ns,
         format,
@@ -63,13 +74,24 @@ pub fn prepare(
     })
 }
 
+/// The bytes as they were at one moment: nobody wrote while they were read.
+fn read_whole(file: &File, len: u64, modified_ns: i64) -> Result<Vec<u8>, Unfit> {
+    let not_now = |cause, message: String| Unfit::NotNow(Failure::local(cause, message));
+    let unreadable = |e: std::io::Error| not_now(Cause::SourceUnreadable, e.to_string());
+    let bytes = read_at(file, 0, len as usize).map_err(unreadable)?;
+    let after = file.metadata().map_err(unreadable)?;
+    if bytes.len() as u64 != len || after.len() != len || modified_at(&after) != modified_ns {
+        return Err(not_now(Cause::SourceChanged, "it is still being written".to_owned()));
+    }
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
+    use std::io::Write;
 
     use super::*;
     use crate::media::sample::wav;
-    use crate::task::Cause;
 
     fn prepared(path: &Path) -> Result<Prepared, Unfit> {
         let recording = RecordingPath::from(Path::new(path.file_name().unwrap()));
@@ -85,10 +107,16 @@ mod tests {
         assert_eq!((found.mime, found.upload_name.as_str()), ("audio/wav", "call 7.wav"));
         assert!(found.extension_disagrees);
         assert_eq!((found.len, found.estimated_ms), (16_044, 1000));
-        let mut bytes = Vec::new();
-        found.file.read_to_end(&mut bytes).unwrap();
-        assert_eq!(bytes, wav(8000, 8000));
+        assert_eq!(found.whole, Some(wav(8000, 8000)));
         assert!(found.file.write(b"x").is_err(), "sources are opened for reading only");
+    }
+
+    #[test]
+    fn a_large_file_is_not_read_before_its_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("call.wav");
+        std::fs::write(&path, wav(8000, 8000 * 9)).unwrap();
+        assert!(prepared(&path).unwrap().whole.is_none());
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod quota;
 mod ready;
 mod stall;
 mod stop;
+mod telling;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -232,12 +233,13 @@ async fn pool(
     let limiter = run.store.set_ceiling(endpoint, limit.concurrent).await?;
     let usage = run.store.usage(endpoint, now().month()).await?;
     let pace = Pace::new(limit.concurrent, limiter.effective);
+    let (events, telling) = telling::start(Arc::clone(&run.store), run.events.clone(), run.stop.clone());
     let bench = Bench {
         endpoint,
         store: Arc::clone(&run.store),
         client: Arc::clone(&run.client),
         policy: run.settings.retry.clone(),
-        events: run.events.clone(),
+        events,
         stop: run.stop.clone(),
         judge: Mutex::new(Judge::new(pace, usage.succeeded > 0)),
         raised_by: run.worker.to_string(),
@@ -245,6 +247,7 @@ async fn pool(
         trouble: Mutex::default(),
     };
     let terms = Terms {
+        telling,
         worker: run.worker.clone(),
         works,
         media: run.media.clone(),
@@ -254,7 +257,7 @@ async fn pool(
         quota,
         feed: run.feed.clone(),
     };
-    Ok(Pool::new(Arc::new(bench), terms))
+    Ok(Pool::new(bench, terms))
 }
 
 async fn stay_alive(store: Arc<dyn TaskStore>, worker: WorkerId, events: mpsc::Sender<RunEvent>) {

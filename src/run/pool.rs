@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::judge::Mode;
@@ -45,6 +45,7 @@ pub(super) enum End {
 /// See the module.
 pub(super) struct Pool {
     pub(super) bench: Arc<Bench>,
+    telling: JoinHandle<Result<(), QueueError>>,
     worker: WorkerId,
     works: HashMap<JobId, Arc<Work>>,
     media: MediaSettings,
@@ -76,6 +77,8 @@ pub(super) struct Pool {
 
 /// What a pool needs besides its bench.
 pub(super) struct Terms {
+    /// Ends with the bench's events.
+    pub(super) telling: JoinHandle<Result<(), QueueError>>,
     pub(super) worker: WorkerId,
     pub(super) works: Vec<Arc<Work>>,
     pub(super) media: MediaSettings,
@@ -87,10 +90,12 @@ pub(super) struct Terms {
 }
 
 impl Pool {
-    pub(super) fn new(bench: Arc<Bench>, terms: Terms) -> Self {
-        let Terms { worker, works, media, limit, give_up_after, probe_interval, quota, feed } = terms;
+    pub(super) fn new(bench: Bench, terms: Terms) -> Self {
+        let Terms { telling, worker, works, media, limit, give_up_after, probe_interval, quota, feed } =
+            terms;
         Pool {
-            bench,
+            bench: Arc::new(bench),
+            telling,
             worker,
             works: works.into_iter().map(|w| (w.job.id, w)).collect(),
             media,
@@ -117,6 +122,17 @@ impl Pool {
 
     /// Works until there is a reason to stop, and never leaves a request behind.
     pub(super) async fn run(mut self) -> End {
+        let end = self.work().await;
+        let Pool { bench, telling, .. } = self;
+        drop(bench); // the last one who tells
+        match telling.await {
+            Ok(Ok(())) => end,
+            Ok(Err(error)) => End::Local(error),
+            Err(panic) => End::Local(bug("telling", &panic)),
+        }
+    }
+
+    async fn work(&mut self) -> End {
         loop {
             self.look_at_feed();
             if let Err(error) = self.fill().await {
@@ -127,9 +143,9 @@ impl Pool {
             }
             let stop = self.bench.stop.drain.clone();
             tokio::select! {
-                Some(ended) = self.working.join_next() => self.note_end(ended).await,
+                Some(ended) = self.working.join_next() => self.note_ends(ended).await,
                 looked = self.preparing.looked() => match looked {
-                    Ok(looked) => self.take_in(looked).await,
+                    Ok(looked) => for one in looked { self.take_in(one).await },
                     Err(panic) => self.stop_for(bug("looking at a file", &panic)),
                 },
                 Ok(()) = self.feed.changed(), if !self.is_fed() => {}
@@ -218,11 +234,8 @@ impl Pool {
                 self.next_due.map_or(POLL, |at| at.since(now()).clamp(Duration::from_millis(5), POLL));
             self.wake_at = Instant::now() + until_due;
         }
-        for candidate in found {
-            if self.chosen.contains(&candidate.id) || self.quota.take() {
-                self.look(candidate);
-            }
-        }
+        let chosen = found.into_iter().filter(|c| self.chosen.contains(&c.id) || self.quota.take()).collect();
+        self.look(chosen);
         Ok(())
     }
 
@@ -238,7 +251,7 @@ impl Pool {
                 }
                 Some(row) if row.state == TaskState::Queued => {
                     if !self.preparing.ids().contains(&id) {
-                        self.look(candidate_of(row));
+                        self.look(vec![candidate_of(row)]);
                     }
                 }
                 _ => {
@@ -249,10 +262,12 @@ impl Pool {
         Ok(())
     }
 
-    fn look(&mut self, candidate: Candidate) {
-        let Some(work) = self.works.get(&candidate.job) else { return };
-        self.chosen.insert(candidate.id);
-        self.preparing.look(candidate, Arc::clone(work), self.media.clone());
+    fn look(&mut self, candidates: Vec<Candidate>) {
+        let work_of = |c: &Candidate| self.works.get(&c.job).cloned();
+        let known = candidates.into_iter().filter_map(|c| work_of(&c).map(|work| (c, work)));
+        let known: Vec<_> = known.collect();
+        self.chosen.extend(known.iter().map(|(c, _)| c.id));
+        self.preparing.look(known, &self.media);
     }
 
     async fn take_in(&mut self, looked: Looked) {
@@ -387,6 +402,15 @@ impl Pool {
             drop(slot);
             (id, ended)
         });
+    }
+
+    /// Those that ended together are followed by one claim.
+    async fn note_ends(&mut self, first: Result<(TaskId, Ended), tokio::task::JoinError>) {
+        let mut next = Some(first);
+        while let Some(ended) = next {
+            self.note_end(ended).await;
+            next = self.working.try_join_next();
+        }
     }
 
     async fn note_end(&mut self, ended: Result<(TaskId, Ended), tokio::task::JoinError>) {

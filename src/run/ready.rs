@@ -36,12 +36,16 @@ pub(super) enum Looked {
     NoPlace(PathBuf, io::Error),
 }
 
+/// Looked at one after the other on one thread: enough to make a thread worth its while, few enough that a slow disk
+/// is asked for several at once.
+const BATCH: usize = 8;
+
 /// Candidates on their way to being sent.
 #[derive(Default)]
 pub(super) struct Preparing {
     /// By turn: the order in which the queue offered them, whatever order looking at them ended in.
     ready: BTreeMap<u64, Ready>,
-    looking: JoinSet<Looked>,
+    looking: JoinSet<Vec<Looked>>,
     turns: HashMap<TaskId, u64>,
     next_turn: u64,
 }
@@ -67,22 +71,27 @@ impl Preparing {
         self.ready.values().take(most).map(|r| (r.candidate.id, r.prepared.estimated_ms)).collect()
     }
 
-    /// Begins to look at a candidate.
-    pub(super) fn look(&mut self, candidate: Candidate, work: Arc<Work>, media: MediaSettings) {
-        self.turns.insert(candidate.id, self.next_turn);
-        self.next_turn += 1;
-        self.looking.spawn_blocking(move || {
-            let (twin, looking) = (candidate.clone(), AssertUnwindSafe(|| look(candidate, work, &media)));
-            // One strange file must not end the run of all the others.
-            std::panic::catch_unwind(looking).unwrap_or_else(|_| {
-                let message = "looking at it met a bug of ours; please report it";
-                Looked::Refused(twin, Failure::local(Cause::SourceUnreadable, message))
-            })
-        });
+    /// Begins to look at candidates, a few on each thread.
+    pub(super) fn look(&mut self, candidates: Vec<(Candidate, Arc<Work>)>, media: &MediaSettings) {
+        for (candidate, _) in &candidates {
+            self.turns.insert(candidate.id, self.next_turn);
+            self.next_turn += 1;
+        }
+        let mut candidates = candidates.into_iter();
+        loop {
+            let batch: Vec<_> = candidates.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                return;
+            }
+            let media = media.clone();
+            self.looking.spawn_blocking(move || {
+                batch.into_iter().map(|(candidate, work)| look_safely(candidate, work, &media)).collect()
+            });
+        }
     }
 
-    /// The next one that has been looked at; pending while none is being looked at.
-    pub(super) async fn looked(&mut self) -> Result<Looked, JoinError> {
+    /// The next ones that have been looked at; pending while none is being looked at.
+    pub(super) async fn looked(&mut self) -> Result<Vec<Looked>, JoinError> {
         match self.looking.join_next().await {
             Some(looked) => looked,
             None => std::future::pending().await,
@@ -101,6 +110,15 @@ impl Preparing {
         let turn = self.turns.remove(&id)?;
         self.ready.remove(&turn)
     }
+}
+
+/// One strange file must not end the run of all the others.
+fn look_safely(candidate: Candidate, work: Arc<Work>, media: &MediaSettings) -> Looked {
+    let (twin, looking) = (candidate.clone(), AssertUnwindSafe(|| look(candidate, work, media)));
+    std::panic::catch_unwind(looking).unwrap_or_else(|_| {
+        let message = "looking at it met a bug of ours; please report it";
+        Looked::Refused(twin, Failure::local(Cause::SourceUnreadable, message))
+    })
 }
 
 fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings) -> Looked {

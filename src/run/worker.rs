@@ -18,10 +18,13 @@ use crate::task::{
     Billed, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, RecordingPath, RetryPolicy,
     Settlement, Standing, Timestamp, Verdict, decide,
 };
-use crate::velma::{self, Answer, Client, Exchange, Submission};
+use crate::velma::{self, Answer, Client, Exchange, Source, Submission};
 
 /// How long an answer that cannot be stored is held on to before the run gives up, at most.
 const STORE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Read where it arrives: handing it to another thread would cost more.
+const SMALL_ANSWER: usize = 32 << 10;
 
 /// What the workers of one endpoint share.
 pub(super) struct Bench {
@@ -29,6 +32,7 @@ pub(super) struct Bench {
     pub(super) store: Arc<dyn TaskStore>,
     pub(super) client: Arc<Client>,
     pub(super) policy: RetryPolicy,
+    /// Passed on in order, and of results once they are certain.
     pub(super) events: mpsc::Sender<RunEvent>,
     pub(super) stop: Stop,
     pub(super) judge: Mutex<Judge>,
@@ -163,7 +167,10 @@ impl Bench {
             .submit(Submission {
                 endpoint: self.endpoint,
                 options: &ready.work.options,
-                file: ready.prepared.file,
+                source: match ready.prepared.whole {
+                    Some(bytes) => Source::Whole(bytes.into()),
+                    None => Source::File(ready.prepared.file),
+                },
                 len: ready.prepared.len,
                 upload_name: &ready.prepared.upload_name,
                 mime: ready.prepared.mime,
@@ -348,9 +355,16 @@ async fn keep_answer(
     let (Verdict::Success, Ok(answer)) = (&verdict, exchange.outcome) else {
         return (verdict, None, request);
     };
-    // Reading a large answer and waiting for the disk are no work for the threads that feed uploads.
-    let keeping = tokio::task::spawn_blocking(move || new_result(endpoint, answer, exchange.blake3, &facts));
-    match keeping.await.unwrap_or_else(|panic| Err(format!("keep the answer: {panic}"))) {
+    let is_small = answer.audio.is_none() && answer.body.len() <= SMALL_ANSWER;
+    let keep = move || new_result(endpoint, answer, exchange.blake3, &facts);
+    let kept = if is_small {
+        keep()
+    } else {
+        // Reading a large answer and waiting for the disk are no work for the threads that feed uploads.
+        let keeping = tokio::task::spawn_blocking(keep).await;
+        keeping.unwrap_or_else(|panic| Err(format!("keep the answer: {panic}")))
+    };
+    match kept {
         Ok(result) => (Verdict::Success, Some(result), request),
         Err(message) => {
             request.http_status = Some(200);

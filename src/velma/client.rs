@@ -131,8 +131,8 @@ impl Client {
         progress: &Arc<Progress>,
         request_id: &mut Option<String>,
     ) -> Result<Answer, TransportError> {
-        let Submission { endpoint, options, file, len, upload_name, mime, audio_beside, .. } = submission;
-        let upload = Upload::open(file, len, Arc::clone(progress)).await?;
+        let Submission { endpoint, options, source, len, upload_name, mime, audio_beside, .. } = submission;
+        let upload = Upload::open(source, len, Arc::clone(progress)).await?;
         let form = request::form(options, upload, len, upload_name, mime)?;
         let url = format!("{}{}", self.base, request::path(endpoint));
         let request = self.http.post(url).header("X-API-Key", self.key.clone()).multipart(form);

@@ -21,6 +21,7 @@ pub use exchange::{Answer, Exchange, TransportError};
 pub use options::{OptionError, Options};
 pub use request::Submission;
 pub use response::{Response, Transcript, Unreadable, Utterance, read};
+pub use upload::Source;
 
 /// How to reach the API.
 #[derive(Debug, Clone)]

@@ -1,13 +1,12 @@
 //! One request put together anew for each try: the options as form fields, then the file.
 
-use std::fs::File;
 use std::path::Path;
 
 use reqwest::Body;
 use reqwest::multipart::{Form, Part};
 use tokio_util::sync::CancellationToken;
 
-use super::upload::Upload;
+use super::upload::{Source, Upload};
 use super::{Options, TransportError};
 use crate::task::Endpoint;
 
@@ -21,9 +20,9 @@ pub struct Submission<'a> {
     pub endpoint: Endpoint,
     /// Beside the file.
     pub options: &'a Options,
-    /// The recording, open for reading. Sent from its beginning.
-    pub file: File,
-    /// How many bytes it has. A file that has more or fewer is not sent.
+    /// The recording.
+    pub source: Source,
+    /// How many bytes it has. One that has more or fewer is not sent.
     pub len: u64,
     /// The name it goes out under; its extension decides whether the API takes it.
     pub upload_name: &'a str,

@@ -1,5 +1,5 @@
-//! A file on its way: read in large pieces, one in flight, hashed, watched. Keeps the promise that what is sent is
-//! the file as it was when it was opened, or else that the request is broken off before its end.
+//! A recording on its way: hashed, watched; a file is read in large pieces, one in flight. Keeps the promise that what
+//! is sent is the file as it was when it was opened, or else that the request is broken off before its end.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek};
@@ -148,33 +148,57 @@ impl Stamp {
     }
 }
 
-/// A file that is ready to be sent.
+/// Where the bytes of a recording come from.
+#[derive(Debug)]
+pub enum Source {
+    /// Open for reading; sent from its beginning.
+    File(File),
+    /// All of it, read before.
+    Whole(Bytes),
+}
+
+/// A recording that is ready to be sent.
 #[derive(Debug)]
 pub(super) struct Upload {
-    file: File,
+    bytes: Pieces,
     left: u64,
-    stamp: Stamp,
     hash: blake3::Hasher,
     progress: Arc<Progress>,
 }
 
+#[derive(Debug)]
+enum Pieces {
+    Read { file: File, stamp: Stamp },
+    Whole(Bytes),
+}
+
 impl Upload {
-    /// Takes the first `len` bytes of an open file. A file of another length is refused at once.
-    pub(super) async fn open(file: File, len: u64, progress: Arc<Progress>) -> Result<Self, TransportError> {
-        let opened = tokio::task::spawn_blocking(move || {
-            let mut file = file;
-            file.rewind()?;
-            let stamp = Stamp::of(&file.metadata()?);
-            Ok((file, stamp))
-        });
-        let (file, stamp) = opened
-            .await
-            .unwrap_or_else(|e| Err(io::Error::other(e)))
-            .map_err(|e: io::Error| TransportError::SourceRead(e.to_string()))?;
-        if stamp.len != len {
-            return Err(TransportError::SourceChanged(format!("it had {len} bytes, now {}", stamp.len)));
+    /// Takes the first `len` bytes of an open file, or those that were read. Another length is refused at once.
+    pub(super) async fn open(
+        source: Source,
+        len: u64,
+        progress: Arc<Progress>,
+    ) -> Result<Self, TransportError> {
+        let (bytes, found) = match source {
+            Source::Whole(bytes) => (Pieces::Whole(bytes.clone()), bytes.len() as u64),
+            Source::File(file) => {
+                let opened = tokio::task::spawn_blocking(move || {
+                    let mut file = file;
+                    file.rewind()?;
+                    let stamp = Stamp::of(&file.metadata()?);
+                    Ok((file, stamp))
+                });
+                let (file, stamp) = opened
+                    .await
+                    .unwrap_or_else(|e| Err(io::Error::other(e)))
+                    .map_err(|e: io::Error| TransportError::SourceRead(e.to_string()))?;
+                (Pieces::Read { file, stamp }, stamp.len)
+            }
+        };
+        if found != len {
+            return Err(TransportError::SourceChanged(format!("it had {len} bytes, now {found}")));
         }
-        Ok(Upload { file, left: len, stamp, hash: blake3::Hasher::new(), progress })
+        Ok(Upload { bytes, left: len, hash: blake3::Hasher::new(), progress })
     }
 
     /// The file's bytes: exactly as many as were promised, or an error.
@@ -188,23 +212,36 @@ impl Upload {
                 upload.progress.all_sent();
                 return Ok(None);
             }
-            let (upload, chunk) = tokio::task::spawn_blocking(move || {
-                let chunk = upload.read();
-                (upload, chunk)
-            })
-            .await
-            .map_err(io::Error::other)?;
-            let chunk = chunk.map_err(|fault| upload.progress.blame(fault))?;
+            let chunk = match &mut upload.bytes {
+                Pieces::Whole(bytes) => {
+                    let chunk = bytes.split_off(0);
+                    upload.hash.update(&chunk);
+                    upload.left = 0;
+                    chunk
+                }
+                Pieces::Read { .. } => {
+                    let chunk;
+                    (upload, chunk) = tokio::task::spawn_blocking(move || {
+                        let chunk = upload.read();
+                        (upload, chunk)
+                    })
+                    .await
+                    .map_err(io::Error::other)?;
+                    chunk.map_err(|fault| upload.progress.blame(fault))?
+                }
+            };
             upload.progress.advance(chunk.len());
             Ok(Some((chunk, upload)))
         })
     }
 
+    /// The next piece of a file.
     fn read(&mut self) -> Result<Bytes, TransportError> {
+        let Pieces::Read { file, stamp: before } = &self.bytes else { return Ok(Bytes::new()) };
         let unreadable = |e: io::Error| TransportError::SourceRead(e.to_string());
         let wanted = self.left.min(CHUNK as u64);
         let mut chunk = Vec::with_capacity(wanted as usize);
-        (&self.file).take(wanted).read_to_end(&mut chunk).map_err(unreadable)?;
+        (&*file).take(wanted).read_to_end(&mut chunk).map_err(unreadable)?;
         if (chunk.len() as u64) < wanted {
             let short = self.left - chunk.len() as u64;
             return Err(TransportError::SourceChanged(format!("it ended {short} bytes early")));
@@ -213,12 +250,12 @@ impl Upload {
         self.left -= wanted;
         // Looked at before the last piece goes out: a request without its end is refused and costs nothing.
         if self.left == 0 {
-            let stamp = Stamp::of(&self.file.metadata().map_err(unreadable)?);
-            if stamp.len != self.stamp.len {
-                let (before, now) = (self.stamp.len, stamp.len);
+            let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
+            if stamp.len != before.len {
+                let (before, now) = (before.len, stamp.len);
                 return Err(TransportError::SourceChanged(format!("it had {before} bytes, now {now}")));
             }
-            if stamp != self.stamp {
+            if stamp != *before {
                 return Err(TransportError::SourceChanged("it was written to".to_owned()));
             }
         }

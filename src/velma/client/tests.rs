@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::task::{Billed, Cause, Doubt, Endpoint, HaltReason, Verdict};
-use crate::velma::{Options, classify as judge};
+use crate::velma::{Options, Source, classify as judge};
 
 const KEY: &str = "sk-test/\"7f3a\"";
 /// More than sockets buffer, so that a server that does not read holds the client up.
@@ -127,7 +127,7 @@ impl Recording {
         Submission {
             endpoint: Endpoint::SttBatch,
             options,
-            file: File::open(&self.path).unwrap(),
+            source: Source::File(File::open(&self.path).unwrap()),
             len: self.len,
             upload_name: "call.wav",
             mime: "audio/wav",
