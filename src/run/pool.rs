@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ use super::judge::Mode;
 use super::quota::Quota;
 use super::ready::{Looked, Preparing, Ready};
 use super::stall::Stall;
-use super::worker::{Bench, Ended};
+use super::worker::{Bench, Ended, Slot};
 use super::{Feed, LimitSettings, Work, now};
 use crate::event::{About, RunEvent};
 use crate::media::MediaSettings;
@@ -57,6 +57,8 @@ pub(super) struct Pool {
     /// The feed as it was when the queue was last thought worth asking.
     fed: Feed,
     slots: Arc<Semaphore>,
+    /// A slot was let go.
+    freed: Arc<Notify>,
     pub(super) working: JoinSet<(TaskId, Ended)>,
     preparing: Preparing,
     /// Started or about to be, and not done with: they may go on when the quota is used up.
@@ -106,6 +108,7 @@ impl Pool {
             feed,
             fed: Feed::default(),
             slots: Arc::new(Semaphore::new(limit.concurrent as usize)),
+            freed: Arc::default(),
             working: JoinSet::new(),
             preparing: Preparing::default(),
             chosen: HashSet::new(),
@@ -144,6 +147,7 @@ impl Pool {
             let stop = self.bench.stop.drain.clone();
             tokio::select! {
                 Some(ended) = self.working.join_next() => self.note_ends(ended).await,
+                () = self.freed.notified() => {}
                 looked = self.preparing.looked() => match looked {
                     Ok(looked) => for one in looked { self.take_in(one).await },
                     Err(panic) => self.stop_for(bug("looking at a file", &panic)),
@@ -395,13 +399,8 @@ impl Pool {
 
     fn spawn(&mut self, task: ClaimedTask, ready: Ready) {
         let bench = Arc::clone(&self.bench);
-        let slot = Arc::clone(&self.slots).try_acquire_owned();
-        self.working.spawn(async move {
-            let id = task.id;
-            let ended = bench.work(task, ready).await;
-            drop(slot);
-            (id, ended)
-        });
+        let slot = Slot::take(&self.slots, &self.freed);
+        self.working.spawn(async move { (task.id, bench.work(task, ready, slot).await) });
     }
 
     /// Those that ended together are followed by one claim.

@@ -2,6 +2,7 @@
 //! the disk is busy with others wait for it together, and no slot waits with them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -12,6 +13,8 @@ use crate::queue::{QueueError, TaskStore};
 
 /// So many events wait at most; then workers wait, too.
 const WINDOW: usize = 256;
+/// So long a result waits for others to be made certain with it: a sync costs the same for one as for many.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Begins to pass events on. Ends when the last sender is gone, with why results are not certain, if they are not.
 pub(super) fn start(
@@ -33,6 +36,10 @@ async fn pass_on(
     let mut certain = Ok(());
     while waiting.recv_many(&mut batch, WINDOW).await > 0 {
         if certain.is_ok() && batch.iter().any(promises) {
+            tokio::time::sleep(GATHER).await;
+            while let Ok(event) = waiting.try_recv() {
+                batch.push(event);
+            }
             certain = store.sync().await;
         }
         if certain.is_err() {

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::judge::{Finding, Heard, Judge, Mode, News};
 use super::ready::Ready;
@@ -25,6 +26,25 @@ const STORE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Read where it arrives: handing it to another thread would cost more.
 const SMALL_ANSWER: usize = 32 << 10;
+
+/// A slot of this process while its request is under way. Letting it go wakes the pool.
+pub(super) struct Slot {
+    permit: Option<OwnedSemaphorePermit>,
+    freed: Arc<Notify>,
+}
+
+impl Slot {
+    pub(super) fn take(slots: &Arc<Semaphore>, freed: &Arc<Notify>) -> Self {
+        Slot { permit: Arc::clone(slots).try_acquire_owned().ok(), freed: Arc::clone(freed) }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.permit = None; // before anyone looks
+        self.freed.notify_one();
+    }
+}
 
 /// What the workers of one endpoint share.
 pub(super) struct Bench {
@@ -70,7 +90,7 @@ impl Bench {
     }
 
     /// Sends one recording and writes down what came of it.
-    pub(super) async fn work(&self, task: ClaimedTask, ready: Ready) -> Ended {
+    pub(super) async fn work(&self, task: ClaimedTask, ready: Ready, slot: Slot) -> Ended {
         let about = About {
             task: task.id,
             job: ready.work.job.name.clone(),
@@ -79,7 +99,7 @@ impl Bench {
             attempt: task.attempts + 1,
         };
         if self.stop.drain.is_cancelled() || !self.may_start(&task) {
-            return self.put_back(task, about).await;
+            return self.put_back(task, about, slot).await;
         }
         self.tell(RunEvent::TaskStarted(about.clone())).await;
 
@@ -110,7 +130,7 @@ impl Bench {
         if !succeeded {
             self.apply(&finding, &decision).await;
         }
-        let settled = match self.settle(&settle).await {
+        let settled = match self.settle(&settle, slot).await {
             Ok(settled) => settled,
             Err(error) => return Ended::Unstored(error),
         };
@@ -148,12 +168,12 @@ impl Bench {
         }
     }
 
-    async fn put_back(&self, task: ClaimedTask, about: About) -> Ended {
+    async fn put_back(&self, task: ClaimedTask, about: About, slot: Slot) -> Ended {
         let failure = Failure::local(Cause::Interrupted, "nothing was sent");
         let settlement = Settlement::Release(failure);
         let settle = Settle { task, settlement, request: Request::default(), result: None, now: now() };
         let settle = Arc::new(settle);
-        match self.settle(&settle).await {
+        match self.settle(&settle, slot).await {
             Ok(settled) => {
                 self.tell_end(about, &settle, settled, Duration::ZERO).await;
                 Ended::Settled { terminal: false, let_through: false }
@@ -260,11 +280,20 @@ impl Bench {
         }
     }
 
-    /// A result that was received is paid for: storing it is tried for as long as that makes sense.
-    async fn settle(&self, settle: &Arc<Settle>) -> Result<Settled, QueueError> {
+    /// A result that was received is paid for: storing it is tried for as long as that makes sense. The slot is let go
+    /// as soon as the queue has been asked: what it is asked next it does after that.
+    async fn settle(&self, settle: &Arc<Settle>, slot: Slot) -> Result<Settled, QueueError> {
         let mut waited = Duration::ZERO;
+        let mut slot = Some(slot);
         loop {
-            let error = match self.store.settle(Arc::clone(settle)).await {
+            let mut settling = self.store.settle(Arc::clone(settle));
+            let at_once = futures_util::poll!(&mut settling);
+            drop(slot.take());
+            let settled = match at_once {
+                Poll::Ready(settled) => settled,
+                Poll::Pending => settling.await,
+            };
+            let error = match settled {
                 Err(error) if !matches!(error, QueueError::Closed) && waited < STORE_PATIENCE => error,
                 done => return done,
             };

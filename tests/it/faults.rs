@@ -41,7 +41,9 @@ const AT_ONCE: usize = 8;
 #[test]
 fn a_queue_that_fails_at_any_one_call_loses_nothing_and_pays_for_nothing_twice() {
     let calls = in_time(None);
-    for needed in ["claim", "settle", "set_aside", "raise_halt", "take_probe", "lift_halt", "save_pace"] {
+    for needed in
+        ["claim", "settle", "sync", "set_aside", "raise_halt", "take_probe", "lift_halt", "save_pace"]
+    {
         assert!(calls.contains_key(needed), "{needed} is never called: {calls:?}");
     }
     let faults = calls

@@ -115,8 +115,8 @@ pub(super) async fn next_due(
     Ok(next.map(Timestamp))
 }
 
-pub(super) async fn claim(c: &mut SqliteConnection, wish: ClaimRequest) -> Result<Claim, QueueError> {
-    let standing = Standing::of(c, &wish).await?;
+pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Result<Claim, QueueError> {
+    let standing = Standing::of(c, wish).await?;
     let mut claim = Claim { limiter: standing.limiter, ..Claim::default() };
     if standing.halted {
         claim.halts = halts::stopping(c, wish.endpoint, wish.now).await?;
@@ -155,7 +155,7 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: ClaimRequest) -> Resul
         if batch.is_empty() {
             break;
         }
-        let mut taken = take_tasks(c, &wish, &batch).await?;
+        let mut taken = take_tasks(c, wish, &batch).await?;
         for (id, estimate_ms) in batch {
             let Some(mut task) = taken.remove(&id) else {
                 claim.gone.push(id);

@@ -168,7 +168,7 @@ impl TaskStore for SqliteStore {
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claim, QueueError> {
-        self.writer.write_lightly(move |c| Box::pin(claim::claim(c, request))).await
+        self.writer.claim(request).await
     }
 
     async fn set_aside(

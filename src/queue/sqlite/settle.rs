@@ -172,6 +172,7 @@ async fn succeed(
     .fetch_all(&mut *c)
     .await?;
     let mut moved = HashSet::new();
+    let mut kept = Vec::with_capacity(rows.len());
     for row in rows {
         let (id, job) = (TaskId(row.value("id")?), row.value("job_id")?);
         if row.value("again")? {
@@ -179,11 +180,25 @@ async fn succeed(
         }
         let success = successes.iter().find(|(settle, _)| settle.task.id == id);
         let (settle, result) =
-            success.ok_or_else(|| QueueError::Corrupt(format!("{id:?} moved by itself")))?;
-        keep(c, settle, result, job, row.value("attempts")?).await?;
+            *success.ok_or_else(|| QueueError::Corrupt(format!("task {} moved by itself", id.0)))?;
+        kept.push(Kept { settle, result, job, attempts: row.value("attempts")? });
         moved.insert(id);
     }
+    for some in kept.chunks(KEPT_AT_ONCE) {
+        keep(c, some).await?;
+    }
     Ok(moved)
+}
+
+/// Results that one statement stores: few enough that each number of them has its prepared statement.
+const KEPT_AT_ONCE: usize = 16;
+
+/// A result on its way into its table.
+struct Kept<'a> {
+    settle: &'a Settle,
+    result: &'a NewResult,
+    job: i64,
+    attempts: i64,
 }
 
 /// Takes out a result that is overtaken by a deliberate re-processing.
@@ -196,37 +211,33 @@ async fn replace(c: &mut SqliteConnection, id: TaskId, job: i64) -> Result<(), Q
     Ok(())
 }
 
-async fn keep(
-    c: &mut SqliteConnection,
-    settle: &Settle,
-    r: &NewResult,
-    job: i64,
-    attempts: i64,
-) -> Result<(), QueueError> {
-    let audio = r.redacted_audio.as_ref();
-    sqlx::query(
-        "INSERT INTO result (task_id, job_id, attempts, http_status, bytes, blake3, format, mime, duration_ms,
-                             billed_ms, audio_path, audio_bytes, audio_sha256, started_at, finished_at, response)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(settle.task.id.0)
-    .bind(job)
-    .bind(attempts)
-    .bind(settle.request.http_status.unwrap_or(200))
-    .bind(int(r.audio.bytes))
-    .bind(&r.audio.blake3)
-    .bind(&r.audio.format)
-    .bind(&r.audio.mime)
-    .bind(r.duration_ms.map(int))
-    .bind(int(r.billed_ms))
-    .bind(audio.map(|a| a.path.as_bytes()))
-    .bind(audio.map(|a| int(a.bytes)))
-    .bind(audio.map(|a| a.sha256.as_str()))
-    .bind(settle.request.started_at.unwrap_or(settle.now).0)
-    .bind(settle.now.0)
-    .bind(&r.response)
-    .execute(c)
-    .await?;
+async fn keep(c: &mut SqliteConnection, kept: &[Kept<'_>]) -> Result<(), QueueError> {
+    let mut sql = "INSERT INTO result (task_id, job_id, attempts, http_status, bytes, blake3, format, mime, duration_ms,
+         billed_ms, audio_path, audio_bytes, audio_sha256, started_at, finished_at, response) VALUES "
+        .to_owned();
+    sql += &vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; kept.len()].join(", ");
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+    for Kept { settle, result, job, attempts } in kept {
+        let audio = result.redacted_audio.as_ref();
+        query = query
+            .bind(settle.task.id.0)
+            .bind(job)
+            .bind(attempts)
+            .bind(settle.request.http_status.unwrap_or(200))
+            .bind(int(result.audio.bytes))
+            .bind(&result.audio.blake3)
+            .bind(&result.audio.format)
+            .bind(&result.audio.mime)
+            .bind(result.duration_ms.map(int))
+            .bind(int(result.billed_ms))
+            .bind(audio.map(|a| a.path.as_bytes()))
+            .bind(audio.map(|a| int(a.bytes)))
+            .bind(audio.map(|a| a.sha256.as_str()))
+            .bind(settle.request.started_at.unwrap_or(settle.now).0)
+            .bind(settle.now.0)
+            .bind(&result.response);
+    }
+    query.execute(c).await?;
     Ok(())
 }
 

@@ -11,9 +11,10 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::claim::claim;
 use super::log::Log;
 use super::settle::settle_all;
-use crate::queue::{QueueError, Settle, Settled};
+use crate::queue::{Claim, ClaimRequest, QueueError, Settle, Settled};
 
 /// The most operations that one commit carries.
 const GROUP: usize = 256;
@@ -71,6 +72,13 @@ impl Writer {
         self.offer(Settling { settle, outcome: None, reply }, answer).await
     }
 
+    /// Claims inside the next group. It may be lost in a power cut without harm: a request that was under way is
+    /// counted as perhaps billed by nobody then.
+    pub(super) async fn claim(&self, request: ClaimRequest) -> Result<Claim, QueueError> {
+        let (reply, answer) = oneshot::channel();
+        self.offer(Claiming { request, outcome: None, reply }, answer).await
+    }
+
     async fn offer<T>(
         &self,
         operation: impl Operation + 'static,
@@ -105,6 +113,10 @@ trait Operation: Send {
     fn answer(self: Box<Self>, lost: Option<&CommitLost>);
     /// Whether it has to be on the disk before it is answered.
     fn is_durable(&self) -> bool;
+    /// Whether it can be run again after the group's transaction was rolled back.
+    fn is_repeatable(&self) -> bool {
+        false
+    }
     /// What it settles, when that is all it does: settlements are written together.
     fn settling(&mut self) -> Option<&mut Settling> {
         None
@@ -188,11 +200,44 @@ impl Operation for Settling {
         false
     }
 
+    fn is_repeatable(&self) -> bool {
+        true
+    }
+
     fn settling(&mut self) -> Option<&mut Settling> {
         Some(self)
     }
 
     fn is_settling(&self) -> bool {
+        true
+    }
+}
+
+/// A claim on its way.
+struct Claiming {
+    request: ClaimRequest,
+    outcome: Option<Result<Claim, QueueError>>,
+    reply: oneshot::Sender<Result<Claim, QueueError>>,
+}
+
+#[async_trait::async_trait]
+impl Operation for Claiming {
+    async fn run(&mut self, connection: &mut SqliteConnection) -> bool {
+        let outcome = claim(connection, &self.request).await;
+        let fine = outcome.is_ok();
+        self.outcome = Some(outcome);
+        fine
+    }
+
+    fn answer(self: Box<Self>, lost: Option<&CommitLost>) {
+        answer(self.outcome, self.reply, lost);
+    }
+
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    fn is_repeatable(&self) -> bool {
         true
     }
 }
@@ -291,45 +336,48 @@ async fn commit(connection: &mut SqliteConnection, group: &mut Group) -> Result<
     // IMMEDIATE: a transaction that reads first and then writes is refused at once when somebody else wrote
     // in between, and no busy timeout helps.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    if let [operation] = group.as_mut_slice() {
-        if !operation.run(&mut transaction).await {
-            return Ok(transaction.rollback().await?);
+    if group.len() == 1 || group.iter().all(|operation| operation.is_repeatable()) {
+        if run_all(&mut transaction, group).await {
+            return Ok(transaction.commit().await?);
         }
-        return Ok(transaction.commit().await?);
+        transaction.rollback().await?;
+        if group.len() == 1 {
+            return Ok(());
+        }
+        transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     }
-    // In the order in which they came; settlements that came one after another go together.
-    for run in group.chunk_by_mut(|a, b| a.is_settling() && b.is_settling()) {
-        if run.len() > 1 && settle_together(&mut transaction, run).await? {
-            continue;
-        }
-        for operation in run {
-            let mut inner = transaction.begin().await?;
-            if operation.run(&mut inner).await {
-                inner.commit().await?;
-            } else {
-                inner.rollback().await?;
-            }
+    for operation in group.iter_mut() {
+        let mut inner = transaction.begin().await?;
+        if operation.run(&mut inner).await {
+            inner.commit().await?;
+        } else {
+            inner.rollback().await?;
         }
     }
     Ok(transaction.commit().await?)
 }
 
-/// Writes settlements with one statement each for all of them. False if one of them failed: then none is written, and
-/// each is to go alone.
-async fn settle_together(
-    transaction: &mut SqliteConnection,
-    run: &mut [Box<dyn Operation>],
-) -> Result<bool, CommitLost> {
+/// In the order in which they came; settlements that came one after another go together. False as soon as one fails.
+async fn run_all(transaction: &mut SqliteConnection, group: &mut Group) -> bool {
+    for run in group.chunk_by_mut(|a, b| a.is_settling() && b.is_settling()) {
+        let fine = match run {
+            [operation] => operation.run(transaction).await,
+            run => settle_together(transaction, run).await,
+        };
+        if !fine {
+            return false;
+        }
+    }
+    true
+}
+
+/// Writes settlements with one statement each for all of them. False if one of them fails.
+async fn settle_together(transaction: &mut SqliteConnection, run: &mut [Box<dyn Operation>]) -> bool {
     let mut settling: Vec<&mut Settling> = run.iter_mut().filter_map(|o| o.settling()).collect();
     let settles: Vec<Arc<Settle>> = settling.iter().map(|s| Arc::clone(&s.settle)).collect();
-    let mut inner = transaction.begin().await?;
-    let Ok(settled) = settle_all(&mut inner, &settles).await else {
-        inner.rollback().await?;
-        return Ok(false);
-    };
-    inner.commit().await?;
+    let Ok(settled) = settle_all(transaction, &settles).await else { return false };
     for (settling, settled) in settling.iter_mut().zip(settled) {
         settling.outcome = Some(Ok(settled));
     }
-    Ok(true)
+    true
 }
