@@ -60,6 +60,7 @@ impl SqliteStore {
         Ok(SqliteStore {
             writer: Writer::start(connection, options(&path)),
             readers,
+            options: options(&path),
             liveness: Liveness::new(workers),
             reserve,
         })
@@ -147,13 +148,14 @@ async fn refuse_old_sqlite(connection: &mut SqliteConnection) -> Result<(), Queu
 }
 
 async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), QueueError> {
-    let migrations = vec![Migration::new(
-        1,
-        "queue".into(),
-        MigrationType::Simple,
-        SqlStr::from_static(include_str!("../../../migrations/sqlite/0001_queue.sql")),
-        false,
-    )];
+    let migration = |version, name: &'static str, sql| {
+        let (name, sql) = (name.into(), SqlStr::from_static(sql));
+        Migration::new(version, name, MigrationType::Simple, sql, false)
+    };
+    let migrations = vec![
+        migration(1, "queue", include_str!("../../../migrations/sqlite/0001_queue.sql")),
+        migration(2, "purge", include_str!("../../../migrations/sqlite/0002_purge.sql")),
+    ];
     let known = migrations.last().map_or(0, |m| m.version);
     let has_schema: i64 =
         sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
