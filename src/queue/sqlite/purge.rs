@@ -121,6 +121,8 @@ pub(super) async fn took_answers(c: &mut SqliteConnection, up_to: i64) -> Result
 pub(super) async fn wipe(options: SqliteConnectOptions) -> Result<bool, QueueError> {
     let mut connection = options.pragma("secure_delete", "ON").connect().await?;
     sqlx::query("VACUUM").execute(&mut connection).await?;
+    // Who reads for longer may do so for hours.
+    sqlx::query("PRAGMA busy_timeout = 5000").execute(&mut connection).await?;
     let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await?;
     let was_busy: i64 = row.try_get(0)?;
     connection.close().await?;
