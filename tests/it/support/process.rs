@@ -134,6 +134,13 @@ impl Ended {
         self
     }
 
+    /// Has said this on stdout.
+    #[track_caller]
+    pub(crate) fn said(self, text: &str) -> Ended {
+        assert!(self.stdout.contains(text), "{text:?} is not in:\n{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
     /// stdout as one JSON value.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
