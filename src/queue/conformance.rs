@@ -729,7 +729,7 @@ impl Bench {
         let files = std::fs::read_dir(self._folder.path().join("state")).unwrap();
         let files = files.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
         let bytes = files.flat_map(|path| std::fs::read(path).unwrap()).collect::<Vec<_>>();
-        bytes.windows(word.len()).filter(|part| *part == word.as_bytes()).count()
+        String::from_utf8_lossy(&bytes).matches(word).count()
     }
 }
 

@@ -3,6 +3,7 @@
 mod interrupted;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Instant;
@@ -30,11 +31,13 @@ fn done() -> World {
 /// Files of the queue and of the outputs that hold these words.
 fn holding(world: &World, words: &str) -> Vec<String> {
     let files = [".voxbatch", "out"].into_iter().flat_map(|top| files_below(&world.path(top)));
-    let holds = |file: &std::path::PathBuf| {
-        let bytes = fs::read(file).unwrap();
-        bytes.windows(words.len()).any(|part| part == words.as_bytes())
-    };
+    let holds = |file: &PathBuf| has(file, words);
     files.filter(holds).map(|file| file.file_name().unwrap().to_string_lossy().into_owned()).collect()
+}
+
+/// Whether these words stand among the bytes of a file.
+fn has(file: &Path, words: &str) -> bool {
+    String::from_utf8_lossy(&fs::read(file).unwrap()).contains(words)
 }
 
 fn audio_files(world: &World) -> usize {
