@@ -171,7 +171,8 @@ async fn refuse_without_outputs(store: &dyn TaskStore, jobs: &[Job], found: &[Pu
     let is_open = store.open_purge().await?.is_some();
     for job in jobs {
         let concerns = found.iter().any(|one| one.job == job.id);
-        if !concerns && !(is_open && store.outputs_stale(job.id).await?) {
+        let is_half_way = is_open && store.outputs_stale(job.id).await?;
+        if !concerns && !is_half_way {
             continue;
         }
         let Some(path) = missing_output(store, job).await? else { continue };
