@@ -278,6 +278,13 @@ impl Said<'_> {
             (false, _) => {
                 console.say(&format!("purged {}; {files} deleted", in_words(taken)));
                 console.say("a line that can be counted stays of each: voxbatch verify");
+                let missed = sum(taken, |one| one.audio).saturating_sub(self.files);
+                if missed > 0 {
+                    let missed = plural(missed, "audio file was", "audio files were");
+                    console.note(&format!(
+                        "{missed} not there; if a job had another `output` before, delete that folder by hand"
+                    ));
+                }
             }
             (true, true) => console.say(&format!("what an earlier purge left is purged; {files} deleted")),
             (true, false) => console.say("nothing to purge"),
@@ -349,4 +356,77 @@ fn in_words(all: &[Purgeable]) -> String {
     }
     let recordings = plural(sum(all, |one| one.recordings), "recording", "recordings");
     format!("{recordings}: {}", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::task::{Endpoint, JobId, Order};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: PurgeArgs,
+    }
+
+    fn args(typed: &[&str]) -> Result<PurgeArgs, clap::Error> {
+        Line::try_parse_from([&["purge"], typed].concat()).map(|line| line.args)
+    }
+
+    fn job(id: i64) -> Job {
+        Job {
+            id: JobId(id),
+            name: format!("job-{id}"),
+            endpoint: Endpoint::SttBatch,
+            options: json!({}),
+            root: "/in".into(),
+            output: "/out".into(),
+            order: Order::Path,
+        }
+    }
+
+    #[test]
+    fn both_go_unless_one_is_named_and_the_age_counts_back_from_now() {
+        for (typed, answers, audio) in [
+            (&["--older-than", "12h"][..], true, true),
+            (&["--older-than", "12h", "--results"], true, false),
+            (&["--older-than", "12h", "--audio"], false, true),
+            (&["--older-than", "12h", "--audio", "--results"], true, true),
+        ] {
+            let wish = args(typed).unwrap().wish(&[job(3), job(5)]).unwrap();
+            assert_eq!((wish.answers, wish.audio), (answers, audio), "{typed:?}");
+            assert_eq!(wish.jobs, [JobId(3), JobId(5)]);
+            let age = now().since(wish.finished_by);
+            assert!(age >= Duration::from_secs(12 * 3600) && age < Duration::from_secs(13 * 3600), "{age:?}");
+        }
+        let ages = args(&["--older-than", "106751991167300d"]).unwrap().wish(&[]).unwrap();
+        assert!(ages.finished_by.0 < 0, "an age beyond all time takes nothing");
+    }
+
+    #[test]
+    fn an_end_of_what_was_interrupted_takes_nothing_new_and_nothing_goes_without_an_age() {
+        assert!(args(&["--finish"]).unwrap().wish(&[job(1)]).is_none());
+        for typed in [
+            &[][..],
+            &["--results"],
+            &["--finish", "--older-than", "1d"],
+            &["--finish", "--yes", "1"],
+            &["--older-than", "-1d"],
+            &["--older-than", "35"],
+            &["--older-than", "1d", "--yes", "-1"],
+        ] {
+            assert!(args(typed).is_err(), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_typed_next_is_what_was_typed_with_the_count() {
+        let args = args(&["--older-than", "35d", "--audio", "--job", "a", "--job", "b"]).unwrap();
+        assert_eq!(
+            args.command(" --yes 7"),
+            "voxbatch purge --older-than 35d --audio --job a --job b --yes 7"
+        );
+    }
 }

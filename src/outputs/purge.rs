@@ -54,7 +54,7 @@ pub async fn end_purge(
             let names = store.purged_audio(job.id, after, PAGE).await?;
             let Some((last, _)) = names.last() else { break };
             after = *last;
-            if store.workers(u32::MAX).await?.iter().any(|worker| worker.alive) {
+            if a_run_goes_on(&**store).await? {
                 return Ok(PurgeEnd { in_the_way: Some(InTheWay::Run), ..end });
             }
             let (folder, is_open) = (job.output.clone(), open.is_some());
@@ -72,8 +72,17 @@ pub async fn end_purge(
             return Ok(PurgeEnd { in_the_way: Some(InTheWay::Files), ..end });
         }
     }
+    // The queue is written anew now, which can take longer than a run waits to store an answer that was paid for. One
+    // that begins later cannot even register before this is over.
+    if a_run_goes_on(&**store).await? {
+        return Ok(PurgeEnd { in_the_way: Some(InTheWay::Run), ..end });
+    }
     let ended = store.end_purge(open, now).await?;
     Ok(PurgeEnd { in_the_way: (!ended).then_some(InTheWay::Reader), ..end })
+}
+
+async fn a_run_goes_on(store: &dyn TaskStore) -> Result<bool, OutputError> {
+    Ok(store.workers(u32::MAX).await?.iter().any(|worker| worker.alive))
 }
 
 /// A file of a job that was written and is not there. On a disk that is not mounted a purge would find nothing to
