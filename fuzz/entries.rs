@@ -188,6 +188,8 @@ fn rendered_as(endpoint: Endpoint, path: RecordingPath, job: &str, response: &st
         }),
         started_at: Timestamp(0),
         finished_at: Timestamp(1),
+        purged_at: None,
+        audio_purged_at: None,
     };
     let settings = OutputSettings::default();
     let render = |format| outputs::render_result(format, job, &row, &settings).expect("a stored result");

@@ -22,6 +22,10 @@ pub enum Kind {
     Retry,
     /// Recordings were taken out by hand.
     Cancel,
+    /// Answers or audio are about to be deleted by hand.
+    PurgeStarted,
+    /// Nothing of them is left.
+    PurgeEnded,
     /// Everything was paused by hand.
     Pause,
     /// A pause was ended by hand.
@@ -39,6 +43,8 @@ impl Kind {
             Kind::HaltLifted => "halt_lifted",
             Kind::Retry => "retry",
             Kind::Cancel => "cancel",
+            Kind::PurgeStarted => "purge_started",
+            Kind::PurgeEnded => "purge_ended",
             Kind::Pause => "pause",
             Kind::Resume => "resume",
         }

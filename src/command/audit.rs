@@ -1,10 +1,12 @@
 //! What goes into the audit log, and in whose name. Counts and fixed words only; the room sees to that.
 
+use std::time::Duration;
+
 use super::context::now;
 use crate::audit::{AuditError, AuditLog, Author, Facts, Kind};
 use crate::config::Config;
 use crate::event::RunEvent;
-use crate::queue::{Enqueued, TaskStore};
+use crate::queue::{Enqueued, Purge, Purgeable, TaskStore};
 use crate::task::{Filter, HaltReason, HaltScope, JobId, TaskState, WorkerId};
 
 /// The log of a configuration's queue, written to as the user who runs this process.
@@ -115,6 +117,19 @@ pub(super) fn of_filter(filter: &Filter, tasks: u64) -> Facts {
     ];
     let keys = Filter::KEYS.into_iter().zip(used).filter(|(_, used)| *used).map(|(key, _)| key).collect();
     Facts::default().count("tasks", tasks).words("filter", keys)
+}
+
+/// How much is to be deleted, and by which age.
+pub(super) fn of_purge(purge: &Purge, found: &[Purgeable], older_than: Option<Duration>) -> Facts {
+    let sum = |of: fn(&Purgeable) -> u64| found.iter().map(of).sum::<u64>();
+    Facts::default()
+        .count("recordings", sum(|one| one.recordings))
+        .count("answers", sum(|one| one.answers))
+        .count("audio", sum(|one| one.audio))
+        .count("jobs", found.len() as u64)
+        .flag("of_answers", purge.answers)
+        .flag("of_audio", purge.audio)
+        .count("older_than_s", older_than.unwrap_or_default().as_secs())
 }
 
 /// The user's name by the environment.

@@ -60,6 +60,14 @@ async fn open(config: Config) -> Result<(Config, Arc<dyn TaskStore>)> {
     Ok((config, store))
 }
 
+/// Those of the jobs that the queue knows which have these names, or all.
+pub(super) fn chosen(jobs: Vec<Job>, names: &[String]) -> Result<Vec<Job>, UnknownJob> {
+    if let Some(name) = names.iter().find(|name| !jobs.iter().any(|job| &job.name == *name)) {
+        return Err(UnknownJob { name: name.clone(), known: jobs.into_iter().map(|job| job.name).collect() });
+    }
+    Ok(jobs.into_iter().filter(|job| names.is_empty() || names.contains(&job.name)).collect())
+}
+
 /// A name that is no job of the configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no job `{name}`; known: {}", known.join(", "))]

@@ -14,6 +14,7 @@ mod hand;
 pub mod init;
 mod plan;
 mod problem;
+mod purge;
 mod run;
 mod selftest;
 mod signals;
@@ -75,6 +76,7 @@ enum Verb {
     Halts(halts::HaltsArgs),
     Export(export::ExportArgs),
     Verify(verify::VerifyArgs),
+    Purge(purge::PurgeArgs),
     Selftest(selftest::SelftestArgs),
     Emulator(Box<emulator::EmulatorArgs>),
     Config(config::ConfigArgs),
@@ -174,6 +176,7 @@ async fn work(verb: &Verb, overrides: &Overrides, console: &Console) -> Result<E
         Verb::Halts(args) => halts::halts(args, overrides, console).await,
         Verb::Export(args) => export::export(args, overrides, console).await,
         Verb::Verify(args) => verify::verify(args, overrides, console).await,
+        Verb::Purge(args) => purge::purge(args, overrides, console).await,
         _ => Ok(Exit::Done),
     }
 }

@@ -24,6 +24,9 @@ pub(super) struct Told {
 pub(super) fn of(error: &anyhow::Error) -> Told {
     let told = |exit, problem| Told { exit, problem };
     for cause in error.chain() {
+        if let Some(Trouble { problem, exit }) = cause.downcast_ref::<Trouble>() {
+            return told(*exit, problem.clone());
+        }
         if let Some(QueueError::Bug(what)) = cause.downcast_ref::<QueueError>() {
             return told(Exit::Bug, bug(what));
         }
@@ -136,6 +139,28 @@ fn of_output(error: &OutputError) -> Problem {
 fn failed_to(error: &dyn fmt::Display) -> String {
     format!("failed to {error}")
 }
+
+/// A problem that a command has found and told to the end by itself.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub(super) problem: Problem,
+    pub(super) exit: Exit,
+}
+
+impl Trouble {
+    /// On this machine.
+    pub(super) fn local(problem: Problem) -> Self {
+        Trouble { problem, exit: Exit::LocalState }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem.what)
+    }
+}
+
+impl std::error::Error for Trouble {}
 
 /// A wish that makes no sense, found by a command itself.
 #[derive(Debug)]

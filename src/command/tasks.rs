@@ -160,14 +160,18 @@ fn show_lines(row: &TaskRow, attempts: &[AttemptRow], result: Option<&ResultRow>
             r.http_status, r.audio.mime, r.audio.blake3
         ));
         if let Some(audio) = &r.redacted_audio {
+            let purged = r.audio_purged_at.map_or(String::new(), |at| format!(", purged at {at}"));
             lines.push(format!(
-                "redacted audio: {} ({}, SHA-256 {})",
+                "redacted audio: {} ({}, SHA-256 {}){purged}",
                 audio.path,
                 bytes(audio.bytes),
                 audio.sha256
             ));
         }
-        lines.push(format!("the whole answer: voxbatch show {} --json", row.id));
+        lines.push(match r.purged_at {
+            Some(at) => format!("its answer was purged at {at}; the recording counts as done"),
+            None => format!("the whole answer: voxbatch show {} --json", row.id),
+        });
     }
     for a in attempts {
         let mut line = format!("{}  {}", a.started_at, a.outcome.as_deref().unwrap_or("running"));
@@ -209,6 +213,7 @@ fn result_object(r: &ResultRow) -> Value {
         "audio": { "bytes": r.audio.bytes, "blake3": r.audio.blake3, "format": r.audio.format, "mime": r.audio.mime },
         "response": serde_json::from_str::<Value>(&r.response).unwrap_or(Value::Null),
         "started_at": r.started_at.to_string(), "finished_at": r.finished_at.to_string(),
+        "purged_at": r.purged_at.map(|t| t.to_string()), "audio_purged_at": r.audio_purged_at.map(|t| t.to_string()),
     })
 }
 

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::console::Console;
-use super::context::{self, UnknownJob, now};
+use super::context::{self, chosen, now};
 use super::exit::Exit;
 use super::problem::UsageError;
 use super::run::shorten;
@@ -87,13 +87,6 @@ pub(super) async fn verify(args: &VerifyArgs, overrides: &Overrides, console: &C
     Ok(exit)
 }
 
-fn chosen(jobs: Vec<Job>, names: &[String]) -> Result<Vec<Job>, UnknownJob> {
-    if let Some(name) = names.iter().find(|name| !jobs.iter().any(|job| &job.name == *name)) {
-        return Err(UnknownJob { name: name.clone(), known: jobs.into_iter().map(|job| job.name).collect() });
-    }
-    Ok(jobs.into_iter().filter(|job| names.is_empty() || names.contains(&job.name)).collect())
-}
-
 fn no_queue(args: &VerifyArgs, state_dir: &Path, console: &Console) {
     let problem = Problem::new(
         "E-VERIFY-QUEUE",
@@ -155,7 +148,11 @@ fn tell(report: &Report, teller: &Teller<'_>, settings: &VerifySettings, console
         let states: Vec<String> =
             states.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{} {word}", count(*n))).collect();
         let states = if states.is_empty() { String::new() } else { format!(": {}", states.join(", ")) };
-        console.say(&format!("{}: {}{states}", job.job, plural(all, "recording", "recordings")));
+        let purged = match job.purged {
+            0 => String::new(),
+            purged => format!(" ({} purged)", count(purged)),
+        };
+        console.say(&format!("{}: {}{states}{purged}", job.job, plural(all, "recording", "recordings")));
     }
     let mut table = Table::new([
         Column::left("checked"),
@@ -231,7 +228,7 @@ fn as_object(report: &Report, exit: Exit) -> Value {
         .iter()
         .map(|j| {
             json!({
-                "job": j.job, "endpoint": j.endpoint.name(), "succeeded": j.succeeded, "failed": j.failed,
+                "job": j.job, "endpoint": j.endpoint.name(), "succeeded": j.succeeded, "purged": j.purged, "failed": j.failed,
                 "refused": j.refused, "cancelled": j.cancelled, "queued": j.queued, "running": j.running,
             })
         })

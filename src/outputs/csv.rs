@@ -56,6 +56,10 @@ const RESULTS: &[Column<OfRecord>] = &[
     ("finished_at", |r| maybe_text(r.finished_at.as_deref())),
     ("cause", |r| maybe_text(r.error.as_ref().map(|e| e.cause))),
     ("message", |r| maybe_text(r.error.as_ref().map(|e| e.message))),
+    ("purged_at", |r| maybe_text(r.purged_at.as_deref())),
+    ("audio_purged_at", |r| {
+        maybe_text(r.redacted_audio.as_ref().and_then(|audio| audio.purged_at.as_deref()))
+    }),
 ];
 
 /// `failures.csv`.

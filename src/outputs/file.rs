@@ -79,7 +79,7 @@ pub(super) fn hex(hash: &Sha256) -> String {
 }
 
 /// Makes a rename or a new name durable.
-fn sync_folder(path: &Path) -> Result<(), OutputError> {
+pub(super) fn sync_folder(path: &Path) -> Result<(), OutputError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(OutputError::io("sync", path))
 }
 

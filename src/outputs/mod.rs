@@ -2,6 +2,7 @@
 //!
 //! [`Projector`] appends what succeeded to `results.jsonl`, `results.csv` and `utterances.csv`, each recording
 //! exactly once, and replaces `failures.*` whole. [`export()`] renders whatever a filter picks, to anywhere.
+//! [`end_purge()`] makes files forget what the queue has forgotten.
 
 mod csv;
 mod error;
@@ -13,6 +14,7 @@ mod jsonl;
 mod page;
 mod patience;
 mod projector;
+mod purge;
 mod record;
 mod render;
 mod stream;
@@ -28,6 +30,7 @@ pub use failures::NAMES as FAILURE_FILES;
 pub use format::Format as ExportFormat;
 pub use page::PageSize;
 pub use projector::Projector;
+pub use purge::{InTheWay, PurgeEnd, end_purge, missing_output};
 pub use render::{render_failure, render_result};
 pub use summary::{OutputFile, Progress, Summary, Waits};
 

@@ -34,6 +34,9 @@ pub(super) struct Record<'a> {
     pub(super) billed_ms: Option<u64>,
     pub(super) text: Option<&'a str>,
     response: Option<Response<'a>>,
+    /// The answer was deleted by hand: there is no text, and no response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) purged_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) redacted_audio: Option<Redacted<'a>>,
     pub(super) error: Option<Trouble<'a>>,
@@ -76,6 +79,9 @@ pub(super) struct Redacted<'a> {
     pub(super) path: Name<'a>,
     bytes: u64,
     sha256: &'a str,
+    /// It was deleted by hand; the rest says what it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) purged_at: Option<String>,
 }
 
 /// Why it did not succeed.
@@ -136,15 +142,18 @@ impl<'a> Record<'a> {
             billed_ms: Some(row.billed_ms),
             text: transcript.text.as_deref(),
             response: Some(Response::new(&row.response)),
+            purged_at: row.purged_at.map(|at| at.to_string()),
             redacted_audio: row.redacted_audio.as_ref().map(|audio| Redacted {
                 path: (&audio.path).into(),
                 bytes: audio.bytes,
                 sha256: &audio.sha256,
+                purged_at: row.audio_purged_at.map(|at| at.to_string()),
             }),
             error: None,
             started_at: Some(row.started_at.to_string()),
             finished_at: Some(row.finished_at.to_string()),
-            transcript: Some(transcript),
+            // Nothing was counted in what is gone: no utterances is not the same as none any more.
+            transcript: row.purged_at.is_none().then_some(transcript),
         }
     }
 
@@ -165,6 +174,7 @@ impl<'a> Record<'a> {
             billed_ms: None,
             text: None,
             response: None,
+            purged_at: None,
             redacted_audio: None,
             error: row.cause.map(|cause| Trouble {
                 cause: cause.word(),

@@ -702,6 +702,140 @@ async fn a_refusal_by_looks_is_no_failed_attempt_of_the_file_that_comes_after(b:
     assert_eq!(b.claim(&job, 1).await[0].first_failed_at, None);
 }
 
+/// Everything that was stored up to now, of these jobs.
+fn all_of(jobs: &[&Job]) -> Purge {
+    Purge { jobs: jobs.iter().map(|job| job.id).collect(), finished_by: NOW, answers: true, audio: true }
+}
+
+impl Bench {
+    /// A job whose recordings have all succeeded, each with this answer and redacted audio.
+    async fn answered(&self, n: u64, response: &str) -> Job {
+        let job = self.filled(n, n as u32).await;
+        for (number, task) in self.claim(&job, n as u32).await.into_iter().enumerate() {
+            let path = RecordingPath::from_bytes(format!("audio/{number}.mp3"));
+            let audio = RedactedAudio { path, bytes: 9, sha256: "00".into() };
+            let response = response.replace("NUMBER", &number.to_string());
+            let result = Some(NewResult { response, redacted_audio: Some(audio), ..answer() });
+            let request = Request { started_at: Some(NOW), http_status: Some(200), ..Request::default() };
+            let settlement = Settlement::Succeed;
+            let settle = Settle { task, settlement, request, result, now: NOW };
+            self.store.settle(Arc::new(settle)).await.unwrap();
+        }
+        job
+    }
+
+    /// How often a word stands in the bytes of the queue's files.
+    fn bytes_with(&self, word: &str) -> usize {
+        let files = std::fs::read_dir(self._folder.path().join("state")).unwrap();
+        let files = files.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+        let bytes = files.flat_map(|path| std::fs::read(path).unwrap()).collect::<Vec<_>>();
+        String::from_utf8_lossy(&bytes).matches(word).count()
+    }
+}
+
+async fn a_purge_leaves_a_tombstone_that_can_be_counted_and_says_nothing(b: Bench) {
+    let job = b.answered(2, r#"{"text":"x"}"#).await;
+    let before = b.store.results(job.id, 0, 9).await.unwrap();
+    let foretold = b.store.purgeable(all_of(&[&job])).await.unwrap();
+    let taken = b.store.purge(all_of(&[&job]), later(9)).await.unwrap();
+    assert_eq!(foretold, taken);
+    let wanted = Purgeable {
+        job: job.id,
+        recordings: 2,
+        answers: 2,
+        answer_bytes: 24,
+        audio: 2,
+        audio_bytes: 18,
+        oldest: NOW,
+        newest: NOW,
+    };
+    assert_eq!(taken, [wanted]);
+    let tombstone = |row: ResultRow| ResultRow {
+        response: "null".into(),
+        purged_at: Some(later(9)),
+        audio_purged_at: Some(later(9)),
+        ..row
+    };
+    let after: Vec<ResultRow> = before.into_iter().map(tombstone).collect();
+    assert_eq!(b.other.results(job.id, 0, 9).await.unwrap(), after);
+    assert_eq!(b.state(after[0].task).await, TaskState::Succeeded);
+    assert!(b.store.outputs_stale(job.id).await.unwrap(), "the files say too much now");
+    assert_eq!(b.store.usage(STT, NOW.month()).await.unwrap().billed_ms, 2000);
+    assert!(b.store.purge(all_of(&[&job]), later(10)).await.unwrap().is_empty(), "nothing is taken twice");
+}
+
+async fn a_purge_takes_what_was_asked_for_and_nothing_younger(b: Bench) {
+    let job = b.answered(1, r#"{"text":"x"}"#).await;
+    let all = all_of(&[&job]);
+    let younger = Purge { finished_by: Timestamp(NOW.0 - 1), ..all.clone() };
+    assert!(b.store.purge(younger, later(1)).await.unwrap().is_empty());
+    let talks = b.job("talks").await;
+    assert!(b.store.purge(all_of(&[&talks]), later(1)).await.unwrap().is_empty());
+    assert_eq!(b.store.open_purge().await.unwrap(), None, "what takes nothing needs no end");
+    assert!(!b.store.outputs_stale(job.id).await.unwrap());
+
+    let audio = b.store.purge(Purge { answers: false, ..all.clone() }, later(2)).await.unwrap();
+    assert_eq!((audio[0].answers, audio[0].answer_bytes, audio[0].audio), (0, 0, 1));
+    let row = b.store.results(job.id, 0, 1).await.unwrap().remove(0);
+    assert_eq!((row.purged_at, row.audio_purged_at), (None, Some(later(2))));
+    assert_eq!(row.response, r#"{"text":"x"}"#);
+
+    let rest = b.store.purge(all, later(3)).await.unwrap();
+    assert_eq!((rest[0].recordings, rest[0].answers, rest[0].audio), (1, 1, 0));
+    let row = b.store.results(job.id, 0, 1).await.unwrap().remove(0);
+    assert_eq!((row.purged_at, row.audio_purged_at), (Some(later(3)), Some(later(2))));
+}
+
+async fn no_byte_of_a_purged_answer_is_left_and_every_byte_of_others_is(b: Bench) {
+    // Answers of every size, some overtaken by others: rows move from page to page, and pages are let go.
+    let words = "zebra-NUMBER-".repeat(40);
+    let job = b.answered(150, &format!(r#"{{"text":"{words}"}}"#)).await;
+    b.store.retry(Filter::parse("path:0000*").unwrap(), true, NOW).await.unwrap();
+    for task in b.claim(&job, 10).await {
+        b.settle(task, Settlement::Succeed, later(50)).await;
+    }
+    let some = Filter { paths: vec!["*0.wav".into()], ..Filter::default() };
+    b.store.retry(some, true, NOW).await.unwrap(); // they stand no more, and their answers go all the same
+    assert!(b.bytes_with("zebra-") > 0);
+    assert_eq!(b.store.purge(all_of(&[&job]), later(60)).await.unwrap()[0].recordings, 140);
+    let open = b.store.open_purge().await.unwrap().unwrap();
+    assert!(b.other.end_purge(open, later(61)).await.unwrap());
+    assert_eq!(b.store.open_purge().await.unwrap(), None);
+    assert_eq!(b.bytes_with("zebra-"), 0);
+    let kept = b.store.results(job.id, 0, 999).await.unwrap();
+    let kept = kept.iter().filter(|row| row.purged_at.is_none());
+    assert_eq!(kept.filter(|row| row.response == answer().response).count(), 9, "the tenth is queued");
+}
+
+async fn an_end_of_a_purge_leaves_a_later_one_open(b: Bench) {
+    let job = b.answered(2, r#"{"text":"x"}"#).await;
+    let all = all_of(&[&job]);
+    b.store.purge(Purge { answers: false, ..all.clone() }, later(1)).await.unwrap();
+    let first = b.store.open_purge().await.unwrap().unwrap();
+    b.store.purge(all, later(2)).await.unwrap();
+    let second = b.store.open_purge().await.unwrap().unwrap();
+    assert!(b.store.end_purge(first, later(3)).await.unwrap());
+    assert_eq!(b.store.open_purge().await.unwrap(), Some(second));
+}
+
+async fn purged_audio_is_named_until_it_is_replaced_and_never_while_it_is_being_sent(b: Bench) {
+    let job = b.answered(3, r#"{"text":"x"}"#).await;
+    let named = async || b.store.purged_audio(job.id, 0, 9).await.unwrap();
+    assert!(named().await.is_empty());
+    b.store.purge(all_of(&[&job]), later(1)).await.unwrap();
+    let all = named().await;
+    assert_eq!(all.len(), 3);
+    assert_eq!(b.store.purged_audio(job.id, all[0].0, 1).await.unwrap(), all[1..2]);
+    b.store.retry(Filter::parse("path:00001.wav").unwrap(), true, NOW).await.unwrap();
+    assert_eq!(named().await.len(), 3, "its old audio must go, too");
+    let again = b.claim(&job, 1).await.remove(0);
+    assert_eq!(named().await.len(), 2);
+    b.settle(again, Settlement::Succeed, later(2)).await;
+    assert_eq!(named().await.len(), 2, "it was replaced by an answer without audio");
+    let stands = b.store.results(job.id, 0, 9).await.unwrap().pop().unwrap();
+    assert_eq!((stands.purged_at, stands.audio_purged_at), (None, None));
+}
+
 macro_rules! promises {
     ($bench:path; $($case:ident)*) => {
         $(
@@ -768,5 +902,10 @@ mod sqlite {
         a_halt_that_ended_by_itself_is_neither_lifted_nor_probed
         a_new_order_also_holds_for_what_comes_back_to_the_queue
         a_refusal_by_looks_is_no_failed_attempt_of_the_file_that_comes_after
+        a_purge_leaves_a_tombstone_that_can_be_counted_and_says_nothing
+        a_purge_takes_what_was_asked_for_and_nothing_younger
+        no_byte_of_a_purged_answer_is_left_and_every_byte_of_others_is
+        an_end_of_a_purge_leaves_a_later_one_open
+        purged_audio_is_named_until_it_is_replaced_and_never_while_it_is_being_sent
     }
 }

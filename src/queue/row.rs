@@ -138,6 +138,10 @@ pub struct ResultRow {
     pub started_at: Timestamp,
     /// When the result was stored.
     pub finished_at: Timestamp,
+    /// When the answer was deleted by hand: `response` is `null` since.
+    pub purged_at: Option<Timestamp>,
+    /// When the redacted audio was deleted by hand: what is said of it is what it was.
+    pub audio_purged_at: Option<Timestamp>,
 }
 
 /// A limiter as it stands.

@@ -207,6 +207,40 @@ pub struct Recovered {
     pub failed: u64,
 }
 
+/// What is to be deleted for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purge {
+    /// Of these jobs.
+    pub jobs: Vec<JobId>,
+    /// Results that were stored at this moment or before.
+    pub finished_by: Timestamp,
+    /// The answers.
+    pub answers: bool,
+    /// The redacted audio.
+    pub audio: bool,
+}
+
+/// What a purge takes of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purgeable {
+    /// Its number.
+    pub job: JobId,
+    /// Recordings concerned; at least one.
+    pub recordings: u64,
+    /// Of those, with an answer that goes.
+    pub answers: u64,
+    /// Bytes of these answers in the queue.
+    pub answer_bytes: u64,
+    /// With redacted audio that goes.
+    pub audio: u64,
+    /// Bytes of it.
+    pub audio_bytes: u64,
+    /// When the oldest of these results was stored.
+    pub oldest: Timestamp,
+    /// And the newest.
+    pub newest: Timestamp,
+}
+
 /// The durable queue. Every method is atomic and answers after its commit.
 #[async_trait]
 pub trait TaskStore: Send + Sync {
@@ -325,6 +359,26 @@ pub trait TaskStore: Send + Sync {
     async fn attempts(&self, id: TaskId) -> Result<Vec<AttemptRow>, QueueError>;
     /// Its result.
     async fn result(&self, id: TaskId) -> Result<Option<ResultRow>, QueueError>;
+
+    /// What a purge would take, by job; jobs of which it takes nothing are left out. It goes by when a result was
+    /// stored, wherever its task stands.
+    async fn purgeable(&self, purge: Purge) -> Result<Vec<Purgeable>, QueueError>;
+    /// Takes it: of each result a tombstone stays that can be counted and says nothing, and the files of its job are
+    /// to be rendered anew. Open until [`TaskStore::end_purge`]. Returns what was taken.
+    async fn purge(&self, purge: Purge, now: Timestamp) -> Result<Vec<Purgeable>, QueueError>;
+    /// The latest purge that was not ended: what it took may still lie in files, and in the queue's own.
+    async fn open_purge(&self) -> Result<Option<i64>, QueueError>;
+    /// Redacted audio of a job that was purged and should not be there, each with its result's sequence number.
+    async fn purged_audio(
+        &self,
+        job: JobId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, RecordingPath)>, QueueError>;
+    /// Ends the open purges up to this one, after their audio is deleted and the files are rendered anew: from here
+    /// on no byte of what they took is in the queue's own files. Needs as much space again as the queue has. False
+    /// if a reader of the queue was in the way: then nothing is ended.
+    async fn end_purge(&self, up_to: i64, now: Timestamp) -> Result<bool, QueueError>;
 
     /// What was billed on an endpoint in a month.
     async fn usage(&self, endpoint: Endpoint, month: Month) -> Result<Usage, QueueError>;

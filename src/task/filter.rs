@@ -102,21 +102,31 @@ impl Filter {
             ),
             "path" => self.paths.push(value.to_owned()),
             "id" => self.ids.push(value.parse().map_err(|_| bad("id", "expected a number".to_owned()))?),
-            "since" => self.since = Some(age(value).ok_or_else(|| bad("since", AGE.to_owned()))?),
-            "before" => self.before = Some(age(value).ok_or_else(|| bad("before", AGE.to_owned()))?),
+            "since" => self.since = Some(age(value).map_err(|expected| bad("since", expected.to_owned()))?),
+            "before" => {
+                self.before = Some(age(value).map_err(|expected| bad("before", expected.to_owned()))?)
+            }
             _ => return Err(FilterError::UnknownKey { key: key.to_owned() }),
         }
         Ok(())
     }
 }
 
+/// Reads a length of time in the words of the product: `90s`, `2h`, `3d`.
+///
+/// # Errors
+/// What was expected.
+pub fn age(value: &str) -> Result<Duration, &'static str> {
+    let span = match value.strip_suffix('d') {
+        Some(days) => days.parse::<i64>().ok().and_then(|days| days.checked_mul(86_400)),
+        None => return value.parse::<jiff::SignedDuration>().ok().and_then(positive).ok_or(AGE),
+    };
+    span.map(jiff::SignedDuration::from_secs).and_then(positive).ok_or(AGE)
+}
+
 const AGE: &str = "expected a length of time such as 90s, 2h or 3d";
 
-fn age(value: &str) -> Option<Duration> {
-    let span: jiff::SignedDuration = match value.strip_suffix('d') {
-        Some(days) => jiff::SignedDuration::from_secs(days.parse::<i64>().ok()?.checked_mul(86_400)?),
-        None => value.parse().ok()?,
-    };
+fn positive(span: jiff::SignedDuration) -> Option<Duration> {
     Duration::try_from(span).ok()
 }
 

@@ -26,7 +26,7 @@ pub use cause::{Billed, Cause, Failure};
 pub use decide::{Decision, Settlement, Standing, decide};
 pub use doubt::{Doubt, Evidence, Probe, Ruling, examine};
 pub use endpoint::Endpoint;
-pub use filter::{Filter, FilterError};
+pub use filter::{Filter, FilterError, age};
 pub use id::{Fence, JobId, TaskId, WorkerId};
 pub use job::{Job, Order, RecordingPath};
 pub use retry::RetryPolicy;

@@ -1,6 +1,7 @@
 //! Redacted audio: the bytes that came with the answer, as long as the recording, and silent where the API says that
-//! it redacted. What a redaction missed cannot be heard here.
+//! it redacted. What a redaction missed cannot be heard here. Audio that was purged must be gone.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use super::files;
@@ -16,6 +17,8 @@ const LENGTH_TOLERANCE_MS: f64 = 50.0;
 /// Audio on disk, and what it should be.
 pub(super) struct Redacted {
     path: PathBuf,
+    /// It was purged: it must not be there.
+    is_purged: bool,
     stored: RedactedAudio,
     /// The recording's length by the API's word.
     duration_ms: Option<u64>,
@@ -31,6 +34,7 @@ impl Redacted {
         let transcript = Transcript::from_json(row.endpoint, &row.response).unwrap_or_default();
         Some(Redacted {
             path: job.output.join(stored.path.as_path()),
+            is_purged: row.audio_purged_at.is_some(),
             stored,
             duration_ms: row.duration_ms,
             ranges: transcript.redaction_ranges,
@@ -41,6 +45,14 @@ impl Redacted {
     pub(super) fn check(self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut found = |kind, what: String| findings.push(Finding::new(kind, what).file(&self.path));
+        if self.is_purged {
+            match self.path.symlink_metadata() {
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+                Err(error) => found(Kind::AudioLeft, format!("cannot be looked for: {error}")),
+                Ok(_) => found(Kind::AudioLeft, "was purged, and is there".to_owned()),
+            }
+            return findings;
+        }
         let (file, length) = match files::open(&self.path) {
             Ok(Some(open)) => open,
             Ok(None) => {

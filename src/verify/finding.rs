@@ -118,6 +118,10 @@ kinds! {
     FileNotOurs = "file_not_ours", Files, MoveAndRender;
     /// Results are stored that are not in it, or that took the place of those in it.
     FileBehind = "file_behind", Files, Render;
+    /// It holds answers that were purged.
+    FileUnpurged = "file_unpurged", Files, Purge;
+    /// A purge was begun and not ended: the queue's own files may hold answers that were purged.
+    PurgeOpen = "purge_open", Files, Purge;
     /// It is there and cannot be read.
     FileUnreadable = "file_unreadable", Files, Look;
     /// The recording has a result that should be in the file.
@@ -142,6 +146,8 @@ kinds! {
     FailureExtra = "failure_extra", Failures, Render;
     /// A redaction without its audio.
     AudioMissing = "audio_missing", Audio, RestoreOrSend;
+    /// It was purged, and is there.
+    AudioLeft = "audio_left", Audio, Purge;
     /// Other bytes than those that were stored.
     AudioAltered = "audio_altered", Audio, RestoreOrSend;
     /// It cannot be decoded.
@@ -171,6 +177,8 @@ pub enum Mend {
     Render,
     /// The same, after making room.
     MoveAndRender,
+    /// Let a purge be done to its end.
+    Purge,
     /// Restore it, or pay for it again.
     RestoreOrSend,
     /// Pay for it again.
@@ -198,6 +206,9 @@ impl Mend {
             }
             Mend::MoveAndRender => {
                 "move the file away, then voxbatch run --no-scan --limit 0   makes it anew from the queue; sends nothing"
+            }
+            Mend::Purge => {
+                "voxbatch purge --finish   deletes what was purged and is still there; takes nothing new"
             }
             Mend::RestoreOrSend => {
                 "restore it from a backup, or voxbatch retry --again --where id:N && voxbatch run   (billed again)"

@@ -34,6 +34,8 @@ struct Walk<'s, 'a> {
     results: Results<'a>,
     seen: Bits,
     overtaken: u64,
+    /// Lines with answers that were purged since.
+    unpurged: u64,
 }
 
 /// Holds every line against its result.
@@ -45,7 +47,8 @@ pub(super) async fn check(
 ) -> Result<LinesSeen, VerifyError> {
     let last_seq = held.state.last_seq;
     let results = Results::new(session.store, job.id, last_seq);
-    let mut walk = Walk { session, job, held, is_stale, results, seen: Bits::default(), overtaken: 0 };
+    let mut walk =
+        Walk { session, job, held, is_stale, results, seen: Bits::default(), overtaken: 0, unpurged: 0 };
     // While a run goes on, what is behind the committed bytes is being written.
     let bytes = if walk.session.running { held.state.bytes } else { held.length };
     let mut from = match begin(&held.file, bytes) {
@@ -76,6 +79,11 @@ pub(super) async fn check(
             walk.overtaken
         );
         walk.session.book.found(Finding::new(Kind::FileBehind, what).job(&job.name).file(&held.path));
+    }
+    if walk.unpurged > 0 {
+        let what =
+            format!("has {} lines of what was purged since: a purge was begun and not ended", walk.unpurged);
+        walk.session.book.found(Finding::new(Kind::FileUnpurged, what).job(&job.name).file(&held.path));
     }
     Ok(LinesSeen { tasks: walk.seen, last_seq })
 }
@@ -131,7 +139,10 @@ impl Walk<'_, '_> {
             self.found(about(Kind::LineRepeated, REPEATED), number);
         } else {
             self.results.go_behind(result.seq);
-            if render(self.job, &result) != line {
+            let is_purged = result.purged_at.is_some() || result.audio_purged_at.is_some();
+            if is_purged && self.is_stale && self.held.is_whole && render(self.job, &result) != line {
+                self.unpurged += 1;
+            } else if render(self.job, &result) != line {
                 let finding = match self.held.is_whole {
                     true => about(
                         Kind::ResultAltered,

@@ -48,7 +48,8 @@ pub async fn manifest(
             if page.is_empty() {
                 break;
             }
-            for audio in page.iter().filter_map(|row| row.redacted_audio.as_ref()) {
+            let there = page.iter().filter(|row| row.audio_purged_at.is_none());
+            for audio in there.filter_map(|row| row.redacted_audio.as_ref()) {
                 put(&audio.sha256, &job.output.join(audio.path.as_path()))?;
             }
         }

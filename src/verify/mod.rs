@@ -76,6 +76,8 @@ pub struct JobReport {
     pub endpoint: Endpoint,
     /// With a result.
     pub succeeded: u64,
+    /// Of those, with an answer or audio that was purged.
+    pub purged: u64,
     /// Without one, with the reason.
     pub failed: u64,
     /// Never sent, with the reason.
@@ -97,6 +99,16 @@ pub enum VerifyError {
     /// The list of hashes cannot be written.
     #[error("write the manifest: {0}")]
     Manifest(#[source] io::Error),
+}
+
+/// A purge that was killed half way has done what its rows say, and not what they stand for.
+async fn purge(session: &mut Session<'_>) -> Result<(), VerifyError> {
+    if session.store.open_purge().await?.is_some() {
+        let what = "may hold answers that were purged: a purge was begun and not ended";
+        let file = session.settings.state_dir.join("queue.db");
+        session.book.found(Finding::new(Kind::PurgeOpen, what).file(&file));
+    }
+    Ok(())
 }
 
 /// What every check has at hand.
@@ -134,6 +146,7 @@ pub async fn verify<'a>(
             "a run is going on: what it has not committed yet, failures.jsonl among it, was not looked at",
         );
     }
+    purge(&mut session).await?;
     let held: u64 = reports.iter().map(|report: &JobReport| report.running).sum();
     if held > 0 && !running {
         session

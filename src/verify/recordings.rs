@@ -28,6 +28,7 @@ pub(super) async fn check(
         job: job.name.clone(),
         endpoint: job.endpoint,
         succeeded: 0,
+        purged: results.purged,
         failed: 0,
         refused: 0,
         cancelled: 0,

@@ -20,6 +20,8 @@ pub(super) struct ResultsSeen {
     pub(super) tasks: Bits,
     /// Of those, tasks with a result up to the one that `results.jsonl` was committed to.
     pub(super) in_file: Bits,
+    /// How many have lost their answer or their audio to a purge.
+    pub(super) purged: u64,
 }
 
 /// What is to be looked at for one result.
@@ -46,6 +48,7 @@ pub(super) async fn check(session: &mut Session<'_>, job: &Job) -> Result<Result
         }
         for row in &page {
             seen.tasks.add(row.task.0);
+            seen.purged += u64::from(row.purged_at.is_some() || row.audio_purged_at.is_some());
             if row.seq <= last_seq {
                 seen.in_file.add(row.task.0);
             }

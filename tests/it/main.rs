@@ -15,6 +15,7 @@
 //! | `disk` | a full or read-only disk; a locked, damaged, cut or newer database |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
 //! | `sources` | files that change, vanish, or have hostile names |
+//! | `purge` | answers and audio that go after a time, to the last byte, also when it is killed |
 //! | `usage` | mistakes of the user: exit codes and what is said |
 //! | `verbs` | every other verb once; what stdout and the log carry |
 //! | `verify` | what it finds: lines, results, audio, sources, counts, the audit log; and that it finds nothing else |
@@ -31,6 +32,7 @@ mod halts;
 mod hostile;
 mod limits;
 mod network;
+mod purge;
 mod retries;
 mod runs;
 mod signals;

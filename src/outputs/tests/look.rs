@@ -118,6 +118,25 @@ async fn an_answer_is_embedded_digit_by_digit_on_one_line() {
     assert_eq!(serde_json::from_str::<Value>(lines[1]).unwrap()["response"], "not\njson");
 }
 
+#[tokio::test]
+async fn a_purged_answer_leaves_a_line_that_says_when_and_nothing_of_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let store = Arc::new(FakeStore::default());
+    let [_, redacted, ..] = &results()[..] else { unreachable!() };
+    let purged = ResultRow {
+        response: "null".into(),
+        purged_at: Some(Timestamp(1_800_000_000_000)),
+        audio_purged_at: Some(Timestamp(1_800_000_000_000)),
+        ..redacted.clone()
+    };
+    store.add(purged);
+    open(&store, temp.path()).await.unwrap().finish().await.unwrap();
+    let said = |name| visible(&std::fs::read(temp.path().join(name)).unwrap());
+    insta::assert_snapshot!("purged.jsonl", said("results.jsonl"));
+    insta::assert_snapshot!("purged.csv", said("results.csv"));
+    assert_eq!(said("utterances.csv").lines().count(), 1, "only the header");
+}
+
 async fn exported(format: ExportFormat, filter: &str, settings: &OutputSettings) -> (u64, String) {
     let mut out = Vec::new();
     let filter = Filter::parse(filter).unwrap();

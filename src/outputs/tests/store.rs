@@ -126,6 +126,8 @@ pub(in crate::outputs) fn stt(seq: i64, task: i64, path: &str) -> ResultRow {
         redacted_audio: None,
         started_at: Timestamp(1_798_761_590_000),
         finished_at: Timestamp(1_798_761_599_009),
+        purged_at: None,
+        audio_purged_at: None,
     }
 }
 
@@ -325,6 +327,21 @@ impl TaskStore for FakeStore {
         refused()
     }
     async fn attempts(&self, _: TaskId) -> Answer<Vec<AttemptRow>> {
+        refused()
+    }
+    async fn purgeable(&self, _: Purge) -> Answer<Vec<Purgeable>> {
+        refused()
+    }
+    async fn purge(&self, _: Purge, _: Timestamp) -> Answer<Vec<Purgeable>> {
+        refused()
+    }
+    async fn open_purge(&self) -> Answer<Option<i64>> {
+        refused()
+    }
+    async fn purged_audio(&self, _: JobId, _: i64, _: u32) -> Answer<Vec<(i64, RecordingPath)>> {
+        refused()
+    }
+    async fn end_purge(&self, _: i64, _: Timestamp) -> Answer<bool> {
         refused()
     }
     async fn usage(&self, _: Endpoint, _: Month) -> Answer<Usage> {

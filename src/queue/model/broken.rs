@@ -22,6 +22,8 @@ pub(super) enum Fault {
     /// A retry takes what succeeded as well.
     RetryGrabs,
     PauseForgotten,
+    /// A purge of audio takes the answers as well.
+    PurgeGrabs,
     /// Written tomorrow.
     SettledUnwritten,
 }
@@ -97,6 +99,11 @@ store! {
             self.whole.retry(filter, again || matches!(self.fault, Fault::RetryGrabs), now).await
         }
 
+        async fn purge(&self, mut purge: Purge, now: Timestamp) -> Told<Vec<Purgeable>> {
+            purge.answers |= matches!(self.fault, Fault::PurgeGrabs);
+            self.whole.purge(purge, now).await
+        }
+
         async fn save_pace(&self, limiter: Endpoint, effective: Option<u32>, until: Option<Timestamp>) -> Told<()> {
             let until = until.filter(|_| !matches!(self.fault, Fault::PauseForgotten));
             self.whole.save_pace(limiter, effective, until).await
@@ -129,6 +136,10 @@ store! {
     task(id: TaskId) -> Told<Option<TaskRow>>;
     attempts(id: TaskId) -> Told<Vec<AttemptRow>>;
     result(id: TaskId) -> Told<Option<ResultRow>>;
+    purgeable(purge: Purge) -> Told<Vec<Purgeable>>;
+    open_purge() -> Told<Option<i64>>;
+    purged_audio(job: JobId, after: i64, limit: u32) -> Told<Vec<(i64, RecordingPath)>>;
+    end_purge(up_to: i64, now: Timestamp) -> Told<bool>;
     usage(endpoint: Endpoint, month: Month) -> Told<Usage>;
     results(job: JobId, after: i64, limit: u32) -> Told<Vec<ResultRow>>;
     output(job: JobId, name: &'static str) -> Told<OutputState>;

@@ -28,6 +28,9 @@ pub(super) enum Call {
     TakeProbe(i64, Duration),
     Retry(Filter, bool),
     Cancel(Filter),
+    Purge(Purge),
+    /// The one that is open, if one is.
+    EndPurge,
     CommitOutput(JobId, &'static str, OutputState),
     Renewed(JobId),
 }
@@ -87,6 +90,7 @@ pub(super) enum Answer {
     Count(u64),
     Scanned(Enqueued),
     Recovered(Recovered),
+    Purged(Vec<Purgeable>),
     Settled(Settled),
     Limiter(LimiterState),
     Claimed {
@@ -152,6 +156,11 @@ async fn answer(store: &dyn TaskStore, call: Call, now: Timestamp) -> Result<Ans
         Call::TakeProbe(halt, interval) => Answer::Bool(store.take_probe(halt, interval, now).await?),
         Call::Retry(filter, again) => Answer::Count(store.retry(filter, again, now).await?),
         Call::Cancel(filter) => Answer::Count(store.cancel(filter, now).await?),
+        Call::Purge(purge) => Answer::Purged(store.purge(purge, now).await?),
+        Call::EndPurge => match store.open_purge().await? {
+            Some(id) => Answer::Bool(store.end_purge(id, now).await?),
+            None => Answer::Done,
+        },
         Call::CommitOutput(job, name, state) => {
             store.commit_output(job, name, state).await.map(|()| Answer::Done)?
         }

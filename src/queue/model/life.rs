@@ -198,6 +198,8 @@ impl Task {
             redacted_audio: new.redacted_audio.clone(),
             started_at: request.started_at.unwrap_or(now),
             finished_at: now,
+            purged_at: None,
+            audio_purged_at: None,
         };
         Used { replaced: self.result.replace(Kept { order, row: result }).is_some() }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use super::purge;
 use super::reference::{Model, Task, is_open};
 use super::resolve::{ENGLISH, FILES, STT};
 use crate::queue::*;
@@ -13,7 +14,7 @@ pub(super) type Seen = Result<(), String>;
 
 const MANY: u32 = 10_000;
 
-fn same<T: PartialEq + Debug>(what: &str, got: T, wanted: T) -> Seen {
+pub(super) fn same<T: PartialEq + Debug>(what: &str, got: T, wanted: T) -> Seen {
     if got == wanted {
         return Ok(());
     }
@@ -60,6 +61,7 @@ pub(super) async fn look(store: &dyn TaskStore, model: &mut Model, all: bool) ->
     }
     if all || turn == 2 {
         candidates(store, model).await?;
+        purge::look(store, model).await?;
     }
     Ok(())
 }

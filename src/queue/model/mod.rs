@@ -9,6 +9,7 @@ mod call;
 mod life;
 mod look;
 mod op;
+mod purge;
 mod reference;
 mod resolve;
 mod world;
@@ -39,7 +40,7 @@ const LENGTH: usize = 120;
 /// What a plain `cargo test` gives it.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// A broken promise shows within so many cases.
-const CASES_TO_FIND: u64 = 40;
+const CASES_TO_FIND: u64 = 80;
 
 /// How far a search went.
 struct Searched {
@@ -181,6 +182,7 @@ mod sqlite {
             Fault::CancelForgets,
             Fault::RetryGrabs,
             Fault::PauseForgotten,
+            Fault::PurgeGrabs,
             Fault::SettledUnwritten,
         ];
         all.into_iter().for_each(|fault| prop_finds(fault, folder));

@@ -154,6 +154,14 @@ pub(super) enum Op {
     Cancel {
         which: Which,
     },
+    /// Answers and audio of that age go.
+    Purge {
+        job: Option<Pick>,
+        age_s: u8,
+        answers: bool,
+        audio: bool,
+    },
+    EndPurge,
     CommitOutput {
         job: Pick,
         name: Pick,
@@ -214,12 +222,15 @@ fn op() -> impl Strategy<Value = Op> {
         2 => any::<Pick>().prop_map(|halt| Op::LiftHalt { halt }),
         1 => (any::<Pick>(), 0..30u8).prop_map(|(halt, interval_s)| Op::TakeProbe { halt, interval_s }),
         3 => (which(), any::<bool>()).prop_map(|(which, again)| Op::Retry { which, again }),
-        1 => which().prop_map(|which| Op::Cancel { which }),
+        2 => which().prop_map(|which| Op::Cancel { which }),
         1 => (any::<Pick>(), any::<Pick>(), any::<Pick>(), proptest::bool::weighted(0.2))
             .prop_map(|(job, order, output, other_endpoint)| Op::Jobs { job, order, output, other_endpoint }),
         1 => any::<Pick>().prop_map(|job| Op::ScanBroken { job }),
         1 => (any::<Pick>(), any::<Pick>(), any::<u8>())
             .prop_map(|(job, name, bytes)| Op::CommitOutput { job, name, bytes }),
+        2 => (proptest::option::of(any::<Pick>()), 0..20u8, any::<bool>(), any::<bool>())
+            .prop_map(|(job, age_s, answers, audio)| Op::Purge { job, age_s, answers, audio }),
+        1 => Just(Op::EndPurge),
         1 => any::<Pick>().prop_map(|job| Op::Renewed { job }),
     ]
 }

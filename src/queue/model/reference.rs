@@ -58,6 +58,8 @@ pub(super) struct Model {
     pub(super) holds: Vec<Hold>,
     pub(super) last_seq: i64,
     pub(super) looks: u64,
+    /// A purge was begun and not ended.
+    pub(super) purge_open: bool,
     counter: u64,
 }
 
@@ -77,6 +79,7 @@ impl Model {
             holds: vec![],
             last_seq: 0,
             looks: 0,
+            purge_open: false,
             counter: 0,
         }
     }
@@ -130,6 +133,8 @@ impl Model {
             }
             Call::Retry(filter, again) => self.retry(&filter, again),
             Call::Cancel(filter) => self.cancel(&filter),
+            Call::Purge(purge) => self.purge(&purge),
+            Call::EndPurge => self.end_purge(),
             Call::CommitOutput(job, name, state) => {
                 self.job(job).outputs.insert(name, state);
                 Answer::Done

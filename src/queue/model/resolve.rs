@@ -120,6 +120,16 @@ impl Model {
             Op::TakeProbe { halt, interval_s } => Call::TakeProbe(self.some_halt(halt)?, seconds(interval_s)),
             Op::Retry { which, again } => Call::Retry(self.filter(which), again),
             Op::Cancel { which } => Call::Cancel(self.filter(which)),
+            Op::Purge { job, age_s, answers, audio } => {
+                let all: Vec<JobId> = self.jobs.iter().map(|j| j.job.id).filter(|id| id.0 > 0).collect();
+                let jobs = match job {
+                    Some(at) => vec![*pick(&all, at)?],
+                    None => all,
+                };
+                let finished_by = Timestamp(self.now.0 - i64::from(age_s) * 1000);
+                Call::Purge(Purge { jobs, finished_by, answers, audio })
+            }
+            Op::EndPurge => Call::EndPurge,
             Op::CommitOutput { job, name, bytes } => {
                 let bytes = u64::from(bytes);
                 let state =

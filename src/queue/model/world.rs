@@ -60,7 +60,8 @@ impl<'b> World<'b> {
         let (mut ahead, mut calls) = (self.model.clone(), Vec::new());
         for op in &step.ops {
             let call = ahead.resolve(op).filter(|_| {
-                step.ops.len() == 1 || !matches!(op, Op::Scan { .. } | Op::Jobs { .. } | Op::Sweep)
+                step.ops.len() == 1
+                    || !matches!(op, Op::Scan { .. } | Op::Jobs { .. } | Op::Sweep | Op::EndPurge)
             });
             if let Some(call) = call {
                 ahead.apply(&call, process);

@@ -46,6 +46,12 @@ const NEVER: &[(&str, &str)] = &[
         "a limiter with fewer slots than its ceiling",
         "SELECT name FROM limiter WHERE ceiling > (SELECT count(*) FROM slot WHERE limiter = name)",
     ),
+    (
+        "a tombstone that no purge made",
+        "SELECT purged_at AS at FROM result WHERE at NOT NULL AND at NOT IN (SELECT begun_at FROM purge)
+         UNION ALL SELECT audio_purged_at AS at FROM result
+         WHERE at NOT NULL AND at NOT IN (SELECT begun_at FROM purge)",
+    ),
     ("a count below nothing", "SELECT job_id FROM tally WHERE tasks < 0 OR bytes < 0"),
 ];
 

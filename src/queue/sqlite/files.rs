@@ -63,6 +63,8 @@ fn row(row: &SqliteRow) -> Result<ResultRow, QueueError> {
         redacted_audio,
         started_at: row.time("started_at")?,
         finished_at: row.time("finished_at")?,
+        purged_at: row.time_or_null("purged_at")?,
+        audio_purged_at: row.time_or_null("audio_purged_at")?,
     })
 }
 

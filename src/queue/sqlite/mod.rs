@@ -15,6 +15,7 @@ mod limits;
 mod liveness;
 mod log;
 mod open;
+mod purge;
 mod rows;
 mod settle;
 mod writer;
@@ -25,15 +26,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteConnectOptions;
 
 use self::liveness::Liveness;
 use self::writer::Writer;
 use super::{
     AttemptRow, Candidate, Claim, ClaimRequest, Enqueued, Halt, JobSpec, LimiterState, NewTask, OutputState,
-    QueueError, Recovered, ResultRow, Settle, Settled, Tally, TaskRow, TaskStore, Usage, WorkerRow,
+    Purge, Purgeable, QueueError, Recovered, ResultRow, Settle, Settled, Tally, TaskRow, TaskStore, Usage,
+    WorkerRow,
 };
 use crate::task::{
-    Endpoint, Fence, Filter, HaltOrder, Job, JobId, Month, Settlement, TaskId, Timestamp, WorkerId,
+    Endpoint, Fence, Filter, HaltOrder, Job, JobId, Month, RecordingPath, Settlement, TaskId, Timestamp,
+    WorkerId,
 };
 
 /// Where the queue lies.
@@ -47,6 +51,8 @@ pub struct QueueSettings {
 pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
+    /// For a connection of its own, where the writer's will not do.
+    options: SqliteConnectOptions,
     liveness: Liveness,
     /// Space kept back for the results in flight when the disk fills up.
     reserve: PathBuf,
@@ -252,6 +258,37 @@ impl TaskStore for SqliteStore {
 
     async fn result(&self, id: TaskId) -> Result<Option<ResultRow>, QueueError> {
         files::result(&mut *self.readers.acquire().await?, id).await
+    }
+
+    async fn purgeable(&self, purge: Purge) -> Result<Vec<Purgeable>, QueueError> {
+        purge::purgeable(&mut *self.readers.acquire().await?, &purge).await
+    }
+
+    async fn purge(&self, purge: Purge, now: Timestamp) -> Result<Vec<Purgeable>, QueueError> {
+        self.writer.write(move |c| Box::pin(purge::purge(c, purge, now))).await
+    }
+
+    async fn open_purge(&self) -> Result<Option<i64>, QueueError> {
+        purge::open(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn purged_audio(
+        &self,
+        job: JobId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, RecordingPath)>, QueueError> {
+        purge::audio(&mut *self.readers.acquire().await?, job, after, limit).await
+    }
+
+    async fn end_purge(&self, up_to: i64, now: Timestamp) -> Result<bool, QueueError> {
+        let took_answers = purge::took_answers(&mut *self.readers.acquire().await?, up_to).await?;
+        // Not in a group of writes: this is no transaction.
+        if took_answers && !purge::wipe(self.options.clone()).await? {
+            return Ok(false);
+        }
+        self.writer.write(move |c| Box::pin(purge::end(c, up_to, now))).await?;
+        Ok(true)
     }
 
     async fn usage(&self, endpoint: Endpoint, month: Month) -> Result<Usage, QueueError> {

@@ -62,6 +62,7 @@ impl SqliteStore {
         Ok(SqliteStore {
             writer: Writer::start(connection, options(&path), log),
             readers,
+            options: options(&path),
             liveness: Liveness::new(workers),
             reserve,
         })
@@ -148,14 +149,20 @@ async fn refuse_old_sqlite(connection: &mut SqliteConnection) -> Result<(), Queu
     Ok(())
 }
 
+/// Every migration, in order.
+fn migrations() -> Vec<Migration> {
+    let migration = |version, name: &'static str, sql| {
+        let (name, sql) = (name.into(), SqlStr::from_static(sql));
+        Migration::new(version, name, MigrationType::Simple, sql, false)
+    };
+    vec![
+        migration(1, "queue", include_str!("../../../migrations/sqlite/0001_queue.sql")),
+        migration(2, "purge", include_str!("../../../migrations/sqlite/0002_purge.sql")),
+    ]
+}
+
 async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), QueueError> {
-    let migrations = vec![Migration::new(
-        1,
-        "queue".into(),
-        MigrationType::Simple,
-        SqlStr::from_static(include_str!("../../../migrations/sqlite/0001_queue.sql")),
-        false,
-    )];
+    let migrations = migrations();
     let known = migrations.last().map_or(0, |m| m.version);
     let has_schema: i64 =
         sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
@@ -177,4 +184,43 @@ async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), Q
     Migrator::with_migrations(migrations).run(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{Purge, TaskStore};
+    use crate::task::{JobId, Timestamp};
+
+    /// As the first schema kept a result.
+    const OLD: &str = r#"
+        INSERT INTO job VALUES (1, 'old', 'velma-2-stt-batch', '{}', CAST('/in' AS BLOB), CAST('/out' AS BLOB), 'path', 0, 1);
+        INSERT INTO task (id, job_id, endpoint, path, size_bytes, modified_ns, rank, state, run_at, fence, created_at,
+                          changed_at, finished_at)
+        VALUES (1, 1, 'velma-2-stt-batch', CAST('a.wav' AS BLOB), 9, 0, 0, 'succeeded', 0, 1, 1, 5, 5);
+        INSERT INTO attempt (task_id, fence, worker, started_at, ended_at, outcome) VALUES (1, 1, 'w', 4, 5, 'succeeded');
+        INSERT INTO result VALUES (7, 1, 1, 1, 200, 9, 'b3', 'wav', 'audio/wav', 5, 5, NULL, NULL, NULL, 4, 5,
+                                   '{"text":"xyzzy"}');"#;
+
+    #[tokio::test]
+    async fn a_queue_of_the_first_schema_keeps_its_results_and_can_be_purged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue.db");
+        let mut old = options(&path).create_if_missing(true).connect().await.unwrap();
+        Migrator::with_migrations(migrations()[..1].to_vec()).run(&mut old).await.unwrap();
+        sqlx::raw_sql(OLD).execute(&mut old).await.unwrap();
+        old.close().await.unwrap();
+
+        let settings = QueueSettings { state_dir: folder.path().to_owned() };
+        let store = SqliteStore::open(&settings).await.unwrap();
+        let rows = store.results(JobId(1), 0, 9).await.unwrap();
+        assert_eq!((rows[0].seq, &*rows[0].response), (7, r#"{"text":"xyzzy"}"#));
+        assert_eq!((rows[0].purged_at, rows[0].audio_purged_at), (None, None));
+        let all = Purge { jobs: vec![JobId(1)], finished_by: Timestamp(5), answers: true, audio: true };
+        assert_eq!(store.purge(all, Timestamp(9)).await.unwrap()[0].answers, 1);
+        assert!(store.end_purge(1, Timestamp(9)).await.unwrap());
+        store.close().await;
+        assert!(!String::from_utf8_lossy(&std::fs::read(path).unwrap()).contains("xyzzy"));
+        super::super::audit::audit(folder.path()).await.unwrap();
+    }
 }

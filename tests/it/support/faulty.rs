@@ -124,6 +124,11 @@ every_method! {
     fn task(id: TaskId) -> Option<TaskRow>;
     fn attempts(id: TaskId) -> Vec<AttemptRow>;
     fn result(id: TaskId) -> Option<ResultRow>;
+    fn purgeable(purge: Purge) -> Vec<Purgeable>;
+    fn purge(purge: Purge, now: Timestamp) -> Vec<Purgeable>;
+    fn open_purge() -> Option<i64>;
+    fn purged_audio(job: JobId, after: i64, limit: u32) -> Vec<(i64, RecordingPath)>;
+    fn end_purge(up_to: i64, now: Timestamp) -> bool;
     fn usage(endpoint: Endpoint, month: Month) -> Usage;
     fn results(job: JobId, after: i64, limit: u32) -> Vec<ResultRow>;
     fn output(job: JobId, name: &'static str) -> OutputState;

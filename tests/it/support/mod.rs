@@ -28,7 +28,7 @@ pub(crate) use self::proxy::{Answer, Conduct, Proxy, hang_up, hold};
 pub(crate) use self::recordings::tone;
 
 /// No wait of a test is longer; what is waited for has then gone wrong.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// See the module. The fields are dropped in order: the emulator before what it runs on.
 pub(crate) struct World {

@@ -100,10 +100,15 @@ impl Process {
     }
 
     /// Kills it where it stands, and waits until it is gone.
-    pub(crate) fn kill(mut self) {
+    pub(crate) fn kill(self) {
+        let signal = self.end_at_once();
+        assert_eq!(signal, Some(Signal::KILL.as_raw()), "it had ended before it was killed");
+    }
+
+    /// Kills it unless it has ended; returns the signal that it died of.
+    pub(crate) fn end_at_once(mut self) -> Option<i32> {
         self.child.kill().unwrap();
-        let status = self.child.wait().unwrap();
-        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "it had ended before it was killed");
+        self.child.wait().unwrap().signal()
     }
 }
 
@@ -131,6 +136,13 @@ impl Ended {
     #[track_caller]
     pub(crate) fn told(self, text: &str) -> Ended {
         assert!(self.stderr.contains(text), "{text:?} is not in:\n{}", self.stderr);
+        self
+    }
+
+    /// Has said this on stdout.
+    #[track_caller]
+    pub(crate) fn said(self, text: &str) -> Ended {
+        assert!(self.stdout.contains(text), "{text:?} is not in:\n{}\n{}", self.stdout, self.stderr);
         self
     }
 
