@@ -13,6 +13,7 @@
 //! | `crashes` | SIGKILL, torn and altered outputs |
 //! | `faults` | a queue that fails at any one call, before or after its commit |
 //! | `disk` | a full or read-only disk; a locked, damaged, cut or newer database |
+//! | `memory` | no core dump, whatever limits it is started with |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
 //! | `sources` | files that change, vanish, or have hostile names |
 //! | `usage` | mistakes of the user: exit codes and what is said |
@@ -30,6 +31,7 @@ mod faults;
 mod halts;
 mod hostile;
 mod limits;
+mod memory;
 mod network;
 mod retries;
 mod runs;
