@@ -14,7 +14,7 @@ use super::quota::Quota;
 use super::ready::{Looked, Preparing, Ready};
 use super::stall::Stall;
 use super::worker::{Bench, Ended};
-use super::{Feed, LimitSettings, Work, now};
+use super::{Feed, LimitSettings, Work, now, steady};
 use crate::event::{About, RunEvent};
 use crate::media::MediaSettings;
 use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, QueueError, Settled, TaskRow};
@@ -168,7 +168,7 @@ impl Pool {
         if self.bench.stop.drain.is_cancelled() {
             return Some(End::Stopped);
         }
-        if self.bench.judge().is_hopeless(self.give_up_after, now()) {
+        if self.bench.judge().is_hopeless(self.give_up_after, steady()) {
             return Some(End::Outage);
         }
         let fed = self.is_fed();
@@ -300,9 +300,9 @@ impl Pool {
     async fn start(&mut self, mode: Mode) -> Result<(), QueueError> {
         let lone = !self.probing.is_empty() || matches!(mode, Mode::Alone(_));
         if let Mode::Alone(not_before) = mode
-            && not_before > now()
+            && not_before > steady()
         {
-            self.wake_in(not_before.since(now()));
+            self.wake_in(not_before.since(steady()));
             return Ok(());
         }
         if !self.preparing.has_ready() || (lone && !self.working.is_empty()) {
@@ -353,7 +353,9 @@ impl Pool {
         let could = claim.limiter.busy == 0 && claim.gone.is_empty() && !claim.cap_reached && !paused;
         self.note_stall(nothing_began && could, &format!("{:?}", claim.limiter))?;
         if nothing_began && claim.gone.is_empty() {
-            let pause = claim.limiter.paused_until.map_or(POLL, |until| until.since(now()).max(POLL / 5));
+            // Asked again on the way: a pause can be ended, and the clock it goes by can be set.
+            let left = claim.limiter.paused_until.map_or(POLL, |until| until.since(now()));
+            let pause = left.clamp(POLL / 5, POLL_PAUSED);
             self.wake_in(pause);
         }
         Ok(())

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::judge::{Finding, Heard, Judge, Mode, News};
 use super::ready::Ready;
-use super::{Stop, dice, now};
+use super::{Stop, dice, now, steady};
 use crate::event::{About, RunEvent};
 use crate::queue::{
     AudioFacts, ClaimedTask, NewResult, QueueError, RedactedAudio, Request, Settle, Settled, TaskStore,
@@ -80,7 +80,7 @@ impl Bench {
         self.tell(RunEvent::TaskStarted(about.clone())).await;
 
         let facts = Facts::of(&ready);
-        let (started_at, clock) = (now(), Instant::now());
+        let (started_at, sent_at, clock) = (now(), steady(), Instant::now());
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let exchange = self.submit(ready, &facts).await;
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -93,8 +93,8 @@ impl Bench {
             alone: task.alone,
             busy: task.busy,
             throttles: task.throttles,
-            sent_at: started_at,
-            now: now(),
+            sent_at,
+            now: steady(),
             jitter: dice(),
         };
         let finding = self.judge().hear(verdict, heard);
