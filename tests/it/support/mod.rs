@@ -1,5 +1,7 @@
 //! A test's own world: a folder with recordings and a `jobs.toml`, an emulator on a free port, and the real binary.
 
+#[path = "../../../src/command/selftest/clock.rs"]
+mod clock;
 mod disk;
 mod faulty;
 mod hostile;
@@ -20,6 +22,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use voxbatch::emulator::{Change, Emulator, ModelReport, Report, Settings};
 
+pub(crate) use self::clock::Clock;
 pub(crate) use self::disk::{Disk, skip};
 pub(crate) use self::faulty::{Fault, FaultyStore, When};
 pub(crate) use self::hostile::{Expect, Hostile};
