@@ -1,6 +1,6 @@
 //! One task: submit, classify, decide, settle, tell. Its file was prepared and its slot taken before.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -80,6 +80,7 @@ impl Bench {
         self.tell(RunEvent::TaskStarted(about.clone())).await;
 
         let facts = Facts::of(&ready);
+        let audio_place = facts.audio_place.clone();
         let (started_at, sent_at, clock) = (now(), steady(), Instant::now());
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let exchange = self.submit(ready, &facts).await;
@@ -87,7 +88,7 @@ impl Bench {
         let verdict = velma::classify(self.endpoint, &exchange);
         let (verdict, result, request) =
             keep_answer(self.endpoint, verdict, exchange, started_at, facts).await;
-        let verdict = self.stop_if_unstorable(verdict);
+        let verdict = self.stop_if_unstorable(verdict, audio_place);
         let heard = Heard {
             task: task.id,
             alone: task.alone,
@@ -122,11 +123,10 @@ impl Bench {
 
     /// An answer that cannot be stored here would not be stored the next time either, and be paid for again: the
     /// run ends, and the task goes back as it was.
-    fn stop_if_unstorable(&self, verdict: Verdict) -> Verdict {
+    fn stop_if_unstorable(&self, verdict: Verdict, audio_place: PathBuf) -> Verdict {
         match verdict {
             Verdict::Transient(failure) if failure.cause == Cause::LocalStorage => {
-                let source = std::io::Error::other(failure.message.clone());
-                let error = QueueError::Io { path: "the redacted audio".into(), source };
+                let error = QueueError::Audio { path: audio_place, message: failure.message.clone() };
                 self.trouble().get_or_insert(error);
                 self.stop.drain.cancel();
                 Verdict::Stopped(failure)
@@ -314,8 +314,8 @@ struct Facts {
     format: &'static str,
     mime: &'static str,
     estimated_ms: u64,
-    audio_place: std::path::PathBuf,
-    output: std::path::PathBuf,
+    audio_place: PathBuf,
+    output: PathBuf,
 }
 
 impl Facts {
@@ -372,9 +372,7 @@ fn new_result(
         Some(audio) => {
             let (bytes, sha256) = (audio.bytes, audio.sha256.clone());
             let place = &facts.audio_place;
-            audio
-                .persist(place)
-                .map_err(|e| format!("store the redacted audio at {}: {e}", place.display()))?;
+            audio.persist(place).map_err(|e| e.to_string())?;
             let relative = place.strip_prefix(&facts.output).unwrap_or(Path::new(place));
             Some(RedactedAudio { path: RecordingPath::from(relative), bytes, sha256 })
         }

@@ -15,6 +15,7 @@
 //! | `faults` | a queue that fails at any one call, before or after its commit |
 //! | `disk` | a full or read-only disk; a locked, damaged, cut or newer database |
 //! | `memory` | no core dump, whatever limits it is started with |
+//! | `disk_apart` | a disk that is full under one file only |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
 //! | `sources` | files that change, vanish, or have hostile names |
 //! | `usage` | mistakes of the user: exit codes and what is said |
@@ -29,6 +30,7 @@ mod chaos;
 mod clock;
 mod crashes;
 mod disk;
+mod disk_apart;
 mod faults;
 mod halts;
 mod hostile;

@@ -165,7 +165,9 @@ async fn write_in_groups(
     let mut connection = Some(Writing { connection, durable: true });
     let mut group = Vec::with_capacity(GROUP);
     while waiting.recv_many(&mut group, GROUP).await > 0 {
-        let lost = commit_or_reopen(&mut connection, &options, &mut group).await.err();
+        let lost = commit_or_reopen(&mut connection, &options, &mut group).await.err().map(|lost| {
+            CommitLost { message: format!("{}: {}", options.get_filename().display(), lost.message), ..lost }
+        });
         let mut last = false;
         for operation in group.drain(..) {
             last |= operation.is_last();
