@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::pool::{End, POLL, POLL_PAUSED, Pool};
+use super::probe::{Step, Word};
 use super::{now, steady};
 use crate::event::RunEvent;
 use crate::queue::{Halt, QueueError};
@@ -25,7 +26,7 @@ impl Pool {
             halts.iter().partition(|h| h.reason == HaltReason::Budget && self.end.is_none());
         let mut probing = Vec::new();
         for halt in &others {
-            let may = self.probing.is_empty()
+            let may = !self.probing.is_on()
                 && halt.reason.can_be_probed()
                 && stood_before(halt.raised_at, self.started_at, now());
             if !may || !self.bench.store.take_probe(halt.id, self.probe_interval, now()).await? {
@@ -38,19 +39,25 @@ impl Pool {
             self.bench.store.lift_halt(halt.id, "count".to_owned(), now()).await?;
             self.tell_lifted(halt).await;
         }
-        self.probing = probing;
+        self.probing.begin(probing);
         self.wake_in(Duration::ZERO);
         Ok(())
     }
 
-    pub(super) async fn end_probe(&mut self, let_through: bool) -> Result<(), QueueError> {
-        let probing = std::mem::take(&mut self.probing);
-        if probing.is_empty() {
-            return Ok(());
-        }
+    /// A request has ended that may have been a probe.
+    pub(super) async fn end_probe(&mut self, word: Word) -> Result<(), QueueError> {
+        let (halts, over) = match self.probing.hear(word) {
+            None => return Ok(()),
+            Some(Step::Again(wait)) => {
+                self.probe_not_before = steady().after(wait);
+                return Ok(());
+            }
+            Some(Step::Lift(halts)) => (halts, true),
+            Some(Step::Leave(halts)) => (halts, false),
+        };
         let open = self.bench.store.halts(true, now()).await?;
-        let probed = open.into_iter().filter(|h| probing.contains(&h.id)).collect::<Vec<_>>();
-        if !let_through {
+        let probed = open.into_iter().filter(|h| halts.contains(&h.id)).collect::<Vec<_>>();
+        if !over {
             self.end = Some(End::Halted(probed.iter().map(|h| (h.scope, h.reason)).collect()));
             return Ok(());
         }

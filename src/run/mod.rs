@@ -9,6 +9,7 @@ mod judge;
 mod outage;
 mod pace;
 mod pool;
+mod probe;
 mod quota;
 mod ready;
 mod stall;

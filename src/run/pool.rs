@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::judge::Mode;
+use super::probe::Probing;
 use super::quota::Quota;
 use super::ready::{Looked, Preparing, Ready};
 use super::stall::Stall;
@@ -63,7 +64,9 @@ pub(super) struct Pool {
     /// How often each file was not fit to be sent yet.
     looks: HashMap<TaskId, u32>,
     /// Halts that the next request probes.
-    pub(super) probing: Vec<i64>,
+    pub(super) probing: Probing,
+    /// By the steady clock.
+    pub(super) probe_not_before: Timestamp,
     pub(super) started_at: Timestamp,
     /// When to ask the queue or the limiter again, at the latest.
     wake_at: Instant,
@@ -106,7 +109,8 @@ impl Pool {
             chosen: HashSet::new(),
             looks: HashMap::new(),
             started_at: now(),
-            probing: Vec::new(),
+            probing: Probing::default(),
+            probe_not_before: Timestamp(0),
             wake_at: Instant::now(),
             dry: false,
             next_due: None,
@@ -298,10 +302,12 @@ impl Pool {
 
     /// Claims as many ready tasks as may start, and starts them.
     async fn start(&mut self, mode: Mode) -> Result<(), QueueError> {
-        let lone = !self.probing.is_empty() || matches!(mode, Mode::Alone(_));
-        if let Mode::Alone(not_before) = mode
-            && not_before > steady()
-        {
+        let lone = self.probing.is_on() || matches!(mode, Mode::Alone(_));
+        let not_before = match mode {
+            Mode::Alone(at) => at.max(self.probe_not_before),
+            _ => self.probe_not_before,
+        };
+        if not_before > steady() {
             self.wake_in(not_before.since(steady()));
             return Ok(());
         }
@@ -319,7 +325,7 @@ impl Pool {
             tasks: self.preparing.wish(want + 8), // some may be gone to another process
             want: want as u32,
             alone: lone,
-            probing: self.probing.clone(),
+            probing: self.probing.halts().to_vec(),
             cap_ms: self.limit.monthly_ms,
             now: now(),
         };
@@ -394,11 +400,11 @@ impl Pool {
     async fn note_end(&mut self, ended: Result<(TaskId, Ended), tokio::task::JoinError>) {
         self.dry = false;
         match ended {
-            Ok((id, Ended::Settled { terminal, let_through })) => {
+            Ok((id, Ended::Settled { terminal, word })) => {
                 if terminal {
                     self.chosen.remove(&id);
                 }
-                if let Err(error) = self.end_probe(let_through).await {
+                if let Err(error) = self.end_probe(word).await {
                     self.stop_for(error);
                 }
             }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::judge::{Finding, Heard, Judge, Mode, News};
+use super::probe::Word;
 use super::ready::Ready;
 use super::{Stop, dice, now, steady};
 use crate::event::{About, RunEvent};
@@ -45,8 +46,8 @@ pub(super) enum Ended {
     Settled {
         /// The task is done with, for good or ill.
         terminal: bool,
-        /// The API let it through: it got its answer, or a word about the file itself.
-        let_through: bool,
+        /// What that says about halts, had it been a probe.
+        word: Word,
     },
     /// The answer could not be stored.
     Unstored(QueueError),
@@ -117,7 +118,7 @@ impl Bench {
         self.tell_end(about, &settle, settled, clock.elapsed()).await;
         Ended::Settled {
             terminal: matches!(settle.settlement, Settlement::Succeed | Settlement::Fail(_)),
-            let_through: matches!(finding.verdict, Verdict::Success | Verdict::FileFault(_)),
+            word: Word::of(&finding.verdict, &settle.settlement, settle.now),
         }
     }
 
@@ -152,7 +153,7 @@ impl Bench {
         match self.settle(&settle).await {
             Ok(settled) => {
                 self.tell_end(about, &settle, settled, Duration::ZERO).await;
-                Ended::Settled { terminal: false, let_through: false }
+                Ended::Settled { terminal: false, word: Word::of_none() }
             }
             Err(error) => Ended::Unstored(error),
         }
