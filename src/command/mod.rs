@@ -14,6 +14,7 @@ mod hand;
 pub mod init;
 mod plan;
 mod problem;
+mod process;
 mod purge;
 mod run;
 mod selftest;
@@ -89,9 +90,7 @@ enum Verb {
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    // Outputs, queue and lock files hold what was spoken: nobody else reads them.
-    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    raise_open_files();
+    process::settle_in();
     let cli = Cli::parse();
     let console = Console::new(cli.looks.clone());
     telemetry::install_panic_hook(|text| {
@@ -111,14 +110,6 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => tell(&error, &cli, &console),
     })
-}
-
-/// Each recording that is ready or under way is an open file, and so is each connection.
-fn raise_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // Best effort: with fewer, a run waits where it would have opened more.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 async fn dispatch(cli: &Cli, console: &Console) -> Result<u8> {

@@ -1,6 +1,7 @@
 //! From an error to what the user reads: what, why, how to mend, and the exit code.
 
 use std::fmt;
+use std::path::Path;
 
 use super::context::UnknownJob;
 use super::exit::Exit;
@@ -97,7 +98,10 @@ fn of_queue(error: &QueueError) -> Problem {
     let problem = Problem::new(queue_code(error), failed_to(error));
     if error.is_disk_full() {
         return problem
-            .mend("df -h .", "shows what is full; free some space, then give the same command again")
+            .mend(
+                disk_of(queue_path(error)),
+                "shows what is full; free some space, then give the same command again",
+            )
             .state("what was stored is safe; recordings without a stored answer are still queued");
     }
     match error {
@@ -106,8 +110,29 @@ fn of_queue(error: &QueueError) -> Problem {
         QueueError::Open { .. } => problem.state(
             "nothing was sent, nothing was overwritten; if it is damaged, put a copy of it from a backup in its place",
         ),
+        QueueError::Audio { path, .. } => problem
+            .mend(disk_of(Some(path)), "shows whether it is full; make room there, then give the same command again")
+            .state("what was in flight was paid for and is sent again; `voxbatch show` lists it as local_storage"),
         _ => problem,
     }
+}
+
+/// Of errors that know it.
+fn queue_path(error: &QueueError) -> Option<&Path> {
+    match error {
+        QueueError::Open { path, .. } | QueueError::Io { path, .. } => Some(path),
+        _ => None,
+    }
+}
+
+/// What to type to see whether a disk is full: that of this file, or of the folder that it should be in.
+fn disk_of(path: Option<&Path>) -> String {
+    let Some(path) = path.and_then(|path| path.ancestors().find(|p| p.exists())) else {
+        return "df -h".to_owned();
+    };
+    let path = path.to_string_lossy();
+    let plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+".contains(&b));
+    if plain { format!("df -h {path}") } else { format!("df -h '{}'", path.replace('\'', r"'\''")) }
 }
 
 fn queue_code(error: &QueueError) -> &'static str {
@@ -116,6 +141,7 @@ fn queue_code(error: &QueueError) -> &'static str {
         QueueError::TooNew { .. } => "E-STATE-NEWER",
         QueueError::NetworkFileSystem { .. } => "E-STATE-NETWORK",
         QueueError::SqliteTooOld { .. } => "E-STATE-SQLITE",
+        QueueError::Audio { .. } => "E-OUT-AUDIO",
         QueueError::EndpointChanged { .. } => "E-CONF-ENDPOINT",
         _ => "E-STATE",
     }
@@ -130,7 +156,11 @@ fn of_output(error: &OutputError) -> Problem {
     let problem = Problem::new(code, failed_to(error))
         .state("every result is safe in the queue; files are made from it again at no cost");
     if full {
-        problem.mend("df -h .", "shows what is full; free some space, then run again")
+        let path = match error {
+            OutputError::Io { path, .. } => Some(path.as_path()),
+            _ => None,
+        };
+        problem.mend(disk_of(path), "shows what is full; free some space, then run again")
     } else {
         problem
     }

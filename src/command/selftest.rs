@@ -3,6 +3,7 @@
 
 mod chaos;
 mod child;
+mod clock;
 mod figures;
 mod plan;
 mod search;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::chaos::{Chaos, emulated};
 use self::child::Nursery;
+use self::clock::Clock;
 use self::figures::Figures;
 use self::search::Needles;
 use self::workspace::{SLOTS, Workspace};
@@ -28,7 +30,7 @@ use crate::report::Problem;
 /// Kill real runs at random against an emulated API, and prove that nothing is lost, doubled or overrun
 #[derive(Debug, clap::Args)]
 pub(super) struct SelftestArgs {
-    /// Do harm: kills, stops, torn files, limits, a bad network. The only selftest there is
+    /// Do harm: kills, stops, torn files, limits, a bad network, jumps of the clock. The only selftest there is
     #[arg(long, required = true)]
     pub(super) chaos: bool,
     /// How many times a run is killed while it works
@@ -54,7 +56,6 @@ pub(super) async fn selftest(args: &SelftestArgs, console: &Console) -> Result<E
     let folder =
         tempfile::Builder::new().prefix("voxbatch-selftest-").tempdir().context("create a folder")?;
     console.note(&format!("selftest: seed {seed}, in {}", folder.path().display()));
-    console.note("selftest: no jumps of the clock; they would need libfaketime");
     let stop = CancellationToken::new();
     tokio::spawn(super::cancel_on_signal(stop.clone()));
     let figures = tokio::select! {
@@ -90,16 +91,27 @@ async fn harm(args: &SelftestArgs, seed: u64, folder: &Path, console: &Console) 
     let mut workspace = Workspace::lay_out(folder, &emulator.base_url())
         .map_err(|error| UsageError::new(format!("cannot write to {}: {error}", folder.display())))?;
     workspace.add(args.files)?;
+    let clock = Clock::find(folder).context("prepare a clock")?;
+    if clock.is_none() {
+        console.note("selftest: SKIPPED: jumps of the clock need libfaketime (Debian: faketime)");
+    }
+    let can_jump = clock.is_some();
     let program = std::env::current_exe().context("find this program's own file")?;
     let mut chaos = Chaos {
         console,
         emulator,
-        nursery: Nursery { program, home: workspace.folder().to_owned(), key: key.clone(), started: 0 },
+        nursery: Nursery {
+            program,
+            home: workspace.folder().to_owned(),
+            key: key.clone(),
+            clock,
+            started: 0,
+        },
         workspace,
         needles: Needles::new(&key),
         dice,
         batch: args.files,
-        figures: Figures { seed, slots: SLOTS.into(), ..Figures::default() },
+        figures: Figures { seed, slots: SLOTS.into(), jumps: can_jump.then_some(0), ..Figures::default() },
         runs: 0,
     };
     let done = chaos.rounds(args.rounds).await;

@@ -539,6 +539,51 @@ async fn a_user_can_end_the_pauses_that_the_api_asked_for(b: Bench) {
     assert_eq!(b.claim(&job, 1).await.len(), 1);
 }
 
+async fn waits_of_a_clock_that_was_set_back_are_over_with_the_next_sweep(b: Bench) {
+    let job = b.filled(3, 3).await;
+    let ahead = later(40 * 86_400);
+    let mut held = b.claim(&job, 2).await;
+    let retry = Settlement::Retry { run_at: ahead.after(Duration::from_secs(60)), failure: overloaded() };
+    b.settle(held.remove(0), retry, ahead).await;
+    // One that was told to wait by today's clock waits on.
+    b.settle(held.remove(0), Settlement::Retry { run_at: later(60), failure: overloaded() }, NOW).await;
+    b.store.save_pace(STT, None, Some(ahead.after(Duration::from_secs(60)))).await.unwrap();
+    let order = HaltOrder {
+        scope: HaltScope::Endpoint(STT),
+        reason: HaltReason::MonthlyHours,
+        evidence: "HTTP 429".into(),
+    };
+    b.store.raise_halt(order, None, "a".into(), NOW).await.unwrap();
+    let halt = b.store.halts(true, NOW).await.unwrap()[0].id;
+    assert!(b.store.take_probe(halt, Duration::from_secs(3600), ahead).await.unwrap());
+    b.store.heartbeat(worker("a"), ahead).await.unwrap();
+
+    b.store.sweep(ahead).await.unwrap();
+    assert_eq!(b.candidates(&job, 9, later(1)).await.len(), 1, "by the clock that said so, they wait");
+    assert!(!b.store.take_probe(halt, Duration::from_secs(3600), later(1)).await.unwrap());
+    b.other.sweep(later(1)).await.unwrap();
+    assert_eq!(b.candidates(&job, 9, later(1)).await.len(), 2);
+    assert_eq!(b.store.next_due(STT, vec![job.id]).await.unwrap(), Some(later(1)));
+    assert_eq!(b.store.limiter(STT).await.unwrap().paused_until, None);
+    assert!(b.store.take_probe(halt, Duration::from_secs(3600), later(1)).await.unwrap());
+
+    // It has taken note: what is begun from now on is left alone.
+    b.store.save_pace(STT, None, Some(later(90))).await.unwrap();
+    b.store.sweep(later(2)).await.unwrap();
+    assert_eq!(b.store.limiter(STT).await.unwrap().paused_until, Some(later(90)));
+}
+
+async fn clocks_a_little_apart_end_no_wait(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    b.settle(task, Settlement::Retry { run_at: later(900), failure: overloaded() }, later(100)).await;
+    b.store.save_pace(STT, None, Some(later(900))).await.unwrap();
+    b.store.heartbeat(worker("a"), later(100)).await.unwrap();
+    b.store.sweep(NOW).await.unwrap();
+    assert_eq!(b.store.limiter(STT).await.unwrap().paused_until, Some(later(900)));
+    assert_eq!(b.store.next_due(STT, vec![job.id]).await.unwrap(), Some(later(900)));
+}
+
 async fn an_absurd_length_does_not_poison_the_ledger(b: Bench) {
     let job = b.filled(2, 2).await;
     for task in b.claim(&job, 2).await {
@@ -890,6 +935,8 @@ mod sqlite {
         no_death_takes_away_a_result_that_was_paid_for
         nothing_starts_beside_a_lone_request
         a_user_can_end_the_pauses_that_the_api_asked_for
+        waits_of_a_clock_that_was_set_back_are_over_with_the_next_sweep
+        clocks_a_little_apart_end_no_wait
         an_absurd_length_does_not_poison_the_ledger
         tallies_agree_with_counting
         filters_find_what_they_say

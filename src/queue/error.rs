@@ -57,6 +57,14 @@ pub enum QueueError {
         /// Why.
         source: std::io::Error,
     },
+    /// Audio that came with an answer found no place. It belongs to the queue's answer, which is not kept without it.
+    #[error("store the redacted audio {path}: {message}")]
+    Audio {
+        /// Where it belongs.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
     /// A job that has tasks wants another endpoint.
     #[error(
         "change the endpoint of job `{job}` from {from} to {to}: it has recordings queued or done; give the job a new name"
@@ -73,9 +81,9 @@ pub enum QueueError {
     #[error("read the queue: {0}; the database was changed by something else")]
     Corrupt(String),
     /// A group of writes did not reach the disk; none of them happened.
-    #[error("commit to the queue database: {message}")]
+    #[error("commit to the queue {message}")]
     CommitFailed {
-        /// The database's words.
+        /// The database and its words.
         message: String,
         /// Whether the disk was full.
         disk_full: bool,

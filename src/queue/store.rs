@@ -269,7 +269,8 @@ pub trait TaskStore: Send + Sync {
     async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<(), QueueError>;
     /// Takes leave, with the exit code.
     async fn retire(&self, worker: WorkerId, exit_code: i32, now: Timestamp) -> Result<(), QueueError>;
-    /// Returns the tasks of workers that died; three deaths fail a task.
+    /// Returns the tasks of workers that died; three deaths fail a task. Ends waits, pauses and intervals between
+    /// probes that were begun by a clock that has been set back since: they would last for as much longer.
     async fn sweep(&self, now: Timestamp) -> Result<Recovered, QueueError>;
     /// The latest processes, newest first.
     async fn workers(&self, limit: u32) -> Result<Vec<WorkerRow>, QueueError>;

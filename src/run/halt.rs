@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::now;
 use super::pool::{End, POLL, POLL_PAUSED, Pool};
+use super::probe::{Step, Word};
+use super::{now, steady};
 use crate::event::RunEvent;
 use crate::queue::{Halt, QueueError};
-use crate::task::{HaltOrder, HaltReason, HaltScope, Verdict};
+use crate::task::{HaltOrder, HaltReason, HaltScope, Timestamp, Verdict};
 
 impl Pool {
     /// Halts stand: each that was there before this run may be tried once, by one request, when nothing is in flight.
@@ -25,8 +26,9 @@ impl Pool {
             halts.iter().partition(|h| h.reason == HaltReason::Budget && self.end.is_none());
         let mut probing = Vec::new();
         for halt in &others {
-            let may =
-                self.probing.is_empty() && halt.reason.can_be_probed() && halt.raised_at < self.started_at;
+            let may = !self.probing.is_on()
+                && halt.reason.can_be_probed()
+                && stood_before(halt.raised_at, self.started_at, now());
             if !may || !self.bench.store.take_probe(halt.id, self.probe_interval, now()).await? {
                 self.end = Some(End::Halted(halts.iter().map(|h| (h.scope, h.reason)).collect()));
                 return Ok(());
@@ -37,19 +39,25 @@ impl Pool {
             self.bench.store.lift_halt(halt.id, "count".to_owned(), now()).await?;
             self.tell_lifted(halt).await;
         }
-        self.probing = probing;
+        self.probing.begin(probing);
         self.wake_in(Duration::ZERO);
         Ok(())
     }
 
-    pub(super) async fn end_probe(&mut self, let_through: bool) -> Result<(), QueueError> {
-        let probing = std::mem::take(&mut self.probing);
-        if probing.is_empty() {
-            return Ok(());
-        }
+    /// A request has ended that may have been a probe.
+    pub(super) async fn end_probe(&mut self, word: Word) -> Result<(), QueueError> {
+        let (halts, over) = match self.probing.hear(word) {
+            None => return Ok(()),
+            Some(Step::Again(wait)) => {
+                self.probe_not_before = steady().after(wait);
+                return Ok(());
+            }
+            Some(Step::Lift(halts)) => (halts, true),
+            Some(Step::Leave(halts)) => (halts, false),
+        };
         let open = self.bench.store.halts(true, now()).await?;
-        let probed = open.into_iter().filter(|h| probing.contains(&h.id)).collect::<Vec<_>>();
-        if !let_through {
+        let probed = open.into_iter().filter(|h| halts.contains(&h.id)).collect::<Vec<_>>();
+        if !over {
             self.end = Some(End::Halted(probed.iter().map(|h| (h.scope, h.reason)).collect()));
             return Ok(());
         }
@@ -94,9 +102,35 @@ impl Pool {
             probe = self.bench.client.probe() => probe,
             () = self.bench.stop.abort.cancelled() => return,
         };
-        let verdict = self.bench.judge().hear_probe(probe, now());
+        let verdict = self.bench.judge().hear_probe(probe, steady());
         if let Some(Verdict::Halted(reason, failure)) = verdict {
             self.bench.raise_for(reason, failure).await;
+        }
+    }
+}
+
+/// Whether a halt was there before this run. One of a moment to come was raised by a clock that has been set back.
+fn stood_before(raised_at: Timestamp, started_at: Timestamp, now: Timestamp) -> bool {
+    raised_at < started_at || raised_at > now.latest_stamp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_halt_stood_before_a_run_if_it_is_older_or_of_a_clock_that_was_set_back() {
+        let (started, now) = (Timestamp(10_000_000), Timestamp(20_000_000));
+        let day = Duration::from_secs(24 * 3600);
+        let cases = [
+            (Timestamp(9_999_999), true),
+            (started, false),
+            (now, false),
+            (now.latest_stamp(), false),
+            (now.after(day), true),
+        ];
+        for (raised, expected) in cases {
+            assert_eq!(stood_before(raised, started, now), expected, "{raised}");
         }
     }
 }

@@ -3,11 +3,13 @@
 //! [`run()`] starts one `pool` an endpoint; a pool keeps its slots full with `worker`s and asks its `judge`,
 //! which knows what the answers mean together, whether the next one may start.
 
+mod clock;
 mod halt;
 mod judge;
 mod outage;
 mod pace;
 mod pool;
+mod probe;
 mod quota;
 mod ready;
 mod stall;
@@ -18,13 +20,14 @@ mod worker;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 pub use self::stop::Stop;
 
+use self::clock::{now, steady};
 use self::judge::Judge;
 use self::pace::Pace;
 use self::pool::{End, Pool, Terms};
@@ -33,7 +36,7 @@ use self::worker::Bench;
 use crate::event::RunEvent;
 use crate::media::MediaSettings;
 use crate::queue::{QueueError, TaskStore};
-use crate::task::{Endpoint, HaltReason, HaltScope, Job, RetryPolicy, Timestamp, WorkerId};
+use crate::task::{Endpoint, HaltReason, HaltScope, Job, RetryPolicy, WorkerId};
 use crate::velma::{Client, Options};
 
 /// An endpoint's limits.
@@ -263,8 +266,9 @@ async fn pool(
 async fn stay_alive(store: Arc<dyn TaskStore>, worker: WorkerId, events: mpsc::Sender<RunEvent>) {
     loop {
         tokio::time::sleep(HEARTBEAT).await;
-        let beat = store.heartbeat(worker.clone(), now()).await;
+        // In this order: what we said last tells a sweep that the clock was set back.
         let swept = store.sweep(now()).await;
+        let beat = store.heartbeat(worker.clone(), now()).await;
         match (beat, swept) {
             (Ok(()), Ok(recovered)) if recovered.tasks > 0 => {
                 let told = RunEvent::TasksRecovered { tasks: recovered.tasks, failed: recovered.failed };
@@ -290,11 +294,6 @@ async fn stop_in_steps(
     let _ = tokio::time::timeout(grace, stop.abort.cancelled()).await;
     let _ = events.try_send(RunEvent::Aborting { in_flight: in_flight.load(Ordering::Relaxed) });
     stop.abort.cancel();
-}
-
-/// The clock of a run.
-fn now() -> Timestamp {
-    Timestamp::from(SystemTime::now())
 }
 
 /// The dice of a run, 0..=1.

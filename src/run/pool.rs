@@ -10,11 +10,12 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::judge::Mode;
+use super::probe::Probing;
 use super::quota::Quota;
 use super::ready::{Looked, Preparing, Ready};
 use super::stall::Stall;
 use super::worker::{Bench, Ended, Slot};
-use super::{Feed, LimitSettings, Work, now};
+use super::{Feed, LimitSettings, Work, now, steady};
 use crate::event::{About, RunEvent};
 use crate::media::MediaSettings;
 use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, QueueError, Settled, TaskRow};
@@ -66,7 +67,9 @@ pub(super) struct Pool {
     /// How often each file was not fit to be sent yet.
     looks: HashMap<TaskId, u32>,
     /// Halts that the next request probes.
-    pub(super) probing: Vec<i64>,
+    pub(super) probing: Probing,
+    /// By the steady clock.
+    pub(super) probe_not_before: Timestamp,
     pub(super) started_at: Timestamp,
     /// When to ask the queue or the limiter again, at the latest.
     wake_at: Instant,
@@ -114,7 +117,8 @@ impl Pool {
             chosen: HashSet::new(),
             looks: HashMap::new(),
             started_at: now(),
-            probing: Vec::new(),
+            probing: Probing::default(),
+            probe_not_before: Timestamp(0),
             wake_at: Instant::now(),
             dry: false,
             next_due: None,
@@ -188,7 +192,7 @@ impl Pool {
         if self.bench.stop.drain.is_cancelled() {
             return Some(End::Stopped);
         }
-        if self.bench.judge().is_hopeless(self.give_up_after, now()) {
+        if self.bench.judge().is_hopeless(self.give_up_after, steady()) {
             return Some(End::Outage);
         }
         let fed = self.is_fed();
@@ -317,11 +321,13 @@ impl Pool {
 
     /// Claims as many ready tasks as may start, and starts them.
     async fn start(&mut self, mode: Mode) -> Result<(), QueueError> {
-        let lone = !self.probing.is_empty() || matches!(mode, Mode::Alone(_));
-        if let Mode::Alone(not_before) = mode
-            && not_before > now()
-        {
-            self.wake_in(not_before.since(now()));
+        let lone = self.probing.is_on() || matches!(mode, Mode::Alone(_));
+        let not_before = match mode {
+            Mode::Alone(at) => at.max(self.probe_not_before),
+            _ => self.probe_not_before,
+        };
+        if not_before > steady() {
+            self.wake_in(not_before.since(steady()));
             return Ok(());
         }
         if !self.preparing.has_ready() || (lone && !self.working.is_empty()) {
@@ -338,7 +344,7 @@ impl Pool {
             tasks: self.preparing.wish(want + 8), // some may be gone to another process
             want: want as u32,
             alone: lone,
-            probing: self.probing.clone(),
+            probing: self.probing.halts().to_vec(),
             cap_ms: self.limit.monthly_ms,
             now: now(),
         };
@@ -372,7 +378,9 @@ impl Pool {
         let could = claim.limiter.busy == 0 && claim.gone.is_empty() && !claim.cap_reached && !paused;
         self.note_stall(nothing_began && could, &format!("{:?}", claim.limiter))?;
         if nothing_began && claim.gone.is_empty() {
-            let pause = claim.limiter.paused_until.map_or(POLL, |until| until.since(now()).max(POLL / 5));
+            // Asked again on the way: a pause can be ended, and the clock it goes by can be set.
+            let left = claim.limiter.paused_until.map_or(POLL, |until| until.since(now()));
+            let pause = left.clamp(POLL / 5, POLL_PAUSED);
             self.wake_in(pause);
         }
         Ok(())
@@ -415,11 +423,11 @@ impl Pool {
     async fn note_end(&mut self, ended: Result<(TaskId, Ended), tokio::task::JoinError>) {
         self.dry = false;
         match ended {
-            Ok((id, Ended::Settled { terminal, let_through })) => {
+            Ok((id, Ended::Settled { terminal, word })) => {
                 if terminal {
                     self.chosen.remove(&id);
                 }
-                if let Err(error) = self.end_probe(let_through).await {
+                if let Err(error) = self.end_probe(word).await {
                     self.stop_for(error);
                 }
             }

@@ -1,6 +1,6 @@
 //! One task: submit, classify, decide, settle, tell. Its file was prepared and its slot taken before.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::judge::{Finding, Heard, Judge, Mode, News};
+use super::probe::Word;
 use super::ready::Ready;
-use super::{Stop, dice, now};
+use super::{Stop, dice, now, steady};
 use crate::event::{About, RunEvent};
 use crate::queue::{
     AudioFacts, ClaimedTask, NewResult, QueueError, RedactedAudio, Request, Settle, Settled, TaskStore,
@@ -69,8 +70,8 @@ pub(super) enum Ended {
     Settled {
         /// The task is done with, for good or ill.
         terminal: bool,
-        /// The API let it through: it got its answer, or a word about the file itself.
-        let_through: bool,
+        /// What that says about halts, had it been a probe.
+        word: Word,
     },
     /// The answer could not be stored.
     Unstored(QueueError),
@@ -104,21 +105,22 @@ impl Bench {
         self.tell(RunEvent::TaskStarted(about.clone())).await;
 
         let facts = Facts::of(&ready);
-        let (started_at, clock) = (now(), Instant::now());
+        let audio_place = facts.audio_place.clone();
+        let (started_at, sent_at, clock) = (now(), steady(), Instant::now());
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let exchange = self.submit(ready, &facts).await;
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let verdict = velma::classify(self.endpoint, &exchange);
         let (verdict, result, request) =
             keep_answer(self.endpoint, verdict, exchange, started_at, facts).await;
-        let verdict = self.stop_if_unstorable(verdict);
+        let verdict = self.stop_if_unstorable(verdict, audio_place);
         let heard = Heard {
             task: task.id,
             alone: task.alone,
             busy: task.busy,
             throttles: task.throttles,
-            sent_at: started_at,
-            now: now(),
+            sent_at,
+            now: steady(),
             jitter: dice(),
         };
         let finding = self.judge().hear(verdict, heard);
@@ -140,17 +142,16 @@ impl Bench {
         self.tell_end(about, &settle, settled, clock.elapsed()).await;
         Ended::Settled {
             terminal: matches!(settle.settlement, Settlement::Succeed | Settlement::Fail(_)),
-            let_through: matches!(finding.verdict, Verdict::Success | Verdict::FileFault(_)),
+            word: Word::of(&finding.verdict, &settle.settlement, settle.now),
         }
     }
 
     /// An answer that cannot be stored here would not be stored the next time either, and be paid for again: the
     /// run ends, and the task goes back as it was.
-    fn stop_if_unstorable(&self, verdict: Verdict) -> Verdict {
+    fn stop_if_unstorable(&self, verdict: Verdict, audio_place: PathBuf) -> Verdict {
         match verdict {
             Verdict::Transient(failure) if failure.cause == Cause::LocalStorage => {
-                let source = std::io::Error::other(failure.message.clone());
-                let error = QueueError::Io { path: "the redacted audio".into(), source };
+                let error = QueueError::Audio { path: audio_place, message: failure.message.clone() };
                 self.trouble().get_or_insert(error);
                 self.stop.drain.cancel();
                 Verdict::Stopped(failure)
@@ -176,7 +177,7 @@ impl Bench {
         match self.settle(&settle, slot).await {
             Ok(settled) => {
                 self.tell_end(about, &settle, settled, Duration::ZERO).await;
-                Ended::Settled { terminal: false, let_through: false }
+                Ended::Settled { terminal: false, word: Word::of_none() }
             }
             Err(error) => Ended::Unstored(error),
         }
@@ -350,8 +351,8 @@ struct Facts {
     format: &'static str,
     mime: &'static str,
     estimated_ms: u64,
-    audio_place: std::path::PathBuf,
-    output: std::path::PathBuf,
+    audio_place: PathBuf,
+    output: PathBuf,
 }
 
 impl Facts {
@@ -415,9 +416,7 @@ fn new_result(
         Some(audio) => {
             let (bytes, sha256) = (audio.bytes, audio.sha256.clone());
             let place = &facts.audio_place;
-            audio
-                .persist(place)
-                .map_err(|e| format!("store the redacted audio at {}: {e}", place.display()))?;
+            audio.persist(place).map_err(|e| e.to_string())?;
             let relative = place.strip_prefix(&facts.output).unwrap_or(Path::new(place));
             Some(RedactedAudio { path: RecordingPath::from(relative), bytes, sha256 })
         }

@@ -21,6 +21,13 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// The latest stamp that what was written before this moment can bear. One beyond it is of a clock that was ahead
+    /// and has been set back since. Two minutes of room: writes wait for each other longer than for anything else.
+    #[must_use]
+    pub fn latest_stamp(self) -> Self {
+        self.after(Duration::from_secs(120))
+    }
+
     /// The calendar month (UTC) this moment lies in: the API counts hours by calendar month and names no zone.
     pub fn month(self) -> Month {
         let date = self.zoned().date();

@@ -1,9 +1,9 @@
 //! Refusals that concern more than one file: they stop an endpoint or everything, at most what is in flight reaches
 //! the API after the first, and what is left goes on when the reason is gone.
 
-use voxbatch::emulator::{Change, Contract, ModelLimits};
+use voxbatch::emulator::{Change, Contract, Faults, ModelLimits, Settings};
 
-use crate::support::{Jobs, STT, World, json_lines, tone};
+use crate::support::{Jobs, STT, World, json_lines, roomy, tone};
 
 const VOICE: &str = "velma-2-synthetic-voice-detection-batch";
 const FAST: &str = "velma-2-stt-batch-english-vfast";
@@ -217,4 +217,44 @@ fn a_halt_is_told_with_its_evidence_and_how_to_go_on() {
     assert!(explained.contains("Monthly usage limit exceeded for this model."), "{explained}");
     let status = world.voxbatch(&["status"]).expect(0).stdout;
     assert!(status.contains("voxbatch halts clear"), "{status}");
+}
+
+/// A key is refused; then it is good again.
+fn halted_by_its_key(recordings: &[(&str, u32)]) -> World {
+    let world = World::new(Settings { script: true, ..roomy() });
+    for (name, ms) in recordings {
+        world.write(&format!("calls/{name}.wav"), &tone(name, *ms));
+    }
+    world.control(Change::Keys(Vec::new()));
+    world.run().expect(4);
+    world.control(Change::Keys(vec!["emulator-key".to_owned()]));
+    world.forget();
+    world
+}
+
+#[test]
+fn a_probe_that_meets_a_sick_or_busy_server_neither_lifts_nor_confirms_a_halt() {
+    // The longest goes first, and so is the probe.
+    for name in
+        ["busy_once-first", "overloaded_twice-first", "bad_gateway_once-first", "answer_lost_once-first"]
+    {
+        let world = halted_by_its_key(&[(name, 600), ("ok-second", 250), ("ok-third", 250)]);
+        world.run().expect(0).told("halt_over");
+        world.assert_each_once();
+    }
+}
+
+#[test]
+fn probes_of_a_run_that_find_out_nothing_end() {
+    let world = halted_by_its_key(&[("a", 250), ("b", 250), ("c", 250), ("d", 250), ("e", 250), ("f", 250)]);
+    world.control(Change::Faults(Faults { rate_503: 1.0, ..Faults::default() }));
+    world.run().expect(4);
+    let sent = world.report().requests;
+    assert!((2..=5).contains(&sent), "{sent} requests");
+    world.control(Change::Faults(Faults::default()));
+    world.run().expect(4);
+    assert_eq!(world.report().requests, sent, "the interval to the next probe holds");
+    world.voxbatch(&["halts", "clear"]).expect(0);
+    world.run().expect(0);
+    world.assert_each_once();
 }

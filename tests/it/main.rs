@@ -11,8 +11,11 @@
 //! | `halts` | hours, credits, keys, models: stop, probe, go on |
 //! | `chaos` | the selftest: kills at random, everything counted |
 //! | `crashes` | SIGKILL, torn and altered outputs |
+//! | `clock` | a wall clock that jumps, between runs and during one |
 //! | `faults` | a queue that fails at any one call, before or after its commit |
 //! | `disk` | a full or read-only disk; a locked, damaged, cut or newer database |
+//! | `memory` | no core dump, whatever limits it is started with |
+//! | `disk_apart` | a disk that is full under one file only |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
 //! | `sources` | files that change, vanish, or have hostile names |
 //! | `purge` | answers and audio that go after a time, to the last byte, also when it is killed |
@@ -25,12 +28,15 @@
 mod support;
 
 mod chaos;
+mod clock;
 mod crashes;
 mod disk;
+mod disk_apart;
 mod faults;
 mod halts;
 mod hostile;
 mod limits;
+mod memory;
 mod network;
 mod purge;
 mod retries;

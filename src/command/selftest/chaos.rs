@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::child::{Child, Ended, Nursery};
 use super::figures::Figures;
-use super::plan::{Limit, Moment, Plan};
+use super::plan::{JUMPS, Limit, Moment, Plan, When};
 use super::search::Needles;
 use super::workspace::{MODEL, OUTPUTS, SECRET_NAME, SLOTS, Workspace, doubles};
 use crate::command::console::Console;
@@ -29,6 +29,8 @@ const BATCH_PATIENCE: Duration = Duration::from_secs(120);
 const ROUNDS_OF_A_LEG: u64 = 10;
 /// Runs that may be needed until nothing is left.
 const RUNS_TO_SETTLE: u32 = 20;
+/// The clock of this machine.
+const RIGHT: &str = "+0d";
 /// More than any run may use: whoever exceeds the limit is seen, not refused.
 const EMULATOR_SLOTS: u32 = 64;
 
@@ -107,6 +109,10 @@ impl Chaos<'_> {
         if let Some(output) = plan.tear {
             self.figures.torn += u64::from(self.workspace.tear(output)?);
         }
+        match plan.jump {
+            Some((offset, When::Between)) => self.jump(offset)?,
+            _ => self.set_clock(RIGHT)?,
+        }
         let left = self.workspace.count() - done;
         let before = self.emulator.report();
         let mut runs = vec![self.run(plan.traced)?];
@@ -115,6 +121,9 @@ impl Chaos<'_> {
             self.figures.pairs += 1;
         }
         self.wait_for(plan.moment, &before, left, &mut runs).await?;
+        if let Some((offset, When::Within)) = plan.jump {
+            self.jump(offset)?;
+        }
         if let Some(limit) = plan.limit {
             self.reach_limit(limit, &mut runs).await?;
         }
@@ -149,6 +158,15 @@ impl Chaos<'_> {
             self.lift_limit(ends.iter().any(|end| end.code == Some(Exit::Limit.code().into()))).await?;
         }
         Ok(killed > 0)
+    }
+
+    fn jump(&mut self, offset: &str) -> Result<()> {
+        self.figures.jumps = self.figures.jumps.map(|jumps| jumps + 1);
+        self.set_clock(offset)
+    }
+
+    fn set_clock(&self, offset: &str) -> Result<()> {
+        self.nursery.clock.as_ref().map_or(Ok(()), |clock| clock.set(offset)).context("set the clock")
     }
 
     fn run(&mut self, traced: bool) -> Result<Child> {
@@ -279,6 +297,7 @@ impl Chaos<'_> {
 
     /// Runs until nothing is left, then looks at everything.
     async fn settle(&mut self) -> Result<()> {
+        self.set_clock(RIGHT)?;
         for _ in 0..RUNS_TO_SETTLE {
             let run = self.run(false)?;
             let end = self.end_of(run, BATCH_PATIENCE).await?;
@@ -315,7 +334,7 @@ impl Chaos<'_> {
         let open = job["queued"].as_u64().unwrap_or(1) + job["running"].as_u64().unwrap_or(1);
         let alive = status["running"] != false;
         let halts = status["halts"].as_array().map_or(1, Vec::len);
-        let ledger = status["endpoints"][0]["billed_ms"].as_u64().unwrap_or_default();
+        let ledger = self.ledger().await?;
         self.figures.ledger_ms = ledger;
         let figures = &mut self.figures;
         figures.hold(open == 0, |_| format!("{open} tasks are left although all runs ended well"));
@@ -329,6 +348,17 @@ impl Chaos<'_> {
         });
         let end = self.call(&["verify", "--json"]).await?;
         self.look_at(&end, &[Exit::Done], false)
+    }
+
+    /// Audio of all months that the clock has been in: a month's sum is told in that month.
+    async fn ledger(&mut self) -> Result<u64> {
+        let mut months = BTreeMap::new();
+        for offset in JUMPS.into_iter().chain([RIGHT]) {
+            self.set_clock(offset)?;
+            let endpoint = self.ask(&["status", "--json"]).await?["endpoints"][0].clone();
+            months.insert(endpoint["month"].to_string(), endpoint["billed_ms"].as_u64().unwrap_or_default());
+        }
+        Ok(months.into_values().sum())
     }
 
     /// How it ended and what it said.

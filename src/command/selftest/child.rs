@@ -11,6 +11,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
+use super::clock::Clock;
+
 /// How often it is asked whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -20,18 +22,21 @@ pub(super) struct Nursery {
     pub(super) program: PathBuf,
     pub(super) home: PathBuf,
     pub(super) key: String,
+    /// What children go by, if it can be set.
+    pub(super) clock: Option<Clock>,
     /// How many were started; their streams are named by it.
     pub(super) started: u64,
 }
 
 impl Nursery {
-    /// Starts one at home, with the key and nothing else of the environment.
+    /// Starts one at home, with the key, the clock and nothing else of the environment.
     pub(super) fn start(&mut self, args: &[&str]) -> io::Result<Child> {
         self.started += 1;
         let name = format!("{:05}-{}", self.started, args.first().unwrap_or(&""));
         let stream = |ending: &str| self.home.join("streams").join(format!("{name}.{ending}"));
         let (out, err) = (stream("out"), stream("err"));
-        let process = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        command
             .args(args)
             .current_dir(&self.home)
             .env_clear()
@@ -40,9 +45,11 @@ impl Nursery {
             .env("VOXBATCH_API_KEY", &self.key)
             .stdin(Stdio::null())
             .stdout(File::create(&out)?)
-            .stderr(File::create(&err)?)
-            .spawn()?;
-        Ok(Child { process, out, err })
+            .stderr(File::create(&err)?);
+        if let Some(clock) = &self.clock {
+            clock.rule(&mut command);
+        }
+        Ok(Child { process: command.spawn()?, out, err })
     }
 }
 

@@ -24,6 +24,18 @@ pub(super) enum Limit {
     KilledAt(Duration),
 }
 
+/// When the clock jumps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// Before a run starts.
+    Between,
+    /// Right before the trouble of the round.
+    Within,
+}
+
+/// Over a month, to and fro; and what a wrong time zone does.
+pub(super) const JUMPS: [&str; 3] = ["+40d", "-40d", "-1h"];
+
 /// One round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
@@ -37,6 +49,9 @@ pub(super) struct Plan {
     /// SIGTERM comes first, so long before the kill.
     pub(super) terminate: Option<Duration>,
     pub(super) limit: Option<Limit>,
+    /// The wall clock is this far off the machine's, from the start of the round or from its middle. Without it the
+    /// clock goes right again. Never in a round with a limit: a month that turns lifts it.
+    pub(super) jump: Option<(&'static str, When)>,
     /// Before the start, a torn line is appended to the output with this number.
     pub(super) tear: Option<usize>,
     /// The runs log everything they can, file names hashed.
@@ -54,6 +69,7 @@ impl Plan {
         let mut once_in = |n: u8| dice.u8(0..n) == 0;
         let (pair, freezes, terminates) = (once_in(4), once_in(5), once_in(6));
         let (limited, met, tears, traced) = (once_in(10), once_in(2), once_in(4), once_in(3));
+        let (jumps, between) = (once_in(3), once_in(2));
         Plan {
             moment,
             pair,
@@ -61,6 +77,10 @@ impl Plan {
             freeze: freezes.then(|| ms(dice, 20, 700)),
             terminate: terminates.then(|| ms(dice, 0, 200)),
             limit: limited.then(|| if met { Limit::Met } else { Limit::KilledAt(ms(dice, 0, 150)) }),
+            jump: (jumps && !limited).then(|| {
+                let when = if between { When::Between } else { When::Within };
+                (JUMPS[dice.usize(0..JUMPS.len())], when)
+            }),
             tear: tears.then(|| dice.usize(0..outputs)),
             traced,
         }
@@ -100,5 +120,11 @@ mod tests {
         some("killed at a limit", |p| matches!(p.limit, Some(Limit::KilledAt(_))));
         some("that tears", |p| p.tear == Some(1));
         some("traced", |p| p.traced);
+        for jump in JUMPS {
+            for when in [When::Between, When::Within] {
+                assert!(plans.iter().any(|p| p.jump == Some((jump, when))), "no round with {jump} {when:?}");
+            }
+        }
+        assert!(!plans.iter().any(|p| p.jump.is_some() && p.limit.is_some()));
     }
 }

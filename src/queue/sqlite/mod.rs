@@ -7,6 +7,7 @@
 #[cfg(test)]
 pub(super) mod audit;
 mod claim;
+mod clock;
 mod files;
 mod filter;
 mod halts;
@@ -124,6 +125,9 @@ impl TaskStore for SqliteStore {
             dead.bury();
         }
         self.liveness.bury_the_idle();
+        if clock::was_set_back(&mut *self.readers.acquire().await?, now).await? {
+            self.writer.write(move |c| Box::pin(clock::end_waits(c, now))).await?;
+        }
         Ok(recovered)
     }
 

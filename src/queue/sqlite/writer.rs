@@ -298,7 +298,9 @@ async fn write_in_groups(
     let mut group = Vec::with_capacity(GROUP);
     let mut last = false;
     while !last && waiting.recv_many(&mut group, GROUP).await > 0 {
-        let lost = commit_or_reopen(&mut connection, &options, &mut group).await.err();
+        let lost = commit_or_reopen(&mut connection, &options, &mut group).await.err().map(|lost| {
+            CommitLost { message: format!("{}: {}", options.get_filename().display(), lost.message), ..lost }
+        });
         for operation in group.drain(..) {
             last |= operation.is_last();
             if operation.is_durable() && lost.is_none() {

@@ -1,4 +1,5 @@
-//! A small disk of its own under one folder of a world: it can be filled, emptied and made read-only.
+//! A small disk of its own under one folder of a world, or under a single file: it can be filled, emptied and made
+//! read-only.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,8 @@ use super::World;
 /// A tmpfs; gone when dropped, which must be before its world is.
 pub(crate) struct Disk {
     place: PathBuf,
+    /// The file that lies on it although its folder does not.
+    file: Option<PathBuf>,
 }
 
 impl Disk {
@@ -18,10 +21,24 @@ impl Disk {
         std::fs::create_dir_all(&place).unwrap();
         let options = format!("size={size},mode=0700");
         if mount(&["-t", "tmpfs", "-o", &options, "tmpfs"], &place) {
-            return Some(Disk { place });
+            return Some(Disk { place, file: None });
         }
         skip("a test of a full or read-only disk needs the right to mount one in memory");
         None
+    }
+
+    /// Mounts one of this size under a single file, with what is in it; an empty one where there is none. Nobody may
+    /// have it open.
+    pub(crate) fn mount_under(world: &World, file: &str, size: &str) -> Option<Disk> {
+        let place = format!("disk of {}", file.replace('/', " "));
+        let mut disk = Disk::mount(world, &place, size)?;
+        let (file, on_disk) = (world.path(file), disk.place.join("file"));
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::OpenOptions::new().create(true).append(true).open(&file).unwrap();
+        std::fs::copy(&file, &on_disk).unwrap();
+        assert!(mount(&["--bind", on_disk.to_str().unwrap()], &file));
+        disk.file = Some(file);
+        Some(disk)
     }
 
     /// Leaves not a byte.
@@ -56,7 +73,9 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.place).status();
+        for place in self.file.iter().chain([&self.place]) {
+            let _ = Command::new("umount").arg("-l").arg(place).status();
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! A test's own world: a folder with recordings and a `jobs.toml`, an emulator on a free port, and the real binary.
 
+#[path = "../../../src/command/selftest/clock.rs"]
+mod clock;
 mod disk;
 mod faulty;
 mod hostile;
 mod jobs;
+mod nobody;
 mod process;
 mod proxy;
 mod recordings;
@@ -19,10 +22,12 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use voxbatch::emulator::{Change, Emulator, ModelReport, Report, Settings};
 
+pub(crate) use self::clock::Clock;
 pub(crate) use self::disk::{Disk, skip};
 pub(crate) use self::faulty::{Fault, FaultyStore, When};
 pub(crate) use self::hostile::{Expect, Hostile};
 pub(crate) use self::jobs::{ENDPOINTS, Jobs, STT};
+pub(crate) use self::nobody::User;
 pub(crate) use self::process::{Ended, Process, without_reader};
 pub(crate) use self::proxy::{Answer, Conduct, Proxy, hang_up, hold};
 pub(crate) use self::recordings::tone;

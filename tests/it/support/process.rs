@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -58,6 +59,19 @@ impl Process {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// A file of `/proc` about it.
+    pub(crate) fn proc(&self, name: &str) -> PathBuf {
+        format!("/proc/{}/{name}", self.child.id()).into()
+    }
+
+    /// Ends it by a signal that it does not catch, and tells whether its memory went into a file.
+    pub(crate) fn dies_of(mut self, signal: Signal) -> bool {
+        self.signal(signal);
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.signal(), Some(signal.as_raw()), "it ended by {status}");
+        status.core_dumped()
     }
 
     /// What it has said on stdout.

@@ -1,18 +1,16 @@
-//! Entries that are no plain files, or more than one at once: pipes, sockets, devices, links, locked ones.
+//! Entries that are no plain files: pipes, sockets, devices, folders, and what no path leads to.
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mkdirat, mknodat, open, openat};
 
-use super::Expect::{PassedOver, Refused, Sent};
-use super::Hostile;
+use super::Expect::{PassedOver, Sent};
+use super::{Hostile, links};
 use crate::support::tone;
 
 pub(super) fn add(folder: &mut Hostile) {
-    let is_root = rustix::process::geteuid().is_root();
     folder.file("kinds/plain.wav", &tone("plain", 250), Sent("wav"));
     folder.file("kinds/folder.wav/inside.wav", &tone("inside", 250), Sent("wav"));
     fs::create_dir_all(folder.place("kinds/empty folder.wav")).unwrap();
@@ -32,15 +30,8 @@ pub(super) fn add(folder: &mut Hostile) {
             Err(e) => folder.skipped.push(format!("the device {name}: {e}")),
         }
     }
-    links(folder);
+    links::add(folder);
     out_of_reach(folder);
-    let name = "kinds/locked.wav";
-    if is_root {
-        folder.skipped.push("files that may not be read: root may".to_owned());
-    } else {
-        folder.file(name, &tone("locked", 250), Refused("source_unreadable"));
-        fs::set_permissions(folder.place(name), fs::Permissions::from_mode(0o000)).unwrap();
-    }
 }
 
 /// A recording so deep that no path leads there: folders can be made in each other without naming them all.
@@ -56,32 +47,4 @@ fn out_of_reach(folder: &mut Hostile) {
     let file = openat(&at, "bottom.wav", OFlags::WRONLY | OFlags::CREATE, Mode::RUSR).unwrap();
     fs::File::from(file).write_all(&tone("beyond", 250)).unwrap();
     folder.note(path + "/bottom.wav", PassedOver);
-}
-
-fn links(folder: &mut Hostile) {
-    for (name, to) in [
-        ("to a file.wav", "plain.wav"),
-        ("to itself.wav", "to itself.wav"),
-        ("to nothing.wav", "gone.wav"),
-        ("to another.wav", "to a third.wav"),
-        ("to a third.wav", "to another.wav"),
-        ("to the folder", "."),
-        ("to the folder above", ".."),
-        ("outside.wav", "/etc/passwd"),
-        ("to everything", "/"),
-        ("to zeros.wav", "/dev/zero"),
-        ("to memory.wav", "/proc/self/mem"),
-        ("to a pipe.wav", "pipe.wav"),
-    ] {
-        let path = format!("kinds/{name}");
-        symlink(to, folder.place(&path)).unwrap();
-        folder.note(path, PassedOver);
-    }
-    // Two names of one file, and two files alike, are two recordings each.
-    folder.file("kinds/hard 1.wav", &tone("hard", 250), Sent("wav"));
-    fs::hard_link(folder.place("kinds/hard 1.wav"), folder.place("kinds/hard 2.wav")).unwrap();
-    folder.note("kinds/hard 2.wav", Sent("wav"));
-    for n in 1..=3 {
-        folder.file(format!("kinds/alike {n}.wav"), &tone("alike", 250), Sent("wav"));
-    }
 }

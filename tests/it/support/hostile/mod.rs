@@ -1,8 +1,10 @@
 //! A folder such as archives really hold, made in code and always the same, with a table of what must become of each
-//! entry. What it holds is in the three files beside this one; running it is left to the tests.
+//! entry. What it holds is in the files beside this one; running it is left to the tests.
 
 mod contents;
 mod kinds;
+mod links;
+mod locked;
 mod names;
 
 use std::ffi::OsStr;
@@ -48,6 +50,20 @@ impl Hostile {
         folder
     }
 
+    /// The same, where whoever reads it is no root: with files and folders that he may not read.
+    pub(crate) fn fill_with_locks(root: &Path) -> Hostile {
+        let mut folder = Hostile::fill(root);
+        locked::add(&mut folder);
+        folder
+    }
+
+    /// The same, where links are followed: the table says what becomes of each.
+    pub(crate) fn fill_for_following(root: &Path, elsewhere: &Path) -> Hostile {
+        let mut folder = Hostile::fill(root);
+        links::follow(&mut folder, elsewhere);
+        folder
+    }
+
     /// A file, its folders included.
     fn file(&mut self, path: impl AsRef<[u8]>, bytes: &[u8], expect: Expect) {
         let place = self.place(&path);
@@ -61,6 +77,11 @@ impl Hostile {
     fn sparse(&mut self, path: &str, head: &[u8], len: u64, expect: Expect) {
         self.file(path, head, expect);
         fs::OpenOptions::new().write(true).open(self.place(path)).unwrap().set_len(len).unwrap();
+    }
+
+    fn expect(&mut self, path: &str, expect: Expect) {
+        let entry = self.entries.iter_mut().find(|e| e.path == path.as_bytes()).unwrap();
+        entry.expect = expect;
     }
 
     fn note(&mut self, path: impl AsRef<[u8]>, expect: Expect) {
