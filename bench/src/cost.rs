@@ -41,7 +41,8 @@ impl Cost {
         self.user_s + self.sys_s
     }
 
-    fn to_json(self) -> Value {
+    /// All of it, for a file.
+    pub fn to_json(self) -> Value {
         json!({
             "wall_s": self.wall_s, "user_s": self.user_s, "sys_s": self.sys_s, "peak_rss": self.peak_rss,
             "exit": self.exit, "started_us": self.started_us, "ended_us": self.ended_us,

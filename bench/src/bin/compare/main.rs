@@ -4,6 +4,8 @@
 mod clients;
 mod data;
 mod machine;
+mod past;
+mod plot;
 mod race;
 mod scenarios;
 mod server;

@@ -2,13 +2,15 @@
 //! them, and ratios are taken within a round.
 
 use std::io;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::clients::Client;
 use crate::data::Recordings;
-use crate::server::{Behaviour, Stub, limit_after};
+use crate::server::{Behaviour, Stub};
 use crate::settings::Settings;
 use crate::trial::{Trial, last_words};
 
@@ -75,12 +77,23 @@ impl Race<'_> {
 
     fn trial(&self, settings: &Settings, client: Client, round: usize) -> io::Result<Trial> {
         let stub = Stub::start(self.behaviour)?;
-        let (turns, host) = (self.turns.to_vec(), stub.host.clone());
-        // It ends when the stub does.
-        std::thread::spawn(move || {
-            turns.iter().try_for_each(|&(wait, limit)| limit_after(&host, wait, limit))
-        });
-        Trial::run(settings, client, round, &stub, &self.recordings.folder, self.slots)
+        thread::scope(|threads| {
+            // Dropped when the trial is over, and with it ends who waits for the next turn.
+            let (_running, over) = mpsc::channel::<()>();
+            threads.spawn(|| self.turn(&stub, over));
+            Trial::run(settings, client, round, &stub, &self.recordings.folder, self.slots)
+        })
+    }
+
+    fn turn(&self, stub: &Stub, over: mpsc::Receiver<()>) {
+        for &(wait, concurrent) in self.turns {
+            if over.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            if let Err(problem) = stub.limit(concurrent) {
+                println!("PROBLEM the stub does not take another limit: {problem}");
+            }
+        }
     }
 
     fn problem(&self, trial: &Trial) -> Option<String> {

@@ -2,7 +2,6 @@
 
 use std::io::{self, BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use serde_json::Value;
 use voxbatch_bench::http::ask;
@@ -50,6 +49,11 @@ impl Stub {
         Ok(Seen(serde_json::from_str(&ask(&self.host, "GET", "/stats")?)?))
     }
 
+    /// Lets in so many at once from now on.
+    pub(crate) fn limit(&self, concurrent: u64) -> io::Result<()> {
+        ask(&self.host, "POST", &format!("/limits?concurrent={concurrent}")).map(drop)
+    }
+
     /// Processor time that it took, in seconds.
     pub(crate) fn cpu_s(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
@@ -65,12 +69,6 @@ impl Drop for Stub {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Waits a while, then changes how many are let in at once.
-pub(crate) fn limit_after(host: &str, wait: Duration, concurrent: u64) -> io::Result<()> {
-    std::thread::sleep(wait);
-    ask(host, "POST", &format!("/limits?concurrent={concurrent}")).map(drop)
 }
 
 /// The books of a stub.

@@ -61,11 +61,6 @@ impl Trial {
     pub(crate) fn afterwards_s(&self) -> f64 {
         self.cost.ended_us as f64 / 1e6 - self.seen.seconds("last_us")
     }
-
-    /// From its start to its first request, in seconds.
-    pub(crate) fn until_first_s(&self) -> f64 {
-        self.seen.seconds("first_us") - self.cost.started_us as f64 / 1e6
-    }
 }
 
 /// The folder in which a client may leave things, empty.
