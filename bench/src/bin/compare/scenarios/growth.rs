@@ -31,10 +31,12 @@ pub(crate) fn growth(settings: &Settings) -> io::Result<Found> {
             behaviour: Behaviour::default(),
             clients: &[Client::Poster, Client::Voxbatch],
             // A hundred times the work tells as much in fewer turns.
-            rounds: settings.rounds.min(match count {
-                ..=10_000 => settings.rounds,
-                ..=100_000 => 3,
-                _ => 1,
+            rounds: settings.rounds.min(if count > 100_000 {
+                1
+            } else if count > 10_000 {
+                3
+            } else {
+                usize::MAX
             }),
             turns: &[],
             expect: Expect::All,
