@@ -106,19 +106,18 @@ impl Client {
                 words.into_iter().chain([list.into()]).collect()
             }
             Client::Parallel | Client::Xargs => {
-                let list = desk.join("files");
                 let mut text = String::new();
                 for file in files(folder)? {
                     let _ = writeln!(text, "{}", file.display());
                 }
-                fs::write(&list, text)?;
+                // Commands run on their desk.
+                fs::write(desk.join("files"), text)?;
                 let curl = format!(
                     "curl -sf -o /dev/null -H 'X-API-Key: {KEY}' -F 'upload_file=@{{}};type=audio/wav' {url}"
                 );
-                let list = list.display();
                 let line = match self {
-                    Client::Parallel => format!("exec parallel --will-cite -j{slots} \"{curl}\" :::: {list}"),
-                    _ => format!("exec xargs -P{slots} -I{{}} -a {list} {curl}"),
+                    Client::Parallel => format!("exec parallel --will-cite -j{slots} \"{curl}\" :::: files"),
+                    _ => format!("exec xargs -P{slots} -I{{}} -a files {curl}"),
                 };
                 ["sh".to_owned(), "-c".to_owned(), line].map(OsString::from).into()
             }

@@ -66,3 +66,11 @@ pub(crate) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
     Ok(found)
 }
+
+/// Reads every file once, so that it lies in memory.
+pub(crate) fn read_all(folder: &Path) -> io::Result<()> {
+    for file in files(folder)? {
+        io::copy(&mut fs::File::open(file)?, &mut io::sink())?;
+    }
+    Ok(())
+}

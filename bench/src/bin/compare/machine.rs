@@ -39,7 +39,6 @@ pub(crate) fn look(settings: &Settings) -> Machine {
                 first_line(&python.to_string_lossy(), &["-c", told])
             }),
     ];
-    let told = std::env::args().skip(1).filter(|arg| !arg.contains('/')).collect::<Vec<_>>().join(" ");
     let machine = Machine {
         date: first_line("date", &["-u", "+%Y-%m-%d"]).unwrap_or_default(),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
@@ -48,7 +47,7 @@ pub(crate) fn look(settings: &Settings) -> Machine {
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
         load: load(),
         versions: versions.into_iter().flatten().collect(),
-        command: format!("compare {told}").trim().to_owned(),
+        command: settings.in_words(),
     };
     if machine.load > 0.5 {
         println!(

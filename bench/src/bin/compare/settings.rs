@@ -79,6 +79,16 @@ impl Settings {
         self.only.is_empty() || self.only.iter().any(|name| name == scenario)
     }
 
+    /// How to ask for the same again.
+    pub(crate) fn in_words(&self) -> String {
+        let mut words = format!("just bench --rounds {}", self.rounds);
+        for (flag, is_set) in [("--quick", self.quick), ("--million", self.million)] {
+            words.extend(is_set.then(|| format!(" {flag}")));
+        }
+        words.extend((!self.only.is_empty()).then(|| format!(" --only {}", self.only.join(","))));
+        words
+    }
+
     /// The number for a real comparison, or the one for a quick look.
     pub(crate) fn pick<T>(&self, real: T, quick: T) -> T {
         if self.quick { quick } else { real }

@@ -42,7 +42,8 @@ pub(crate) fn scan(settings: &Settings) -> io::Result<Found> {
 
     let mut found = Found::default();
     let mut turns: Vec<(&str, usize, Cost)> = Vec::new();
-    for round in 0..=settings.rounds {
+    data::read_all(&recordings.folder)?;
+    for round in 1..=settings.rounds {
         let desk = clean_desk(settings)?;
         let config = jobs(&desk, "127.0.0.1:9", &recordings.folder, 1)?;
         let mut voxbatch = vec![settings.voxbatch.clone().into_os_string()];
@@ -61,11 +62,8 @@ pub(crate) fn scan(settings: &Settings) -> io::Result<Found> {
             };
             rustix::fs::sync();
             let cost = measure(&desk, command)?;
-            // The first turn only brings the folders into memory.
-            if round > 0 {
-                println!("round {round}  {name:<24} {:>8.2} s  {:>8.2} s cpu", cost.wall_s, cost.cpu_s());
-                turns.push((name, round, cost));
-            }
+            println!("round {round}  {name:<24} {:>8.2} s  {:>8.2} s cpu", cost.wall_s, cost.cpu_s());
+            turns.push((name, round, cost));
             if cost.exit != 0 {
                 found.problems.push(format!("{name} ended with {}: {}", cost.exit, last_words(settings)));
             }
