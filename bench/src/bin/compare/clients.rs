@@ -113,7 +113,7 @@ impl Client {
                 // Commands run on their desk.
                 fs::write(desk.join("files"), text)?;
                 let curl = format!(
-                    "curl -sf -o /dev/null -H 'X-API-Key: {KEY}' -F 'upload_file=@{{}};type=audio/wav' {url}"
+                    "curl -sf -o /dev/null -H 'X-API-Key: {KEY}' -F upload_file=@{{}}';type=audio/wav' {url}"
                 );
                 let line = match self {
                     Client::Parallel => format!("exec parallel --will-cite -j{slots} \"{curl}\" :::: files"),
