@@ -41,3 +41,23 @@ fuzz target seconds="180":
     CARGO_TARGET_DIR=../target RUSTC_WRAPPER="$PWD/rustc" cargo build --bin {{target}}
     nice -n 10 ../target/debug/{{target}} -max_total_time={{seconds}} -max_len=8192 -rss_limit_mb=2048 -timeout=20 \
         -artifact_prefix=artifacts/{{target}}- artifacts/found/{{target}} $seeds
+
+# Compare voxbatch with its peers on this machine, `just bench --only small,tail`; bench/README.md tells how to read it
+bench *args: _bench-tools
+    cargo build --release --locked
+    target/release/compare --voxbatch target/release/voxbatch {{args}}
+
+# The same with few small files and one round: does everything work?
+bench-quick *args: (bench "--quick" args)
+
+# The same, and the tables into docs/performance.md
+bench-page *args: (bench "--into" "docs/performance.md" args)
+
+# Parts of voxbatch by themselves: claim, settle, project, sniff, classify
+bench-micro *args:
+    cp Cargo.lock bench/Cargo.lock
+    cd bench && CARGO_TARGET_DIR=../target cargo bench -p voxbatch-micro {{args}}
+
+_bench-tools:
+    cp Cargo.lock bench/Cargo.lock
+    cd bench && CARGO_TARGET_DIR=../target cargo build --release -p voxbatch-bench
