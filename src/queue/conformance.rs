@@ -56,7 +56,7 @@ impl Bench {
     /// A job with `n` tasks of falling size, `ceiling` slots and a registered worker "a".
     async fn filled(&self, n: u64, ceiling: u32) -> Job {
         let job = self.job("archive").await;
-        let tasks = (0..n).map(|i| found(format!("{i:05}.wav"), 10_000 - i)).collect();
+        let tasks = (0..n).map(|i| found(format!("{i:05}.wav"), 1000 * (n - i))).collect();
         self.store.enqueue_batch(job.id, tasks, NOW).await.unwrap();
         self.store.set_ceiling(STT, ceiling).await.unwrap();
         self.register(&self.store, "a").await;

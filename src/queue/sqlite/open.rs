@@ -147,13 +147,13 @@ async fn refuse_old_sqlite(connection: &mut SqliteConnection) -> Result<(), Queu
 }
 
 async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), QueueError> {
-    let migrations = vec![Migration::new(
-        1,
-        "queue".into(),
-        MigrationType::Simple,
-        SqlStr::from_static(include_str!("../../../migrations/sqlite/0001_queue.sql")),
-        false,
-    )];
+    let step = |version, name: &'static str, sql| {
+        Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
+    };
+    let migrations = vec![
+        step(1, "queue", include_str!("../../../migrations/sqlite/0001_queue.sql")),
+        step(3, "scale", include_str!("../../../migrations/sqlite/0003_scale.sql")),
+    ];
     let known = migrations.last().map_or(0, |m| m.version);
     let has_schema: i64 =
         sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
