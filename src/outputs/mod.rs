@@ -13,6 +13,7 @@ mod jsonl;
 mod page;
 mod patience;
 mod projector;
+mod proof;
 mod record;
 mod render;
 mod stream;

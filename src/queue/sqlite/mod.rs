@@ -16,6 +16,8 @@ mod limits;
 mod liveness;
 mod open;
 mod pages;
+#[cfg(test)]
+mod plans;
 mod rows;
 mod settle;
 mod writer;

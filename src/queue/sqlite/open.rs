@@ -78,15 +78,16 @@ async fn take_turn(path: PathBuf) -> Option<File> {
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
+    let options = SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
         // A completion that was answered must survive a power cut: each one has been paid for.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY)
         .foreign_keys(true)
-        .pragma("journal_size_limit", "67108864")
-        .disable_statement_logging()
+        .pragma("journal_size_limit", "67108864");
+    // A test asks for the plan of every statement that it can catch.
+    if cfg!(test) { options } else { options.disable_statement_logging() }
 }
 
 /// The database holds answers: it is made readable by its owner only, before SQLite makes it otherwise.
