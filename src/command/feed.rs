@@ -1,8 +1,16 @@
-//! Scanning into the queue: walk → look → enqueue, in batches, while a run may be working beside it.
+//! Scanning into the queue, in batches, while a run may be working beside it:
+//!
+//! ```text
+//! walk (one thread) → recognise (what the queue has as it is) → look into the others (several threads) → enqueue
+//! ```
+//!
+//! All four are at work at once, each on a batch of its own; batches keep their order. Files that the queue knows and
+//! that have not changed are not opened, so a second scan costs little more than listing the folders.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
@@ -11,13 +19,18 @@ use tokio::sync::mpsc;
 use super::context::now;
 use crate::config::JobConfig;
 use crate::media::{self, Inspection, MediaSettings};
-use crate::queue::{Enqueued, NewTask, QueueError, TaskStore};
+use crate::queue::{Enqueued, KnownFiles, NewTask, QueueError, Sighting, TaskStore};
 use crate::scan::{self, Found, FoundFile, ScanError};
-use crate::task::{Cause, Job, JobId};
+use crate::task::{Cause, Endpoint, Job, JobId};
 
-/// A batch is written when it is this large, or this old: the first upload should not wait for a whole folder.
-const BATCH: usize = 500;
+/// The first batch is small and each next one twice as large, up to this: the first upload waits for a few files, and
+/// a million of them take a few hundred commits. Larger ones would keep others from the queue for too long at a time.
+const BATCH: usize = 2000;
+const FIRST_BATCH: usize = 64;
+/// A batch that is this old goes on as it is.
 const BATCH_AGE: Duration = Duration::from_millis(200);
+/// How many files are looked into at once. More than there are cores: on a network share it is waiting, not work.
+const EYES: usize = 8;
 
 /// What a scan of one job came to.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +41,7 @@ pub(super) struct Scanned {
     pub(super) bytes: u64,
     /// True formats of what can be sent.
     pub(super) formats: BTreeMap<&'static str, u64>,
-    /// Names that claimed another format than the content has.
+    /// Names that claimed another format than the content has, of the files that were opened.
     pub(super) misnamed: u64,
     /// Refused by looks, by cause.
     pub(super) refused: BTreeMap<Cause, u64>,
@@ -42,10 +55,18 @@ pub(super) struct Scanned {
 /// How many troubles are kept word by word.
 const TROUBLES_KEPT: usize = 5;
 
-/// What the walking thread sends over.
+/// What the walk sends over: files by their looks from outside.
+#[derive(Default)]
+struct Walked {
+    files: Vec<Sighting>,
+    seen: Scanned,
+}
+
+/// What is to be told to the queue.
 #[derive(Default)]
 struct Batch {
     tasks: Vec<NewTask>,
+    known: u64,
     seen: Scanned,
 }
 
@@ -57,6 +78,24 @@ pub(super) enum Into<'a> {
     Nowhere(&'a dyn TaskStore, Option<JobId>),
 }
 
+impl Into<'_> {
+    /// The job as the queue may know recordings of it; before its first scan there is nothing to recognise.
+    async fn familiar(&self) -> Result<Option<(&dyn TaskStore, JobId)>, QueueError> {
+        let (Into::Queue(store, job) | Into::Nowhere(store, Some(job))) = *self else { return Ok(None) };
+        let known = store.tallies().await?.iter().any(|t| t.job == job && t.tasks > 0);
+        Ok(known.then_some((store, job)))
+    }
+
+    async fn take(&self, tasks: Vec<NewTask>) -> Result<Enqueued, QueueError> {
+        match self {
+            _ if tasks.is_empty() => Ok(Enqueued::default()),
+            Into::Queue(store, job) => store.enqueue_batch(*job, tasks, now()).await,
+            Into::Nowhere(store, Some(job)) => store.compare(*job, tasks).await,
+            Into::Nowhere(_, None) => Ok(all_new(&tasks)),
+        }
+    }
+}
+
 /// Scans a job's source. `told` hears of the sum after each batch; when it says break, the scan ends early.
 pub(super) async fn scan(
     job: &JobConfig,
@@ -65,24 +104,47 @@ pub(super) async fn scan(
     into: Into<'_>,
     mut told: impl AsyncFnMut(&Scanned) -> ControlFlow<()>,
 ) -> Result<Scanned> {
-    let (batches, mut coming) = mpsc::channel::<Batch>(4);
-    let (job, media) = (job.clone(), media.clone());
-    let walk = tokio::task::spawn_blocking(move || walk(&job, &media, &skip, &batches));
-    let mut sum = Scanned::default();
-    while let Some(batch) = coming.recv().await {
-        let enqueued = match &into {
-            Into::Queue(store, job) => store.enqueue_batch(*job, batch.tasks, now()).await?,
-            Into::Nowhere(store, Some(job)) => store.compare(*job, batch.tasks).await?,
-            Into::Nowhere(_, None) => all_new(&batch.tasks),
-        };
-        sum.add(batch.seen, enqueued);
-        if told(&sum).await.is_break() {
-            break;
+    let root = scan::root_of(&job.source)?.folder;
+    let look = Arc::new(Look { root, endpoint: job.spec.endpoint, media: media.clone() });
+    let familiar = into.familiar().await?;
+    // Two in each channel: nobody waits for a batch while the one before it is being worked on.
+    let (walked, coming) = mpsc::channel::<Walked>(2);
+    let (looked, ready) = mpsc::channel::<Batch>(2);
+    let job = job.clone();
+    let walk = tokio::task::spawn_blocking(move || walk(&job, &skip, &walked));
+    // Each end of a channel is a local of the side that holds it: when one side ends, so do the others.
+    let looking = async move {
+        let (mut coming, looked) = (coming, looked);
+        while let Some(walked) = coming.recv().await {
+            let batch = look.into_all(walked, familiar).await?;
+            if looked.send(batch).await.is_err() {
+                break; // nobody listens any more: the walk finds that out, too, and ends
+            }
         }
-    }
-    drop(coming); // a scan that was stopped early finds nobody listening, and ends
-    walk.await.map_err(|e| QueueError::Bug(format!("the scan ended by a bug: {e}")))??;
+        Ok::<(), QueueError>(())
+    };
+    let writing = async {
+        let (mut sum, mut ready) = (Scanned::default(), ready);
+        while let Some(batch) = ready.recv().await {
+            let mut enqueued = into.take(batch.tasks).await?;
+            enqueued.known += batch.known;
+            sum.add(batch.seen, enqueued);
+            if told(&sum).await.is_break() {
+                break;
+            }
+        }
+        Ok::<Scanned, QueueError>(sum)
+    };
+    let (looked, written) = tokio::join!(looking, writing);
+    let walked = walk.await.map_err(|e| bug("walk", &e))?;
+    let sum = written?;
+    looked?;
+    walked?;
     Ok(sum)
+}
+
+fn bug(what: &str, error: &tokio::task::JoinError) -> QueueError {
+    QueueError::Bug(format!("the {what} of a scan ended by a bug: {error}"))
 }
 
 fn all_new(tasks: &[NewTask]) -> Enqueued {
@@ -94,23 +156,19 @@ fn all_new(tasks: &[NewTask]) -> Enqueued {
     }
 }
 
-fn walk(
-    job: &JobConfig,
-    media: &MediaSettings,
-    skip: &[PathBuf],
-    batches: &mpsc::Sender<Batch>,
-) -> Result<(), ScanError> {
-    let mut batch = Batch::default();
-    let mut since = Instant::now();
-    let root = scan::root_of(&job.source)?.folder;
+fn walk(job: &JobConfig, skip: &[PathBuf], batches: &mpsc::Sender<Walked>) -> Result<(), ScanError> {
+    let mut batch = Walked::default();
+    let (mut since, mut room) = (Instant::now(), FIRST_BATCH);
     scan::walk(&job.source, &job.scan, skip, SystemTime::now(), |found| {
         match found {
-            Found::File(file) => batch.look_at(file, &root, job, media),
+            Found::File(FoundFile { path, size_bytes, modified_ns }) => {
+                batch.files.push(Sighting { path, size_bytes, modified_ns });
+            }
             Found::PassedOver { reason, .. } => batch.seen.pass_over(reason.says()),
             Found::Trouble { path, error } => batch.seen.note_trouble(format!("{path}: {error}")),
         }
-        if batch.tasks.len() >= BATCH || since.elapsed() >= BATCH_AGE {
-            since = Instant::now();
+        if batch.files.len() >= room || since.elapsed() >= BATCH_AGE {
+            (since, room) = (Instant::now(), (2 * room).min(BATCH));
             if batches.blocking_send(std::mem::take(&mut batch)).is_err() {
                 return ControlFlow::Break(());
             }
@@ -121,10 +179,61 @@ fn walk(
     Ok(())
 }
 
+/// How files are looked into.
+struct Look {
+    root: PathBuf,
+    endpoint: Endpoint,
+    media: MediaSettings,
+}
+
+impl Look {
+    async fn into_all(
+        self: &Arc<Self>,
+        walked: Walked,
+        familiar: Option<(&dyn TaskStore, JobId)>,
+    ) -> Result<Batch, QueueError> {
+        let Walked { mut files, seen } = walked;
+        let mut batch = Batch { seen, ..Batch::default() };
+        if let Some((store, job)) = familiar
+            && !files.is_empty()
+        {
+            let recognised = store.recognise(job, files.clone()).await?;
+            recognised.known.iter().for_each(|known| batch.recognise(known));
+            let mut strangers = recognised.strangers.iter().copied().peekable();
+            let mut place = 0..;
+            files.retain(|_| strangers.next_if_eq(&place.next().unwrap_or_default()).is_some());
+        }
+        let share = files.len().div_ceil(EYES).max(1);
+        let mut shares = Vec::with_capacity(EYES);
+        while !files.is_empty() {
+            let rest = files.split_off(share.min(files.len()));
+            let (part, look) = (std::mem::replace(&mut files, rest), Arc::clone(self));
+            shares.push(tokio::task::spawn_blocking(move || look.into_some(part)));
+        }
+        for share in shares {
+            for (file, inspection) in share.await.map_err(|e| bug("look", &e))? {
+                batch.add(file, inspection);
+            }
+        }
+        Ok(batch)
+    }
+
+    fn into_some(&self, files: Vec<Sighting>) -> Vec<(Sighting, Inspection)> {
+        let inspect = |path: &Path| media::inspect(&self.root.join(path), self.endpoint, &self.media);
+        files
+            .into_iter()
+            .map(|file| {
+                let inspection = inspect(file.path.as_path());
+                (file, inspection)
+            })
+            .collect()
+    }
+}
+
 impl Batch {
-    fn look_at(&mut self, file: FoundFile, root: &std::path::Path, job: &JobConfig, media: &MediaSettings) {
-        let FoundFile { path, size_bytes, modified_ns } = file;
-        let (format, refusal) = match media::inspect(&root.join(path.as_path()), job.spec.endpoint, media) {
+    fn add(&mut self, file: Sighting, inspection: Inspection) {
+        let Sighting { path, size_bytes, modified_ns } = file;
+        let (format, refusal) = match inspection {
             Inspection::Recording { format, extension_disagrees } => {
                 *self.seen.formats.entry(format.word()).or_default() += 1;
                 self.seen.misnamed += u64::from(extension_disagrees);
@@ -142,6 +251,18 @@ impl Batch {
         self.seen.files += 1;
         self.seen.bytes += size_bytes;
         self.tasks.push(NewTask { path, size_bytes, modified_ns, format, refusal });
+    }
+
+    /// What was learned of them when they were looked into still holds.
+    fn recognise(&mut self, known: &KnownFiles) {
+        self.known += known.files;
+        self.seen.files += known.files;
+        self.seen.bytes += known.bytes;
+        if let Some(cause) = known.refused {
+            *self.seen.refused.entry(cause).or_default() += known.files;
+        } else if let Some(Ok(format)) = known.format.as_deref().map(str::parse::<media::Format>) {
+            *self.seen.formats.entry(format.word()).or_default() += known.files;
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::file::{self, Lock, Replacement, blocking};
 use super::patience::Patience;
 use super::record::Record;
-use super::{OutputError, OutputSettings, csv, jsonl};
+use super::{OutputError, OutputSettings, csv, jsonl, proof};
 use crate::queue::{TaskRow, TaskStore};
 use crate::task::{Filter, Job, TaskState, Timestamp};
 
@@ -116,7 +116,7 @@ impl Draft {
     fn put_in_place_if_changed(self) -> Result<(), OutputError> {
         if let Some(there) = file::open_existing(&self.target)?
             && file::length(&there, &self.target)? == self.bytes
-            && file::hex(&file::digest(&there, &self.target, self.bytes)?) == file::hex(&self.hash)
+            && file::hex(&proof::read(&there, &self.target, self.bytes)?) == file::hex(&self.hash)
         {
             return Ok(());
         }

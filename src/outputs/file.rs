@@ -2,7 +2,7 @@
 //! Everything here blocks and is called from threads that may.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,19 +57,6 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), std::fs::metadata(path)) {
         (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
         _ => false,
-    }
-}
-
-/// The SHA-256 of the first `bytes` of a file, ready to go on with what comes next.
-pub(super) fn digest(file: &File, path: &Path, bytes: u64) -> Result<Sha256, OutputError> {
-    let mut from = file.take(bytes);
-    let mut hash = Sha256::new();
-    let mut chunk = vec![0; 1 << 20];
-    loop {
-        match from.read(&mut chunk).map_err(OutputError::io("read", path))? {
-            0 => return Ok(hash),
-            n => hash.update(&chunk[..n]),
-        }
     }
 }
 

@@ -14,6 +14,7 @@ mod jsonl;
 mod page;
 mod patience;
 mod projector;
+mod proof;
 mod purge;
 mod record;
 mod render;

@@ -6,7 +6,8 @@
 //! | found | done |
 //! |---|---|
 //! | longer than committed | cut to it: a torn write |
-//! | shorter, or other content | refused |
+//! | shorter | refused |
+//! | other content | refused: a file of megabytes before anything is sent, a larger one before anything is added to it |
 //! | content, and never begun by this queue | refused: perhaps the only copy of another queue's results |
 //! | deleted, or another header | rendered anew beside, renamed |
 //! | results overtaken by a re-processing (`outputs_stale`) | left as it is, nothing appended; rendered anew at the end |
@@ -68,18 +69,29 @@ impl Held {
     }
 
     /// Whether nobody deleted or cut anything while it was open.
-    fn is_whole(&self) -> Result<bool, OutputError> {
+    ///
+    /// # Errors
+    /// Somebody changed what is committed.
+    fn is_whole(&mut self) -> Result<bool, OutputError> {
         let mut whole = self.lock.holds();
-        for stream in &self.streams {
+        for stream in &mut self.streams {
             whole = whole && stream.is_whole()?;
+            if whole {
+                stream.prove()?;
+            }
         }
         Ok(whole)
+    }
+
+    fn has_news(&self) -> bool {
+        self.streams.iter().any(Stream::has_news)
     }
 }
 
 impl Projector {
-    /// Takes the files over if no other process has them, and begins those that are not there. Reads each file
-    /// once, to hold it against the hash of what was committed.
+    /// Takes the files over if no other process has them, and begins those that are not there. Each file is read
+    /// once, to hold it against the hash of what was committed; a large one is still being read when this returns,
+    /// and is found out by the step after that.
     ///
     /// # Errors
     /// A file that was cut or changed, or never belonged to this queue; a full disk; the queue's own.
@@ -88,7 +100,16 @@ impl Projector {
         job: Job,
         settings: OutputSettings,
     ) -> Result<Projector, OutputError> {
-        let (patience, held, renewed) = (Patience::default(), None, Vec::new());
+        Projector::open_with(store, job, settings, Patience::default()).await
+    }
+
+    pub(super) async fn open_with(
+        store: Arc<dyn TaskStore>,
+        job: Job,
+        settings: OutputSettings,
+        patience: Patience,
+    ) -> Result<Projector, OutputError> {
+        let (held, renewed) = (None, Vec::new());
         let mut projector = Projector { store, job, settings, patience, held, renewed };
         projector.acquire(Stale::HoldBack).await?;
         Ok(projector)
@@ -115,6 +136,11 @@ impl Projector {
             if held.overtaken {
                 return Ok(Progress { waits: Some(Waits::Reprocessing), ..progress });
             }
+            if held.has_news() && !self.still_whole().await? {
+                lost = self.lost_again(lost)?;
+                continue;
+            }
+            let Some(held) = &mut self.held else { continue };
             let rows = self.store.results(self.job.id, held.last_seq(), page.rows()).await?;
             if rows.is_empty() {
                 return Ok(progress);
@@ -225,7 +251,7 @@ impl Projector {
 
     /// Whether what is open is still what lies in the folder; if not, it is let go.
     async fn still_whole(&mut self) -> Result<bool, OutputError> {
-        let Some(held) = self.held.take() else { return Ok(false) };
+        let Some(mut held) = self.held.take() else { return Ok(false) };
         let (held, whole) = blocking(move || held.is_whole().map(|whole| (held, whole))).await?;
         self.held = whole.then_some(held);
         Ok(whole)
@@ -276,7 +302,8 @@ impl Projector {
             return Ok(Found::Anew(Anew::Overtaken));
         }
         let (folder, settings) = (self.job.output.clone(), self.settings.clone());
-        lock.during(move || Stream::open(format, &folder, state, &settings)).await
+        let at_once = self.patience.read_at_once;
+        lock.during(move || Stream::open(format, &folder, state, &settings, at_once)).await
     }
 
     /// Renders files from the first result, beside, and renames them. `None` if re-processing overtook it: what
@@ -345,7 +372,7 @@ impl Projector {
 
     /// Writes, syncs and commits a page. False if somebody deleted or cut a file meanwhile: it is opened anew.
     async fn append(&mut self, rows: Vec<ResultRow>) -> Result<bool, OutputError> {
-        let Some(held) = self.held.take() else { return Ok(false) };
+        let Some(mut held) = self.held.take() else { return Ok(false) };
         let (job, settings) = (self.job.name.clone(), self.settings.clone());
         let (mut held, written) = blocking(move || {
             let written = held.is_whole().and_then(|whole| {

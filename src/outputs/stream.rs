@@ -10,19 +10,19 @@ use sha2::{Digest, Sha256};
 use super::file::{self, Replacement};
 use super::format::Format;
 use super::page::BUDGET;
+use super::proof::{self, Proof, Reading};
 use super::record::Record;
 use super::{OutputError, OutputSettings, transcript};
 use crate::queue::{OutputState, ResultRow};
 
-/// A file that is open, and is known to hold what is committed.
+/// A file that is open and long enough to hold what is committed; [`Stream::prove`] tells whether it does.
 pub(super) struct Stream {
     pub(super) format: Format,
     path: PathBuf,
     file: File,
     /// As committed, or about to be when the file is being made anew.
     pub(super) state: OutputState,
-    /// The running hash of the committed bytes, so that no commit reads the file again.
-    hash: Sha256,
+    proof: Proof,
 }
 
 /// What opening a file found.
@@ -53,7 +53,8 @@ pub(super) fn begun() -> OutputState {
 }
 
 impl Stream {
-    /// Opens a file and holds it against what is committed; bytes behind that are torn and go.
+    /// Opens a file and holds it against what is committed; bytes behind that are torn and go. One of more than
+    /// `at_once` bytes is read on the side, and not added to before that has ended well.
     ///
     /// # Errors
     /// Refuses a file that somebody cut or changed, and one that was never ours.
@@ -62,6 +63,7 @@ impl Stream {
         folder: &Path,
         state: OutputState,
         settings: &OutputSettings,
+        at_once: u64,
     ) -> Result<Found, OutputError> {
         let path = folder.join(format.file_name());
         let file = file::open_existing(&path)?;
@@ -76,18 +78,45 @@ impl Stream {
         if found < state.bytes {
             return Err(OutputError::CutByOthers { path, expected: state.bytes, found });
         }
-        let hash = file::digest(&file, &path, state.bytes)?;
-        if file::hex(&hash) != state.sha256 {
-            return Err(OutputError::ChangedByOthers { path, expected: state.bytes });
-        }
         let header = format.header(settings);
         let mut begins = vec![0; header.len()];
-        if file.read_exact_at(&mut begins, 0).is_err() || begins != header {
+        let as_today = file.read_exact_at(&mut begins, 0).is_ok() && begins == header;
+        let proof = Proof::Reading(Reading::begin(&file, &path, state.bytes)?);
+        let mut stream = Stream { format, path, file, state, proof };
+        // One that is to be replaced is not replaced before it is known that nobody but us wrote it.
+        if !as_today || stream.state.bytes <= at_once {
+            stream.prove()?;
+        }
+        if !as_today {
             return Ok(Found::Anew(Anew::Header));
         }
-        let stream = Stream { format, path, file, state, hash };
         stream.drop_tail()?;
         Ok(Found::Whole(stream))
+    }
+
+    /// Whether reading it has come to an end that nobody has heard of.
+    pub(super) fn has_news(&self) -> bool {
+        self.proof.has_news()
+    }
+
+    /// Makes sure that the file holds what is committed; waits until it has been read.
+    ///
+    /// # Errors
+    /// [`OutputError::ChangedByOthers`], however often it is asked.
+    pub(super) fn prove(&mut self) -> Result<(), OutputError> {
+        let hash = match std::mem::replace(&mut self.proof, Proof::Owed) {
+            Proof::Held(hash) => {
+                self.proof = Proof::Held(hash);
+                return Ok(());
+            }
+            Proof::Reading(reading) => reading.end(&self.path)?,
+            Proof::Owed => proof::read(&self.file, &self.path, self.state.bytes)?,
+        };
+        if !proof::is(&hash, &self.state.sha256) {
+            return Err(OutputError::ChangedByOthers { path: self.path.clone(), expected: self.state.bytes });
+        }
+        self.proof = Proof::Held(hash);
+        Ok(())
     }
 
     /// Begins a file beside its place, with its header; it gets there when the replacement is put in place.
@@ -98,8 +127,8 @@ impl Stream {
     ) -> Result<(Stream, Replacement), OutputError> {
         let path = folder.join(format.file_name());
         let (replacement, file) = Replacement::begin(&path)?;
-        let mut stream = Stream { format, path, file, state: begun(), hash: Sha256::new() };
-        let mut ahead = stream.ahead();
+        let mut stream = Stream { format, path, file, state: begun(), proof: Proof::Held(Sha256::new()) };
+        let mut ahead = stream.ahead()?;
         ahead.buffer = format.header(settings);
         stream.write_out(&mut ahead)?;
         stream.accept(ahead);
@@ -127,8 +156,12 @@ impl Stream {
         Ok(())
     }
 
-    fn ahead(&self) -> Ahead {
-        Ahead { buffer: Vec::new(), hash: self.hash.clone(), state: self.state.clone() }
+    /// Refused without a proof: what somebody changed is not added to.
+    fn ahead(&self) -> Result<Ahead, OutputError> {
+        let Proof::Held(hash) = &self.proof else {
+            return Err(OutputError::ChangedByOthers { path: self.path.clone(), expected: self.state.bytes });
+        };
+        Ok(Ahead { buffer: Vec::new(), hash: hash.clone(), state: self.state.clone() })
     }
 
     fn push(
@@ -163,7 +196,7 @@ impl Stream {
     /// Takes over what is committed now.
     pub(super) fn accept(&mut self, ahead: Ahead) {
         self.state = ahead.state;
-        self.hash = ahead.hash;
+        self.proof = Proof::Held(ahead.hash);
     }
 }
 
@@ -183,7 +216,7 @@ pub(super) fn append(
     settings: &OutputSettings,
     sync: bool,
 ) -> Result<Vec<Ahead>, OutputError> {
-    let mut all: Vec<Ahead> = streams.iter().map(Stream::ahead).collect();
+    let mut all: Vec<Ahead> = streams.iter().map(Stream::ahead).collect::<Result<_, _>>()?;
     for row in rows {
         let transcript = transcript::read(row.endpoint, &row.response);
         let record = Record::of_result(job, row, &transcript);

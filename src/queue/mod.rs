@@ -19,6 +19,6 @@ pub use row::{
 };
 pub use sqlite::{QueueSettings, SqliteStore};
 pub use store::{
-    Candidate, Claim, ClaimRequest, ClaimedTask, Enqueued, JobSpec, NewResult, NewTask, Purge, Purgeable,
-    Recovered, Request, Settle, Settled, TaskStore,
+    Candidate, Claim, ClaimRequest, ClaimedTask, Enqueued, JobSpec, KnownFiles, NewResult, NewTask, Purge,
+    Purgeable, Recognised, Recovered, Request, Settle, Settled, Sighting, TaskStore,
 };

@@ -46,6 +46,39 @@ pub struct NewTask {
     pub refusal: Option<Failure>,
 }
 
+/// A file that a scan came upon, before anybody looked into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// Relative to the job's root.
+    pub path: RecordingPath,
+    /// Its size.
+    pub size_bytes: u64,
+    /// Its modification time, nanoseconds since 1970.
+    pub modified_ns: i64,
+}
+
+/// Which of a batch of files have to be looked into.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recognised {
+    /// The places in the batch, ascending, of those that are new to the queue or have changed since it met them.
+    pub strangers: Vec<usize>,
+    /// The others, counted.
+    pub known: Vec<KnownFiles>,
+}
+
+/// Files that the queue has exactly as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownFiles {
+    /// Their format.
+    pub format: Option<String>,
+    /// Why they were refused by their looks, if they were.
+    pub refused: Option<Cause>,
+    /// How many.
+    pub files: u64,
+    /// Their sizes, added up.
+    pub bytes: u64,
+}
+
 /// What became of a batch of found recordings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Enqueued {
@@ -252,7 +285,11 @@ pub trait TaskStore: Send + Sync {
     /// Every job that the queue knows, also those that left the file.
     async fn jobs(&self) -> Result<Vec<Job>, QueueError>;
 
-    /// Adds what is new; counts what is known.
+    /// Tells which files of a batch have to be looked into. Reads only, and little: a second scan of millions of
+    /// files opens none of them.
+    async fn recognise(&self, job: JobId, files: Vec<Sighting>) -> Result<Recognised, QueueError>;
+
+    /// Adds what is new; counts what is known. May be lost in a power cut: the next scan finds the same.
     async fn enqueue_batch(
         &self,
         job: JobId,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::super::OutputError;
 use super::store::{FakeStore, Fault, stt};
-use super::{assert_exactly, open, tasks_in_jsonl};
+use super::{assert_exactly, open, open_reading, tasks_in_jsonl};
 
 /// A queue with two results that are in the files already.
 async fn two_written(output: &Path) -> Arc<FakeStore> {
@@ -132,6 +132,64 @@ async fn a_file_that_was_changed_is_refused_and_left_alone() {
     let error = open(&store, temp.path()).await.err().unwrap();
     assert!(matches!(error, OutputError::ChangedByOthers { .. }), "{error}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), changed);
+}
+
+#[tokio::test]
+async fn a_large_file_is_read_beside_the_run_and_then_added_to() {
+    let temp = tempfile::tempdir().unwrap();
+    let store = two_written(temp.path()).await;
+    let mut projector = open_reading(&store, temp.path(), 0).await.unwrap();
+    store.succeed(30);
+    projector.advance().await.unwrap();
+    assert_exactly(&store, temp.path());
+    projector.finish().await.unwrap();
+    assert_exactly(&store, temp.path());
+}
+
+#[tokio::test]
+async fn a_large_file_that_was_changed_is_refused_before_anything_is_added_to_it() {
+    for results in [0, 1] {
+        let temp = tempfile::tempdir().unwrap();
+        let store = two_written(temp.path()).await;
+        let path = temp.path().join("results.csv");
+        let changed = std::fs::read_to_string(&path).unwrap().replacen("Line two", "Line six", 1);
+        std::fs::write(&path, &changed).unwrap();
+        let mut projector = open_reading(&store, temp.path(), 0).await.unwrap();
+        (0..results).for_each(|n| store.succeed(30 + n));
+        for _ in 0..2 {
+            // Whatever came meanwhile or did not: the end of a run does not pass over it.
+            let error = projector.finish().await.unwrap_err();
+            assert!(matches!(error, OutputError::ChangedByOthers { .. }), "{error}");
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), changed);
+    }
+}
+
+#[tokio::test]
+async fn a_large_file_that_was_cut_is_refused_at_once() {
+    let temp = tempfile::tempdir().unwrap();
+    let store = two_written(temp.path()).await;
+    let file = std::fs::File::options().write(true).open(temp.path().join("results.jsonl")).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+    let error = open_reading(&store, temp.path(), 0).await.err().unwrap();
+    assert!(matches!(error, OutputError::CutByOthers { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_large_file_with_another_header_is_made_anew_only_if_nobody_changed_it() {
+    for hand in [false, true] {
+        let temp = tempfile::tempdir().unwrap();
+        let store = two_written(temp.path()).await;
+        let path = temp.path().join("results.csv");
+        let text = std::fs::read_to_string(&path).unwrap();
+        if hand {
+            std::fs::write(&path, text.replacen("task", "mine", 1)).unwrap();
+        } else {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let opened = open_reading(&store, temp.path(), 0).await;
+        assert_eq!(opened.is_err(), hand);
+    }
 }
 
 #[tokio::test]

@@ -31,10 +31,19 @@ fn job(output: &Path) -> Job {
 }
 
 async fn open(store: &Arc<FakeStore>, output: &Path) -> Result<Projector, super::OutputError> {
-    let mut projector = Projector::open(store.clone(), job(output), OutputSettings::default()).await?;
+    open_reading(store, output, u64::MAX).await
+}
+
+/// The same, with files above so many bytes being read on the side.
+async fn open_reading(
+    store: &Arc<FakeStore>,
+    output: &Path,
+    read_at_once: u64,
+) -> Result<Projector, super::OutputError> {
     // Tests do not wait long for a process that never ends.
-    projector.patience = Patience { poll: Duration::from_millis(1), limit: Duration::from_millis(50) };
-    Ok(projector)
+    let (poll, limit) = (Duration::from_millis(1), Duration::from_millis(50));
+    let patience = Patience { poll, limit, read_at_once };
+    Projector::open_with(store.clone(), job(output), OutputSettings::default(), patience).await
 }
 
 /// The tasks in `results.jsonl`, line by line.

@@ -241,6 +241,9 @@ impl TaskStore for FakeStore {
     async fn jobs(&self) -> Answer<Vec<Job>> {
         refused()
     }
+    async fn recognise(&self, _: JobId, _: Vec<Sighting>) -> Answer<Recognised> {
+        refused()
+    }
     async fn enqueue_batch(&self, _: JobId, _: Vec<NewTask>, _: Timestamp) -> Answer<Enqueued> {
         refused()
     }

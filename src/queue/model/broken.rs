@@ -112,6 +112,7 @@ store! {
     sync() -> Told<()>;
     upsert_jobs(jobs: Vec<JobSpec>, now: Timestamp) -> Told<Vec<Job>>;
     jobs() -> Told<Vec<Job>>;
+    recognise(job: JobId, files: Vec<Sighting>) -> Told<Recognised>;
     enqueue_batch(job: JobId, tasks: Vec<NewTask>, now: Timestamp) -> Told<Enqueued>;
     compare(job: JobId, tasks: Vec<NewTask>) -> Told<Enqueued>;
     register(worker: WorkerRow) -> Told<()>;

@@ -219,7 +219,7 @@ impl Task {
 
     /// Who goes first in its job: the smaller.
     pub(super) fn rank(&self, order: Order) -> i64 {
-        let size = self.row.size_bytes as i64;
+        let size = by_two_digits(self.row.size_bytes) as i64;
         match order {
             Order::Longest => -size,
             Order::Shortest => size,
@@ -228,6 +228,15 @@ impl Task {
             Order::Path => 0,
         }
     }
+}
+
+/// Recordings of about the same size go in the order in which they were found.
+fn by_two_digits(size: u64) -> u64 {
+    let mut unit = 1;
+    while size / unit >= 100 {
+        unit *= 10;
+    }
+    size / unit * unit
 }
 
 pub(super) fn matches(filter: &Filter, row: &TaskRow, now: Timestamp) -> bool {

@@ -4,6 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::jobs::RANK;
+use super::pages;
 use super::rows::Columns;
 use crate::queue::{QueueError, Tally, TaskRow};
 use crate::task::{Fence, Filter, JobId, TaskId, TaskState, Timestamp, WorkerId};
@@ -15,11 +16,8 @@ pub(super) async fn tasks(
     limit: u32,
     now: Timestamp,
 ) -> Result<Vec<TaskRow>, QueueError> {
-    let mut query = QueryBuilder::new(TASK);
-    query.push(" WHERE task.id > ").push_bind(after.map_or(0, |id| id.0));
-    narrow(&mut query, &filter, now);
-    query.push(" ORDER BY task.id LIMIT ").push_bind(i64::from(limit));
-    query.build().fetch_all(c).await?.iter().map(row).collect()
+    let rows = pages::page(c, TASK, &filter, after.map_or(0, |id| id.0), limit, now).await?;
+    rows.iter().map(row).collect()
 }
 
 pub(super) async fn task(c: &mut SqliteConnection, id: TaskId) -> Result<Option<TaskRow>, QueueError> {
@@ -69,12 +67,34 @@ pub(super) async fn tallies_where(
     filter: Filter,
     now: Timestamp,
 ) -> Result<Vec<Tally>, QueueError> {
+    if !filter.is_empty() && names_kinds_only(&filter) {
+        return kinds(c, &filter).await;
+    }
+    // Row by row, and for no filter, too: that is how `verify` finds out whether the tally is true.
     let mut query = QueryBuilder::new(
         "SELECT job_id, state, ifnull(cause, '') AS cause, count(*) AS tasks, sum(size_bytes) AS bytes
          FROM task WHERE true",
     );
     narrow(&mut query, &filter, now);
     query.push(" GROUP BY 1, 2, 3 ORDER BY 1, 2, 3");
+    query.build().fetch_all(c).await?.iter().map(tally).collect()
+}
+
+fn names_kinds_only(filter: &Filter) -> bool {
+    let Filter { ids, paths, since, before, .. } = filter;
+    ids.is_empty() && paths.is_empty() && since.is_none() && before.is_none()
+}
+
+/// The kinds of tasks that the filter can mean and that there are any of, out of the tally: it has few rows, whatever
+/// the table has.
+pub(super) async fn kinds(c: &mut SqliteConnection, filter: &Filter) -> Result<Vec<Tally>, QueueError> {
+    let mut query =
+        QueryBuilder::new("SELECT tally.* FROM tally JOIN job ON job.id = tally.job_id WHERE tasks > 0");
+    one_of(&mut query, "state", filter.states.iter().map(|s| TaskState::word(*s).to_owned()));
+    one_of(&mut query, "cause", filter.causes.iter().map(|c| c.word().to_owned()));
+    one_of(&mut query, "job.endpoint", filter.endpoints.iter().map(|e| e.name().to_owned()));
+    one_of(&mut query, "job.name", filter.jobs.iter().cloned());
+    query.push(" ORDER BY job_id, state, cause");
     query.build().fetch_all(c).await?.iter().map(tally).collect()
 }
 
@@ -112,7 +132,7 @@ pub(super) async fn retry(
                 rank = (SELECT {RANK} FROM job WHERE job.id = task.job_id), run_at = ",
     ));
     query.push_bind(now.0).push(", changed_at = ").push_bind(now.0);
-    query.push(" WHERE state IN ").push(states);
+    query.push(" WHERE state IN ").push(states).push(IN_ANY_JOB);
     narrow(&mut query, &filter, now);
     Ok(query.build().execute(c).await?.rows_affected())
 }
@@ -132,13 +152,16 @@ pub(super) async fn cancel(
                 hold = NULL, finished_at = iif(state = 'queued', ",
     );
     query.push_bind(now.0).push(", NULL), changed_at = ").push_bind(now.0);
-    query.push(" WHERE state IN ('queued', 'running') AND NOT cancel_requested");
+    query.push(" WHERE state IN ('queued', 'running') AND NOT cancel_requested").push(IN_ANY_JOB);
     narrow(&mut query, &filter, now);
     Ok(query.build().execute(c).await?.rows_affected())
 }
 
+/// Says nothing new, and lets SQLite go to the wanted states by their index.
+const IN_ANY_JOB: &str = " AND task.job_id IN (SELECT id FROM job)";
+
 /// Appends ` AND …` for each term of the filter.
-fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now: Timestamp) {
+pub(super) fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now: Timestamp) {
     one_of(query, "task.state", filter.states.iter().map(|s| TaskState::word(*s).to_owned()));
     one_of(query, "task.cause", filter.causes.iter().map(|c| c.word().to_owned()));
     one_of(query, "task.endpoint", filter.endpoints.iter().map(|e| e.name().to_owned()));

@@ -10,12 +10,16 @@ mod claim;
 mod clock;
 mod files;
 mod filter;
+mod found;
 mod halts;
 mod jobs;
 mod limits;
 mod liveness;
 mod log;
 mod open;
+mod pages;
+#[cfg(test)]
+mod plans;
 mod purge;
 mod rows;
 mod settle;
@@ -33,8 +37,8 @@ use self::liveness::Liveness;
 use self::writer::Writer;
 use super::{
     AttemptRow, Candidate, Claim, ClaimRequest, Enqueued, Halt, JobSpec, LimiterState, NewTask, OutputState,
-    Purge, Purgeable, QueueError, Recovered, ResultRow, Settle, Settled, Tally, TaskRow, TaskStore, Usage,
-    WorkerRow,
+    Purge, Purgeable, QueueError, Recognised, Recovered, ResultRow, Settle, Settled, Sighting, Tally,
+    TaskRow, TaskStore, Usage, WorkerRow,
 };
 use crate::task::{
     Endpoint, Fence, Filter, HaltOrder, Job, JobId, Month, RecordingPath, Settlement, TaskId, Timestamp,
@@ -79,22 +83,22 @@ impl TaskStore for SqliteStore {
         jobs::all(&mut *self.readers.acquire().await?).await
     }
 
+    async fn recognise(&self, job: JobId, files: Vec<Sighting>) -> Result<Recognised, QueueError> {
+        found::recognise(&mut *self.readers.acquire().await?, job, files).await
+    }
+
     async fn enqueue_batch(
         &self,
         job: JobId,
         tasks: Vec<NewTask>,
         now: Timestamp,
     ) -> Result<Enqueued, QueueError> {
-        // A re-scan finds nothing new: then nothing is written, and nobody waits for the disk.
-        let plan = jobs::compare(&mut *self.readers.acquire().await?, job, tasks).await?;
-        if plan.changes_nothing() {
-            return Ok(plan.counts());
-        }
-        self.writer.write(move |c| Box::pin(jobs::enqueue(c, job, plan, now))).await
+        // Lightly: what a power cut takes away, the next scan finds again.
+        self.writer.write_lightly(move |c| Box::pin(found::enqueue(c, job, tasks, now))).await
     }
 
     async fn compare(&self, job: JobId, tasks: Vec<NewTask>) -> Result<Enqueued, QueueError> {
-        Ok(jobs::compare(&mut *self.readers.acquire().await?, job, tasks).await?.expected())
+        found::compare(&mut *self.readers.acquire().await?, job, tasks).await
     }
 
     async fn register(&self, worker: WorkerRow) -> Result<(), QueueError> {

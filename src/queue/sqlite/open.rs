@@ -81,15 +81,16 @@ async fn take_turn(path: PathBuf) -> Option<File> {
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
+    let options = SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
         // Whoever must be sure of the disk waits for the log's own sync; no commit does.
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(BUSY)
         .foreign_keys(true)
-        .pragma("journal_size_limit", "67108864")
-        .disable_statement_logging()
+        .pragma("journal_size_limit", "67108864");
+    // A test asks for the plan of every statement that it can catch.
+    if cfg!(test) { options } else { options.disable_statement_logging() }
 }
 
 /// The database holds answers: it is made readable by its owner only, before SQLite makes it otherwise.
@@ -158,6 +159,7 @@ fn migrations() -> Vec<Migration> {
     vec![
         migration(1, "queue", include_str!("../../../migrations/sqlite/0001_queue.sql")),
         migration(2, "purge", include_str!("../../../migrations/sqlite/0002_purge.sql")),
+        migration(3, "scale", include_str!("../../../migrations/sqlite/0003_scale.sql")),
     ]
 }
 

@@ -95,6 +95,7 @@ macro_rules! every_method {
 every_method! {
     fn upsert_jobs(jobs: Vec<JobSpec>, now: Timestamp) -> Vec<Job>;
     fn jobs() -> Vec<Job>;
+    fn recognise(job: JobId, files: Vec<Sighting>) -> Recognised;
     fn enqueue_batch(job: JobId, tasks: Vec<NewTask>, now: Timestamp) -> Enqueued;
     fn compare(job: JobId, tasks: Vec<NewTask>) -> Enqueued;
     fn register(worker: WorkerRow) -> ();

@@ -1,0 +1,284 @@
+//! The recordings that scans find: telling which are known, and adding the others. A batch is one statement, however
+//! many recordings are in it.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use sqlx::SqliteConnection;
+
+use super::jobs::RANK;
+use super::rows::{Columns, int};
+use crate::queue::{Enqueued, KnownFiles, NewTask, QueueError, Recognised, Sighting};
+use crate::task::{Failure, JobId, Timestamp};
+
+/// Tells files that the queue has as they are from those that have to be looked into.
+pub(super) async fn recognise(
+    c: &mut SqliteConnection,
+    job: JobId,
+    files: Vec<Sighting>,
+) -> Result<Recognised, QueueError> {
+    let seen: Vec<Value> =
+        files.iter().map(|f| json!([hex(f.path.as_bytes()), int(f.size_bytes), f.modified_ns])).collect();
+    // A LEFT JOIN: names come first, each is looked up. Left to itself, SQLite would go through the whole job for
+    // each name instead.
+    let rows = sqlx::query(
+        "SELECT format, refused, same, count(*) AS files, ifnull(sum(size_bytes), 0) AS bytes,
+                iif(same, NULL, json_group_array(place)) AS places
+         FROM (SELECT file.key AS place, task.format, task.size_bytes,
+                      iif(task.state = 'failed' AND task.fence = 0, task.cause, NULL) AS refused,
+                      ifnull(task.size_bytes = file.value ->> 1 AND task.modified_ns = file.value ->> 2, 0) AS same
+               FROM json_each(?1) AS file
+                    LEFT JOIN task ON task.job_id = ?2 AND task.path = unhex(file.value ->> 0))
+         GROUP BY format, refused, same",
+    )
+    .bind(Value::from(seen).to_string())
+    .bind(job.0)
+    .fetch_all(c)
+    .await?;
+    let mut recognised = Recognised::default();
+    for row in &rows {
+        if let Some(places) = row.value::<Option<String>>("places")? {
+            let places: Vec<usize> = serde_json::from_str(&places)
+                .map_err(|e| QueueError::Corrupt(format!("places of files: {e}")))?;
+            recognised.strangers.extend(places);
+        } else {
+            recognised.known.push(KnownFiles {
+                format: row.value("format")?,
+                refused: row.word_or_null("refused")?,
+                files: row.count("files")?,
+                bytes: row.count("bytes")?,
+            });
+        }
+    }
+    recognised.strangers.sort_unstable();
+    Ok(recognised)
+}
+
+/// What [`enqueue`] would come to; reads only.
+pub(super) async fn compare(
+    c: &mut SqliteConnection,
+    job: JobId,
+    tasks: Vec<NewTask>,
+) -> Result<Enqueued, QueueError> {
+    let known = standing(c, job, &tasks).await?;
+    let mut counts = Enqueued::default();
+    for task in &tasks {
+        let refused = u64::from(task.refusal.is_some());
+        match known.get(task.path.as_bytes()).map(|standing| standing.against(task)) {
+            None => {
+                counts.new += 1;
+                counts.new_bytes += task.size_bytes;
+                counts.refused += refused;
+            }
+            Some(Change::Nothing | Change::Update) => counts.known += 1,
+            Some(Change::Reopen) => {
+                counts.reopened += 1;
+                counts.refused += refused;
+            }
+            Some(Change::LeaveAlone) => counts.changed += 1,
+        }
+    }
+    Ok(counts)
+}
+
+/// Adds what is new, and then holds the rest, if there is any, against what is known of it.
+pub(super) async fn enqueue(
+    c: &mut SqliteConnection,
+    job: JobId,
+    tasks: Vec<NewTask>,
+    now: Timestamp,
+) -> Result<Enqueued, QueueError> {
+    let last: i64 = sqlx::query_scalar("SELECT ifnull(max(id), 0) FROM task").fetch_one(&mut *c).await?;
+    let added = add(c, job, &tasks, now).await?;
+    let mut counts = if added > 0 { count(c, last).await? } else { Enqueued::default() };
+    if added == tasks.len() as u64 {
+        return Ok(counts);
+    }
+    let known = standing(c, job, &tasks).await?;
+    for task in &tasks {
+        let Some(standing) = known.get(task.path.as_bytes()).filter(|standing| standing.id <= last) else {
+            continue; // added just now
+        };
+        match standing.against(task) {
+            Change::Nothing => {}
+            Change::Update => rewrite(c, standing.id, task, now).await?,
+            Change::Reopen => {
+                counts.reopened += 1;
+                counts.refused += u64::from(task.refusal.is_some());
+                rewrite(c, standing.id, task, now).await?;
+            }
+            Change::LeaveAlone => counts.changed += 1,
+        }
+    }
+    counts.known = tasks.len() as u64 - counts.new - counts.reopened - counts.changed;
+    Ok(counts)
+}
+
+/// Adds those that are not there. Returns how many.
+async fn add(
+    c: &mut SqliteConnection,
+    job: JobId,
+    tasks: &[NewTask],
+    now: Timestamp,
+) -> Result<u64, QueueError> {
+    let found: Vec<Value> = tasks.iter().map(as_json).collect();
+    let sql = format!(
+        "INSERT INTO task (job_id, endpoint, path, size_bytes, modified_ns, format, rank, state, run_at,
+                           cause, message, billed, created_at, changed_at, finished_at)
+         SELECT job.id, job.endpoint, path, size_bytes, modified_ns, format, {RANK},
+                iif(cause IS NULL, 'queued', 'failed'), ?2, cause, message, iif(cause IS NULL, NULL, 'no'),
+                ?2, ?2, iif(cause IS NULL, NULL, ?2)
+         FROM job CROSS JOIN (SELECT unhex(value ->> 0) AS path, value ->> 1 AS size_bytes,
+                                     value ->> 2 AS modified_ns, value ->> 3 AS format, value ->> 4 AS cause,
+                                     value ->> 5 AS message
+                              FROM json_each(?3))
+         WHERE job.id = ?1
+         ON CONFLICT (job_id, path) DO NOTHING"
+    );
+    let added = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(job.0)
+        .bind(now.0)
+        .bind(Value::from(found).to_string())
+        .execute(c)
+        .await?;
+    Ok(added.rows_affected())
+}
+
+/// Counts the rows behind `last`, for the caller and in the tally: a trigger for each row would cost as much as the row.
+/// NOT INDEXED: by their numbers, and not through all that an index has in the order of the groups.
+async fn count(c: &mut SqliteConnection, last: i64) -> Result<Enqueued, QueueError> {
+    sqlx::query(
+        "INSERT INTO tally (job_id, state, cause, tasks, bytes)
+         SELECT job_id, state, ifnull(cause, ''), count(*), sum(size_bytes) FROM task NOT INDEXED
+         WHERE id > ? GROUP BY 1, 2, 3
+         ON CONFLICT DO UPDATE SET tasks = tasks + excluded.tasks, bytes = bytes + excluded.bytes",
+    )
+    .bind(last)
+    .execute(&mut *c)
+    .await?;
+    let row = sqlx::query(
+        "SELECT count(*) AS new, sum(size_bytes) AS bytes, count(cause) AS refused FROM task WHERE id > ?",
+    )
+    .bind(last)
+    .fetch_one(c)
+    .await?;
+    Ok(Enqueued {
+        new: row.count("new")?,
+        new_bytes: row.count("bytes")?,
+        refused: row.count("refused")?,
+        ..Enqueued::default()
+    })
+}
+
+/// What the queue knows of a recording.
+struct Standing {
+    id: i64,
+    size_bytes: i64,
+    modified_ns: i64,
+    state: String,
+    fence: i64,
+}
+
+/// What finding a known recording again changes.
+enum Change {
+    /// It is as it was.
+    Nothing,
+    /// Not sent yet, and its file has changed: what is known of it is replaced.
+    Update,
+    /// Refused by its looks alone, and it looks different now.
+    Reopen,
+    /// Sent before; its result or failure stands for the file as it was.
+    LeaveAlone,
+}
+
+impl Standing {
+    fn against(&self, task: &NewTask) -> Change {
+        if (self.size_bytes, self.modified_ns) == (int(task.size_bytes), task.modified_ns) {
+            Change::Nothing
+        } else if self.state == "queued" {
+            Change::Update
+        } else if self.state == "failed" && self.fence == 0 {
+            Change::Reopen
+        } else {
+            Change::LeaveAlone
+        }
+    }
+}
+
+async fn standing(
+    c: &mut SqliteConnection,
+    job: JobId,
+    tasks: &[NewTask],
+) -> Result<HashMap<Vec<u8>, Standing>, QueueError> {
+    let names: Vec<String> = tasks.iter().map(|t| hex(t.path.as_bytes())).collect();
+    // CROSS JOIN: in this order, one look-up a name.
+    let rows = sqlx::query(
+        "SELECT t.id, t.path, t.size_bytes, t.modified_ns, t.state, t.fence
+         FROM json_each(?1) AS name CROSS JOIN task AS t ON t.job_id = ?2 AND t.path = unhex(name.value)",
+    )
+    .bind(Value::from(names).to_string())
+    .bind(job.0)
+    .fetch_all(c)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let standing = Standing {
+                id: row.value("id")?,
+                size_bytes: row.value("size_bytes")?,
+                modified_ns: row.value("modified_ns")?,
+                state: row.value("state")?,
+                fence: row.value("fence")?,
+            };
+            Ok((row.value("path")?, standing))
+        })
+        .collect()
+}
+
+/// The file has changed since the last scan, and nothing of it was sent: what is known of it is replaced.
+async fn rewrite(
+    c: &mut SqliteConnection,
+    id: i64,
+    task: &NewTask,
+    now: Timestamp,
+) -> Result<(), QueueError> {
+    let (cause, message) = refusal(task);
+    sqlx::query(
+        "UPDATE task SET size_bytes = ?2, modified_ns = ?3, format = ?4, changed_at = ?5, hold = NULL,
+                run_at = ?5, cause = ?6, message = ?7,
+                state = CASE WHEN ?6 IS NULL THEN 'queued'
+                             WHEN EXISTS (SELECT 1 FROM result WHERE task_id = ?1) THEN 'succeeded'
+                             ELSE 'failed' END,
+                http_status = NULL, billed = iif(?6 IS NULL, NULL, 'no'), finished_at = iif(?6 IS NULL, NULL, ?5)
+         WHERE id = ?1 AND (state = 'queued' OR (state = 'failed' AND fence = 0))",
+    )
+    .bind(id)
+    .bind(int(task.size_bytes))
+    .bind(task.modified_ns)
+    .bind(task.format)
+    .bind(now.0)
+    .bind(cause)
+    .bind(message)
+    .execute(&mut *c)
+    .await?;
+    let rank = format!("UPDATE task SET rank = {RANK} FROM job WHERE job.id = task.job_id AND task.id = ?");
+    sqlx::query(sqlx::AssertSqlSafe(rank)).bind(id).execute(c).await?;
+    Ok(())
+}
+
+fn refusal(task: &NewTask) -> (Option<&'static str>, Option<&str>) {
+    let refusal: Option<&Failure> = task.refusal.as_ref();
+    (refusal.map(|f| f.cause.word()), refusal.map(|f| f.message.as_str()))
+}
+
+fn as_json(task: &NewTask) -> Value {
+    let (cause, message) = refusal(task);
+    let path = hex(task.path.as_bytes());
+    json!([path, int(task.size_bytes), task.modified_ns, task.format, cause, message])
+}
+
+/// JSON cannot carry names that are not UTF-8; their bytes in hex can.
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half & 15)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+}
