@@ -80,6 +80,7 @@ impl Bench {
         self.tell(RunEvent::TaskStarted(about.clone())).await;
 
         let facts = Facts::of(&ready);
+        let begun = self.judge().begin(now());
         let (started_at, clock) = (now(), Instant::now());
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let exchange = self.submit(ready, &facts).await;
@@ -92,6 +93,7 @@ impl Bench {
             task: task.id,
             alone: task.alone,
             busy: task.busy,
+            begun,
             throttles: task.throttles,
             sent_at: started_at,
             now: now(),
