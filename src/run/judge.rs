@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::outage::Outage;
-use super::pace::Pace;
+use super::pace::{Begun, Pace, Refused};
 use crate::task::{Cause, Doubt, Evidence, Failure, Probe, Ruling, TaskId, Timestamp, Verdict, examine};
 
 /// What the pool may do next.
@@ -26,8 +26,10 @@ pub(super) struct Heard {
     pub(super) task: TaskId,
     /// Nothing else was in flight beside it.
     pub(super) alone: bool,
-    /// Slots that were taken when it started.
+    /// Slots that were taken when it started, by all processes.
     pub(super) busy: u32,
+    /// What [`Judge::begin`] said of it.
+    pub(super) begun: Begun,
     /// How often the task has been refused for "too many at once" before.
     pub(super) throttles: u32,
     pub(super) sent_at: Timestamp,
@@ -95,6 +97,8 @@ pub(super) struct Judge {
     last_throttle: Option<Timestamp>,
     succeeded: bool,
     closed: bool,
+    /// Requests that began and were not heard of since.
+    in_flight: u32,
 }
 
 impl Judge {
@@ -110,7 +114,14 @@ impl Judge {
             last_throttle: None,
             succeeded,
             closed: false,
+            in_flight: 0,
         }
+    }
+
+    /// A request begins; it has to be heard of.
+    pub(super) fn begin(&mut self, now: Timestamp) -> Begun {
+        self.in_flight += 1;
+        self.pace.began(self.in_flight, now)
     }
 
     pub(super) fn mode(&self) -> Mode {
@@ -153,6 +164,7 @@ impl Judge {
 
     /// Takes in what came of a request.
     pub(super) fn hear(&mut self, verdict: Verdict, heard: Heard) -> Finding {
+        self.in_flight = self.in_flight.saturating_sub(1);
         let mut finding = Finding {
             verdict: unmask(verdict, heard),
             pace: None,
@@ -167,7 +179,10 @@ impl Judge {
             _ => {}
         }
         match &finding.verdict {
-            Verdict::Throttled(_) => self.hear_throttle(heard, &mut finding),
+            Verdict::Throttled(failure) => {
+                let asked = failure.retry_after;
+                self.hear_throttle(asked, heard, &mut finding);
+            }
             Verdict::Halted(..) => self.closed = true,
             Verdict::FileFault(_) => self.hear_file_judged(heard, &mut finding),
             _ => {}
@@ -203,7 +218,7 @@ impl Judge {
         }
         self.outage.succeeded();
         if !self.end_inquiry(heard, finding) && self.inquiry.is_none() {
-            finding.pace = self.pace.succeeded(heard.busy);
+            finding.pace = self.pace.succeeded(heard.begun, self.beside(heard), heard.now);
         }
     }
 
@@ -223,7 +238,7 @@ impl Judge {
             let was = self.inquiry.take().map(|i| i.doubt);
             // Whoever checks keys was ill for a while: that says nothing of how many there were.
             if was != Some(Doubt::Key) {
-                finding.pace = self.pace.throttled(heard.now, heard.now);
+                finding.pace = self.pace.congested(heard.now, heard.now);
             }
         }
         ends
@@ -232,7 +247,7 @@ impl Judge {
     fn hear_failure(&mut self, failure: Failure, heard: Heard, finding: &mut Finding) {
         let slots = self.pace.effective();
         if failure.cause == Cause::Overloaded {
-            finding.pace = self.pace.throttled(heard.sent_at, heard.now);
+            finding.pace = self.pace.congested(heard.sent_at, heard.now);
         }
         if self.outage.failed(heard.task, failure.cause, slots, heard.now) {
             finding.news.push(News::OutageBegan(failure));
@@ -241,13 +256,23 @@ impl Judge {
         self.lone_not_before = heard.now.after(self.outage.wait(heard.jitter));
     }
 
-    fn hear_throttle(&mut self, heard: Heard, finding: &mut Finding) {
+    fn hear_throttle(&mut self, asked: Option<Duration>, heard: Heard, finding: &mut Finding) {
         if self.last_throttle.is_none_or(|at| heard.sent_at >= at) {
-            self.throttle_rounds += 1;
+            // Fewer slots answer a refusal. Where one is too many already, there is only waiting.
+            // Twice in a row can be chance.
+            self.throttle_rounds = if self.pace.effective() == 1 { self.throttle_rounds + 1 } else { 0 };
             self.last_throttle = Some(heard.now);
         }
-        finding.throttle_rounds = self.throttle_rounds.max(1);
-        finding.pace = self.pace.throttled(heard.sent_at, heard.now).or(finding.pace);
+        finding.throttle_rounds = self.throttle_rounds.saturating_sub(1).max(1);
+        let Heard { begun, sent_at, busy, now, .. } = heard;
+        let moved =
+            self.pace.refused(Refused { begun, sent_at, busy, beside: self.beside(heard), asked }, now);
+        finding.pace = moved.or(finding.pace);
+    }
+
+    /// Slots in use beside a request that was just heard of: ours now, those of other processes as it began.
+    fn beside(&self, heard: Heard) -> u32 {
+        self.in_flight + heard.busy.saturating_sub(heard.begun.own)
     }
 
     fn hear_doubt(&mut self, doubt: Doubt, failure: Failure, heard: Heard, finding: &mut Finding) {
@@ -307,6 +332,8 @@ fn unmask(verdict: Verdict, heard: Heard) -> Verdict {
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod simulation;
 
 #[cfg(test)]
 mod tests {
@@ -322,6 +349,7 @@ mod tests {
             task: TaskId(sent),
             alone,
             busy: 16,
+            begun: Begun { own: 16, shows: true },
             throttles: 0,
             sent_at: Timestamp(sent),
             now: Timestamp(now),
@@ -386,16 +414,23 @@ mod tests {
     }
 
     #[test]
-    fn rounds_of_throttling_count_requests_sent_after_the_last_one() {
-        let mut judge = judge(true);
+    fn refusals_of_the_last_slot_alone_make_rounds_and_the_first_two_can_be_chance() {
+        let mut judge = Judge::new(Pace::new(16, 2), true);
         let throttled = || Verdict::Throttled(Failure::local(Cause::Throttled, "busy"));
-        assert_eq!(judge.hear(throttled(), heard(false, 1, 10)).throttle_rounds, 1);
-        assert_eq!(judge.hear(throttled(), heard(false, 2, 11)).throttle_rounds, 1);
-        assert_eq!(judge.hear(throttled(), heard(false, 12, 13)).throttle_rounds, 2);
-        judge.hear(Verdict::Success, heard(false, 5, 14));
-        assert_eq!(judge.hear(throttled(), heard(false, 15, 16)).throttle_rounds, 3, "an old success");
-        judge.hear(Verdict::Success, heard(false, 17, 18));
-        assert_eq!(judge.hear(throttled(), heard(false, 19, 20)).throttle_rounds, 1);
+        let rounds = |judge: &mut Judge, verdict: Verdict, sent: i64| {
+            let begun = judge.begin(Timestamp(sent));
+            judge
+                .hear(verdict, Heard { begun, busy: begun.own, ..heard(false, sent, sent + 1) })
+                .throttle_rounds
+        };
+        assert_eq!(rounds(&mut judge, throttled(), 10), 1, "one slot less answers that");
+        assert_eq!(judge.effective(), 1);
+        assert_eq!([20, 30, 40, 50].map(|at| rounds(&mut judge, throttled(), at)), [1, 1, 2, 3]);
+        assert_eq!(rounds(&mut judge, throttled(), 45), 3, "it was sent before the last refusal");
+        rounds(&mut judge, Verdict::Success, 44);
+        assert_eq!(rounds(&mut judge, throttled(), 60), 4, "an old success");
+        rounds(&mut judge, Verdict::Success, 70);
+        assert_eq!(rounds(&mut judge, throttled(), 80), 1);
     }
 
     #[test]

@@ -107,6 +107,7 @@ impl Bench {
         let facts = Facts::of(&ready);
         let audio_place = facts.audio_place.clone();
         let (started_at, sent_at, clock) = (now(), steady(), Instant::now());
+        let begun = self.judge().begin(sent_at);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let exchange = self.submit(ready, &facts).await;
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -118,6 +119,7 @@ impl Bench {
             task: task.id,
             alone: task.alone,
             busy: task.busy,
+            begun,
             throttles: task.throttles,
             sent_at,
             now: steady(),

@@ -115,7 +115,7 @@ pub fn decide(verdict: Verdict, policy: &RetryPolicy, at: Standing) -> Decision 
             let wait = policy.throttle_delay(at.throttle_rounds, at.jitter, failure.retry_after);
             // Using fewer slots answers a first refusal. What the API asks for, and refusals that go on, hold
             // everybody: else the next task would only be refused in this one's place.
-            let pause = (failure.retry_after.is_some() || at.throttle_rounds > 1).then_some(wait);
+            let pause = if at.throttle_rounds > 1 { Some(wait) } else { failure.retry_after };
             let run_at = at.now.after(wait);
             let settlement = Settlement::Snooze { hold: Hold::Throttle, run_at, failure };
             Decision { settlement, halt: None, pause }

@@ -63,9 +63,10 @@ impl RetryPolicy {
         ceiling.mul_f64(jitter.clamp(0.0, 1.0)).max(rest).max(failure.retry_after.unwrap_or_default())
     }
 
-    /// The wait after "too many at once": longer with each round (from 1) that nothing got through.
+    /// The wait after "too many at once": longer with each round (from 1) that nothing got through, up to four times,
+    /// for slots that others give back should not lie idle.
     pub fn throttle_delay(&self, rounds: u32, jitter: f64, retry_after: Option<Duration>) -> Duration {
-        let grown = self.throttle_wait.saturating_mul(1 << rounds.saturating_sub(1).min(5)).min(self.max);
+        let grown = self.throttle_wait.saturating_mul(1 << rounds.saturating_sub(1).min(2)).min(self.max);
         grown.mul_f64(1.0 + jitter.clamp(0.0, 1.0)).max(retry_after.unwrap_or_default())
     }
 }

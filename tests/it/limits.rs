@@ -87,3 +87,27 @@ fn each_endpoint_has_slots_of_its_own() {
     run.wait().expect(0);
     assert_eq!((world.report().of(STT).peak_in_flight, world.report().of(fast).peak_in_flight), (3, 3));
 }
+
+/// What the organisation lets through at once, from now on.
+fn let_through(world: &World, concurrent: u32) {
+    let limits = ModelLimits { concurrent, ..ModelLimits::default() };
+    world.control(Change::Model { name: STT.to_owned(), limits });
+}
+
+#[test]
+fn what_another_program_takes_of_the_limit_is_found_out_and_taken_again_when_it_is_given_back() {
+    let world = World::with_recordings(400);
+    world.configure(&Jobs { concurrent: 16, ..Jobs::default() });
+    world.control(Change::Latency(Latency { scale: 0.2, ..Latency::default() })); // a tenth of a second
+    let run = world.start(&["run"]);
+    world.when("all slots are in use", |r| r.of(STT).in_flight == 16);
+    let_through(&world, 8);
+    world.when("half is done", |r| r.of(STT).billed >= 200);
+    let refused = world.report().refused("concurrency");
+    let_through(&world, 16);
+    world.when("all slots are in use again", |r| r.of(STT).in_flight == 16);
+    run.wait().expect(0);
+    world.assert_each_once();
+    assert!((1..=40).contains(&refused), "{refused} of about 200 were refused while half was gone");
+    assert!(world.results().iter().all(|line| line["attempts"] == 1));
+}

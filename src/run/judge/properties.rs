@@ -39,6 +39,7 @@ struct Sent {
     /// Sent as the one request that finds something out.
     lone: bool,
     busy: u32,
+    begun: Begun,
 }
 
 /// What a pool makes of the judge's mode, without tasks, slots or a queue.
@@ -77,7 +78,8 @@ impl Game {
         self.tasks += 1;
         let alone = self.sent.is_empty() && (lone || self.judge.effective() == 1);
         let busy = self.sent.len() as u32 + 1;
-        self.sent.push(Sent { task: self.tasks, at: self.clock, alone, lone, busy });
+        let begun = self.judge.begin(Timestamp(self.clock));
+        self.sent.push(Sent { task: self.tasks, at: self.clock, alone, lone, busy, begun });
         true
     }
 
@@ -87,6 +89,7 @@ impl Game {
             task: TaskId(sent.task),
             alone: sent.alone,
             busy: sent.busy,
+            begun: sent.begun,
             throttles: 0,
             sent_at: Timestamp(sent.at),
             now: Timestamp(self.clock),
