@@ -9,6 +9,7 @@ use super::model::Model;
 use super::options::Options;
 use super::presets;
 use super::settings::{Contract, Shape};
+use super::siblings;
 use super::transcript::{CONFESSION, Tags, Transcript, Utterance};
 
 /// Below this, voice detection has nothing to go by.
@@ -29,12 +30,17 @@ pub(super) struct Basis<'a> {
 pub(super) fn answer(model: Model, basis: &Basis<'_>) -> Value {
     let mut answer = match model {
         Model::Transcription => basis.transcription(),
-        Model::EnglishFast => {
+        Model::EnglishFast | Model::MultilingualFast => {
             json!({ "text": basis.text(Tags::Off), "duration_ms": basis.sound.duration_ms })
         }
         Model::SyntheticVoice => basis.voice(),
         Model::Redaction => basis.redaction(),
         Model::Conversation => basis.conversation(),
+        Model::Emotion => siblings::series("emotion", "Neutral", basis),
+        Model::Accent => siblings::series("accent", "Unknown", basis),
+        Model::Language => siblings::language(basis),
+        Model::Music => siblings::music(basis),
+        Model::MadeMusic => siblings::made_music(basis),
     };
     if basis.shape.extra_fields {
         answer["emulated"] = json!({ "undocumented": true });
@@ -202,7 +208,7 @@ impl Basis<'_> {
         Value::Array(detected.collect())
     }
 
-    fn text(&self, tags: Tags) -> String {
+    pub(super) fn text(&self, tags: Tags) -> String {
         let texts: Vec<_> = self.transcript.utterances.iter().map(|said| said.shown(tags)).collect();
         texts.join(" ")
     }
@@ -258,12 +264,12 @@ impl Basis<'_> {
         self.options.language.as_deref().unwrap_or("en")
     }
 
-    fn digest(&self, what: &str, index: u64) -> [u8; 32] {
+    pub(super) fn digest(&self, what: &str, index: u64) -> [u8; 32] {
         let hash = Sha256::new().chain_update(self.sha256).chain_update(what);
         hash.chain_update(index.to_le_bytes()).finalize().into()
     }
 
-    fn uuid(&self, what: &str, index: u64) -> String {
+    pub(super) fn uuid(&self, what: &str, index: u64) -> String {
         let digest = self.digest(what, index);
         let mut bytes = [0u8; 16];
         bytes.copy_from_slice(&digest[..16]);

@@ -20,6 +20,8 @@ pub(super) struct Options {
     pub(super) language: Option<String>,
     pub(super) start_padding_ms: u64,
     pub(super) end_padding_ms: u64,
+    /// Whether the recording may be learnt from; asked for emotion and accent alone.
+    pub(super) training: bool,
     /// What a conversation is examined for. None: the service's own defaults.
     pub(super) examine: Option<Map<String, Value>>,
 }
@@ -35,6 +37,8 @@ impl Default for Options {
             language: None,
             start_padding_ms: 100,
             end_padding_ms: 0,
+            // The service's own default: whoever says nothing has permitted it.
+            training: true,
             examine: None,
         }
     }
@@ -63,6 +67,9 @@ impl Options {
                 "pii_phi_tagging" => options.tagging = flag()?,
                 "start_redaction_padding_ms" => options.start_padding_ms = number()?,
                 "end_redaction_padding_ms" => options.end_padding_ms = number()?,
+                "training_permitted" => options.training = flag()?,
+                // The ensemble would answer the same: nothing is listened to.
+                "use_ensemble" => drop(flag()?),
                 "language" => options.language = Some(primary_subtag(text)?),
                 "config" => config = Some(text),
                 _ => return Err(Refusal::UnknownField(name.clone())),
@@ -77,7 +84,7 @@ impl Options {
     }
 
     /// The speech-to-text settings inside a configuration.
-    fn override_with(&mut self, config: &Map<String, Value>) -> Result<(), Refusal> {
+    pub(super) fn override_with(&mut self, config: &Map<String, Value>) -> Result<(), Refusal> {
         for (key, value) in config {
             let flag = value.as_bool().ok_or(Refusal::Configuration);
             match key.as_str() {
@@ -99,7 +106,7 @@ impl Options {
     }
 
     /// A conversation's configuration: known keys, known presets, definitions that are whole.
-    fn examine(&mut self, text: &str) -> Result<(), Refusal> {
+    pub(super) fn examine(&mut self, text: &str) -> Result<(), Refusal> {
         let config = object(text)?;
         for (key, value) in &config {
             match key.as_str() {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::fault::Faults;
 
 use super::millis;
+use super::socket::Sockets;
 
 /// The generation of the contract that is spoken. They differ in statuses and texts more than in fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -80,6 +81,12 @@ impl Default for Latency {
             ("velma-2-pii-phi-redaction-batch", 8.0),
             ("velma-2-synthetic-voice-detection-batch", 80.0),
             ("velma-2-batch", 2.0),
+            ("velma-2-stt-batch-multilingual-vfast", 30.0),
+            ("velma-2-language-detection-batch", 250.0),
+            ("velma-2-emotion-batch", 80.0),
+            ("velma-2-accent-batch", 80.0),
+            ("velma-2-music-detection-batch", 80.0),
+            ("velma-2-ai-music-detection-batch", 80.0),
         ];
         Latency {
             fixed: Duration::from_millis(500),
@@ -168,6 +175,8 @@ pub struct Settings {
     pub max_file_bytes: u64,
     /// Modelled times above this end in 504. Default 60 s; none: no such limit.
     pub time_limit: Option<Duration>,
+    /// Limits and ways of the streaming endpoints.
+    pub sockets: Sockets,
     /// File names choose behaviours, see [`super::OUTCOMES`]. Default false.
     pub script: bool,
 }
@@ -190,6 +199,7 @@ impl Default for Settings {
             refuse_missing_user_agent: false,
             max_file_bytes: 100_000_000,
             time_limit: Some(Duration::from_secs(60)),
+            sockets: Sockets::default(),
             script: false,
         }
     }

@@ -44,7 +44,7 @@ async fn every_format_is_measured_within_fifty_milliseconds() {
     let call = Call::to(Settings::default()).await;
     for entry in listed() {
         let name = entry["file"].as_str().unwrap();
-        for model in ALL {
+        for model in [STT, FAST, VOICE, REDACTION, VELMA, MULTILINGUAL] {
             let answer = call.sample(model, name, &[]).await;
             assert_eq!(answer.status(), 200, "{model} {name}");
             if model == REDACTION {
