@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::desk::Desk;
 use super::fault::Faults;
+use super::platform::Platform;
 use super::report::Report;
 use super::settings::{Contract, Latency, ModelLimits, Shape};
 use super::socket::Sockets;
@@ -37,6 +38,8 @@ pub enum Change {
     Latency(Latency),
     /// All of the odd shapes anew.
     Shape(Shape),
+    /// All of the Platform API's ways anew.
+    Platform(Platform),
     /// All of the streaming endpoints' limits and ways anew.
     Sockets(Sockets),
     /// Whether a wrong MIME type is refused.
@@ -71,6 +74,7 @@ impl Desk {
             Change::Faults(faults) => self.change(|settings| settings.faults = faults),
             Change::Latency(latency) => self.change(|settings| settings.latency = latency),
             Change::Shape(shape) => self.change(|settings| settings.shape = shape),
+            Change::Platform(platform) => self.change(|settings| settings.platform = platform),
             Change::Sockets(sockets) => self.change(|settings| settings.sockets = sockets),
             Change::StrictMime(strict) => self.change(|settings| settings.strict_mime = strict),
             Change::DrainBeforeRefusing(drain) => {

@@ -21,6 +21,7 @@ use super::line::Line;
 use super::model::Model;
 use super::options::Options;
 use super::payload::Payload;
+use super::platform;
 use super::presets;
 use super::refusal::{Refusal, Words};
 use super::script::{self, Act};
@@ -34,6 +35,8 @@ pub(super) struct Desk {
     settings: Mutex<Arc<Settings>>,
     pub(super) books: Arc<Books>,
     pub(super) ear: Ear,
+    /// Of the Platform API.
+    pub(super) jobs: platform::Ledger,
     /// While true, finished requests wait with their answers.
     pub(super) gate: watch::Sender<bool>,
     pub(super) closing: CancellationToken,
@@ -66,6 +69,7 @@ impl Desk {
             books: Arc::new(Books::new(settings.credits_hours)),
             settings: Mutex::new(Arc::new(settings)),
             ear: Ear::default(),
+            jobs: platform::Ledger::default(),
             gate: watch::Sender::new(false),
             closing: CancellationToken::new(),
         }
@@ -191,7 +195,7 @@ impl Desk {
         let file_name = upload.name.clone();
         let options = Options::read(model, &form);
         let audio = self.judge(model, settings, upload).await?;
-        let options = options?;
+        let options = options.map_err(|refusal| refusal.located(settings.shape.located_flaws))?;
         let sound = audio.sound.ok_or(Refusal::Undecodable)?;
         if options.training && model.fields().contains(&"training_permitted") {
             self.books.training_permitted();

@@ -8,6 +8,7 @@ mod audio;
 mod books;
 mod control;
 mod desk;
+mod examination;
 mod fault;
 mod form;
 mod length;
@@ -16,6 +17,7 @@ mod millis;
 mod model;
 mod options;
 mod payload;
+mod platform;
 mod presets;
 mod refusal;
 mod report;
@@ -43,6 +45,7 @@ use tokio::task::JoinHandle;
 
 pub use control::Change;
 pub use fault::Faults;
+pub use platform::Platform;
 pub use report::{ModelReport, Report, SocketReport};
 pub use samples::{SAMPLES, Sample};
 pub use script::{Ending, OUTCOMES, Outcome};
@@ -166,6 +169,7 @@ fn router(desk: Arc<Desk>) -> Router {
         }
     };
     router
+        .merge(platform::routes())
         .route("/emulator/report", get(control::report).delete(control::reset))
         .route("/emulator/control", post(control::control))
         .fallback(lost(Refusal::NotFound))

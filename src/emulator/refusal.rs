@@ -33,6 +33,8 @@ pub(super) enum Refusal {
     TooShort,
     Language(String),
     Configuration,
+    /// The same, and where: place, message, type.
+    Flaw(Value, &'static str, &'static str),
     Preset,
     Internal,
     BadGateway,
@@ -85,7 +87,7 @@ impl Refusal {
             Refusal::Undecodable => "undecodable",
             Refusal::TooShort => "too_short",
             Refusal::Language(_) => "language",
-            Refusal::Configuration => "configuration",
+            Refusal::Configuration | Refusal::Flaw(..) => "configuration",
             Refusal::Preset => "preset",
             Refusal::Internal => "internal",
             Refusal::BadGateway => "bad_gateway",
@@ -100,6 +102,14 @@ impl Refusal {
     /// Whether a Retry-After header may come with it.
     pub(super) fn says_when(&self) -> bool {
         matches!(self, Refusal::Concurrency | Refusal::UnknownThrottle | Refusal::Overloaded)
+    }
+
+    /// The same without saying where a configuration is wrong, unless that is wanted.
+    pub(super) fn located(self, wanted: bool) -> Refusal {
+        match self {
+            Refusal::Flaw(..) if !wanted => Refusal::Configuration,
+            other => other,
+        }
     }
 
     /// The words. `voice_403`: voice detection answers 403 to keys and limits; it has an effect there only.
@@ -182,6 +192,7 @@ impl Refusal {
                 detail(422, "Invalid configuration.")
             }
             (Refusal::Configuration, _) => detail(400, "Invalid configuration."),
+            (Refusal::Flaw(place, message, kind), _) => invalid(place.clone(), message, kind),
             (Refusal::Preset, _) => detail(422, "invalid behavior preset"),
             (Refusal::Internal, _) => detail(500, "Internal server error"),
             (Refusal::BadGateway, A) => detail(502, "Usage check service unavailable."),

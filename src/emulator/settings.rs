@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::fault::Faults;
 
 use super::millis;
+use super::platform::Platform;
 use super::socket::Sockets;
 
 /// The generation of the contract that is spoken. They differ in statuses and texts more than in fields.
@@ -137,6 +138,8 @@ pub struct Shape {
     pub audio_missing: bool,
     /// Nothing follows the closing boundary, not even a line end.
     pub last_crlf_missing: bool,
+    /// A conversation's wrong configuration is refused with a list that says where, not with a sentence.
+    pub located_flaws: bool,
     /// Redaction answers with the metadata alone, as `application/json`.
     pub redaction_as_json: bool,
 }
@@ -177,6 +180,8 @@ pub struct Settings {
     pub time_limit: Option<Duration>,
     /// Limits and ways of the streaming endpoints.
     pub sockets: Sockets,
+    /// Ways of the Platform API.
+    pub platform: Platform,
     /// File names choose behaviours, see [`super::OUTCOMES`]. Default false.
     pub script: bool,
 }
@@ -200,6 +205,7 @@ impl Default for Settings {
             max_file_bytes: 100_000_000,
             time_limit: Some(Duration::from_secs(60)),
             sockets: Sockets::default(),
+            platform: Platform::default(),
             script: false,
         }
     }

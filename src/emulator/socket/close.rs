@@ -73,6 +73,7 @@ fn words(refusal: &Refusal, contract: Contract, stream: Stream, voice_403: bool)
         }
         (Refusal::Undecodable, _) => "Invalid input audio".to_owned(),
         (Refusal::HtmlBadGateway, _) => "Internal server error".to_owned(),
+        (Refusal::Flaw(..), _) => words(&Refusal::Configuration, contract, stream, voice_403),
         _ => match refusal.say(contract, twin, voice_403).body {
             Words::Detail(serde_json::Value::String(sentence)) => sentence,
             _ => "Invalid request.".to_owned(),

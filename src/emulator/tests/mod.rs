@@ -3,6 +3,7 @@
 mod answers;
 mod conduct;
 mod knobs;
+mod platform;
 mod refusals;
 mod siblings;
 mod socket_faults;
