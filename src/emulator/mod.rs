@@ -7,6 +7,7 @@ mod answer;
 mod audio;
 mod books;
 mod control;
+mod conversation;
 mod desk;
 mod examination;
 mod fault;

@@ -1,10 +1,11 @@
 //! The streaming endpoints: a connection's way from its handshake to its close. Audio comes in binary messages,
-//! everything else is text. What is asked for is in `query`, what was heard in `track`, what is said in `messages`,
-//! with which code it ends in `close`; `session` is the conversation.
+//! everything else is text. What is asked for is in `query`, how it is listened to in `hearing`, what was heard in
+//! `track`, what is said in `messages`, with which code it ends in `close`; `session` is the whole.
 
 mod close;
 mod fault;
 mod format;
+mod hearing;
 mod messages;
 mod query;
 mod session;
@@ -40,6 +41,12 @@ const LARGEST_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 /// A connection that holds a slot.
 struct Admitted {
     slot: Slot,
+    fate: Fate,
+}
+
+/// What was decided about a connection before it began.
+#[derive(Debug, Clone, Copy)]
+struct Fate {
     fault: Option<Fault>,
     /// To be closed in the middle of its audio.
     midway: bool,
@@ -91,6 +98,9 @@ fn let_in(
     match settings.faults.before_body(name, number) {
         Some(Fault::Busy) if settings.faults.unknown_429_text => Err(Refusal::UnknownThrottle),
         Some(Fault::Busy) => Err(Refusal::Concurrency),
-        fault => Ok(Admitted { slot, fault, midway: settings.faults.midway(name, number) }),
+        fault => {
+            let midway = settings.faults.midway(name, number);
+            Ok(Admitted { slot, fate: Fate { fault, midway } })
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use axum::extract::Query as Pairs;
 use axum::http::Uri;
+use serde_json::Value;
 
 use super::super::form::Form;
 use super::super::options::Options;
@@ -24,6 +25,25 @@ pub(super) struct Asked {
     pub(super) partials: bool,
     /// One utterance for each pause, and not one for all.
     pub(super) endpointing: bool,
+}
+
+impl Asked {
+    /// The first text of a connection, which beats its address.
+    pub(super) fn configure(&mut self, stream: Stream, text: &str) -> Result<(), Refusal> {
+        match stream {
+            Stream::Conversation if text == "default" => Ok(()),
+            Stream::Conversation => self.options.examine(text),
+            _ => {
+                let Ok(Value::Object(mut config)) = serde_json::from_str(text) else {
+                    return Err(Refusal::Configuration);
+                };
+                if let Some(partials) = config.remove("partial_results") {
+                    self.partials = partials.as_bool().ok_or(Refusal::Configuration)?;
+                }
+                self.options.override_with(&config)
+            }
+        }
+    }
 }
 
 const AUDIO: [&str; 3] = ["audio_format", "sample_rate", "num_channels"];

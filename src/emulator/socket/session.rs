@@ -1,13 +1,12 @@
-//! One connection, told in steps: *configure, listen, judge, bill, wait, tell, close*. Whatever happens, the slot is
-//! given back, what was heard is on the report, and the other side may leave at any time.
+//! One connection, told in steps: *listen, judge, bill, wait, tell, close*. Whatever happens, the slot is given back,
+//! what was heard is on the report, and the other side may leave at any time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use serde_json::Value;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use tokio::time::timeout;
 
 use super::super::books::OpenSocket;
 use super::super::desk::{self, Desk};
@@ -20,13 +19,10 @@ use super::super::transcript::Transcript;
 use super::Admitted;
 use super::close::{Farewell, farewell};
 use super::fault::SocketFault;
-use super::messages::{Live, Said, Setting, results};
-use super::query::{Asked, Query};
+use super::hearing::Hearing;
+use super::messages::{Said, Setting, results};
+use super::query::Query;
 use super::stream::Stream;
-use super::track::Track;
-
-/// The fault that closes midway does so after this much audio, or at its end.
-const MIDWAY_MS: u64 = 1000;
 
 /// How long the other side is given to answer a close.
 const PARTING: Duration = Duration::from_secs(5);
@@ -41,7 +37,7 @@ pub(super) struct Session {
 }
 
 /// Why a connection ends before its `done`.
-enum Stop {
+pub(super) enum Stop {
     Refused(Refusal),
     /// 1000, as if all had been said.
     Unfinished,
@@ -100,7 +96,7 @@ impl Session {
         }
     }
 
-    fn contract(&self) -> Contract {
+    pub(super) fn contract(&self) -> Contract {
         self.settings.contract
     }
 
@@ -121,14 +117,13 @@ impl Session {
         let_in: Result<Admitted, Refusal>,
         seen: &mut OpenSocket,
     ) -> Result<(), Stop> {
-        let Admitted { slot, fault, midway } = let_in?;
-        let mut asked = self.query.read(self.stream, self.contract())?;
-        let mut track = Track::new(asked.format);
-        let mut live = Live::default();
-        let mut listened = self.listen(socket, &mut asked, &mut track, &mut live, fault, seen, midway).await;
-        if listened.is_ok() && midway {
+        let Admitted { slot, fate } = let_in?;
+        let mut hearing = Hearing::of(self.query.read(self.stream, self.contract())?);
+        let mut listened = hearing.listen(self, socket, fate, seen).await;
+        if listened.is_ok() && fate.midway {
             listened = Err(Refusal::Internal.into());
         }
+        let Hearing { asked, track, live } = hearing;
         let raw = track.is_raw().then(|| track.head_hex());
         let heard = track.end(&self.desk.ear).await;
         let (sha256, name) = (hex(&heard.sha256), self.stream.name());
@@ -208,100 +203,13 @@ impl Session {
         }
     }
 
-    fn setting(&self) -> Setting {
+    pub(super) fn setting(&self) -> Setting {
         Setting { contract: self.contract(), shape: self.settings.shape, sockets: self.settings.sockets }
-    }
-
-    /// Takes audio in until it ends: by the empty message, by silence on the line, or because it lasts too long.
-    async fn listen(
-        &self,
-        socket: &mut WebSocket,
-        asked: &mut Asked,
-        track: &mut Track,
-        live: &mut Live,
-        fault: Option<Fault>,
-        seen: &mut OpenSocket,
-        midway: bool,
-    ) -> Result<(), Stop> {
-        let limits = self.settings.sockets;
-        let setting = self.setting();
-        let begun = Instant::now();
-        let mut last = begun;
-        // An analysis has to be configured, a transcription may be; the others cannot.
-        let mut configurable = matches!(self.stream, Stream::Conversation | Stream::Transcription);
-        let mut stalls = fault == Some(Fault::StallUpload);
-        loop {
-            let message = tokio::select! {
-                message = socket.recv() => message,
-                () = sleep_until((last + limits.idle).min(begun + limits.longest)) => return Ok(()),
-            };
-            match message {
-                None | Some(Err(_) | Ok(Message::Close(_))) => return Err(Stop::Gone),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Text(text))) if configurable && !text.is_empty() => {
-                    configurable = false;
-                    self.configure(&text, asked)?;
-                }
-                Some(Ok(Message::Text(text))) if text.is_empty() && !self.waits(configurable) => {
-                    return Ok(());
-                }
-                Some(Ok(Message::Text(_))) => return Err(Refusal::Configuration.into()),
-                Some(Ok(Message::Binary(audio))) => {
-                    if self.waits(configurable) {
-                        return Err(Refusal::Configuration.into());
-                    }
-                    configurable = false;
-                    if fault == Some(Fault::ResetBeforeBody) {
-                        return Err(Stop::Cut);
-                    }
-                    seen.message();
-                    if std::mem::take(&mut stalls) {
-                        sleep(self.settings.faults.stall_for).await;
-                    }
-                    if audio.is_empty() {
-                        continue;
-                    }
-                    last = Instant::now();
-                    track.hear(&audio)?;
-                    for said in live.next(self.stream, asked, track, &setting) {
-                        send(socket, said).await?;
-                    }
-                    if midway && track.played_ms() >= MIDWAY_MS {
-                        return Err(Refusal::Internal.into());
-                    }
-                    if track.played_ms() >= limits.longest.as_millis() as u64 {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether the configuration that has to come first is still to come.
-    fn waits(&self, configurable: bool) -> bool {
-        configurable && self.stream == Stream::Conversation
-    }
-
-    fn configure(&self, text: &Utf8Bytes, asked: &mut Asked) -> Result<(), Refusal> {
-        match self.stream {
-            Stream::Conversation if text.as_str() == "default" => Ok(()),
-            Stream::Conversation => asked.options.examine(text),
-            _ => {
-                let mut config = match serde_json::from_str(text) {
-                    Ok(Value::Object(config)) => config,
-                    _ => return Err(Refusal::Configuration),
-                };
-                if let Some(partials) = config.remove("partial_results") {
-                    asked.partials = partials.as_bool().ok_or(Refusal::Configuration)?;
-                }
-                asked.options.override_with(&config)
-            }
-        }
     }
 }
 
 /// Sends, or finds that nobody is there.
-async fn send(socket: &mut WebSocket, said: Said) -> Result<(), Stop> {
+pub(super) async fn send(socket: &mut WebSocket, said: Said) -> Result<(), Stop> {
     let message = match said {
         Said::Text(value) => Message::text(value.to_string()),
         Said::Audio(bytes) => Message::Binary(bytes),
