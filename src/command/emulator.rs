@@ -24,7 +24,7 @@ pub struct EmulatorArgs {
     /// Key that is let in; give it several times for several keys.
     #[arg(long, value_name = "KEY", default_value = "emulator-key")]
     pub key: Vec<String>,
-    /// Requests at once, for each model.
+    /// Requests, or streaming connections, at once, for each model.
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub concurrent: u32,
     /// Audio hours in a month, for each model [default: without limit].
@@ -161,6 +161,13 @@ fn summary(report: &Report) -> String {
             model.billed_ms as f64 / 60_000.0
         ));
     }
+    if report.peak_sockets > 0 {
+        text.push_str(&format!(
+            "  {} streaming connections ended, at most {} were open at once\n",
+            report.sockets.len(),
+            report.peak_sockets
+        ));
+    }
     let refusals: Vec<_> = report.refusals.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
     if !refusals.is_empty() {
         text.push_str(&format!("  refused: {}\n", refusals.join(", ")));
@@ -245,6 +252,15 @@ mod tests {
         for words in ["--latency-scale=-1", "--faults=429=9", "--contract=d", "--disable=velma-3"] {
             assert!(typed(&[words]).is_err(), "{words}");
         }
+    }
+
+    #[test]
+    fn connections_are_summed_up_only_if_there_were_any() {
+        let mut report = Report::default();
+        assert_eq!(summary(&report), "emulator: 0 requests, 0 bodies\n");
+        report.peak_sockets = 2;
+        report.sockets = vec![Default::default(); 3];
+        assert!(summary(&report).contains("  3 streaming connections ended, at most 2 were open at once\n"));
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod jobs;
 mod settings;
+mod source;
 mod submission;
 
 use std::io::Write;
@@ -74,6 +75,7 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
         .route("/jobs", post(begin))
         .route("/job/{id}", get(state).patch(finalize))
         .route("/job/{id}/sources/media-files", post(add))
+        .route("/job/{id}/sources/streams/{alias}", get(source::stream))
         .route("/job/{id}/results", get(results))
 }
 

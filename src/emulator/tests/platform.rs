@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use futures_util::{SinkExt, StreamExt};
 use reqwest::Method;
 use serde_json::json;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::*;
 use crate::emulator::{Change, Platform};
@@ -216,17 +220,30 @@ async fn the_third_description_begins_fills_and_finalises_a_job() {
             .unwrap();
         assert_eq!(added.status(), 201);
     }
+    let address = call.emulator.address();
+    let mut request = format!("ws://{address}{path}/sources/streams/line-1").into_client_request().unwrap();
+    assert!(connect_async(request.clone()).await.is_err(), "without a password");
+    let password = BASE64_STANDARD.encode("emulator-account:emulator-key");
+    request.headers_mut().insert("authorization", format!("Basic {password}").parse().unwrap());
+    let (mut stream, _) = connect_async(request).await.unwrap();
+    stream.send(Message::Binary(wav(99).into())).await.unwrap();
+    stream.send(Message::text("")).await.unwrap();
+    while let Some(Ok(_)) = stream.next().await {}
     let results = || call.job(Method::GET, &format!("{path}/results")).send();
     assert_eq!(results().await.unwrap().status(), 409);
     assert_eq!(json(call.job(Method::PATCH, &path).send().await.unwrap()).await["state"], "finalizing");
     assert_eq!(json(call.job(Method::GET, &path).send().await.unwrap()).await["state"], "finalizing");
     assert_eq!(json(call.job(Method::GET, &path).send().await.unwrap()).await["state"], "finalized");
     let page = json(results().await.unwrap()).await;
-    assert_eq!((page["data"].as_array().unwrap().len(), &page["meta"]["total_count"]), (25, &json!(27)));
+    assert_eq!((page["data"].as_array().unwrap().len(), &page["meta"]["total_count"]), (25, &json!(28)));
     assert_eq!(page["links"]["prev"], Value::Null);
     let next = call.job(Method::GET, page["links"]["next"].as_str().unwrap()).send().await.unwrap();
     let next = json(next).await;
-    assert_eq!((next["data"].as_array().unwrap().len(), &next["links"]["next"]), (2, &Value::Null));
+    assert_eq!((next["data"].as_array().unwrap().len(), &next["links"]["next"]), (3, &Value::Null));
+    assert_eq!(
+        (&next["data"][2]["filename"], &next["data"][2]["duration_ms"]),
+        (&json!("line-1"), &json!(1000))
+    );
     let stranger = call.client.post(format!("{}/jobs", call.emulator.base_url())).send().await.unwrap();
     assert_eq!(stranger.status(), 401);
 }
