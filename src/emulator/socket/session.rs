@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use tokio::time::timeout;
 
-use super::super::books::OpenSocket;
+use super::super::books::{OpenSocket, Slot};
 use super::super::desk::{self, Desk};
 use super::super::fault::Fault;
 use super::super::form::hex;
@@ -20,7 +20,7 @@ use super::Admitted;
 use super::close::{Farewell, farewell};
 use super::fault::SocketFault;
 use super::hearing::Hearing;
-use super::messages::{Said, Setting, results};
+use super::messages::{Results, Said, Setting, results};
 use super::query::Query;
 use super::stream::Stream;
 
@@ -148,13 +148,7 @@ impl Session {
             return Err(refusal.into());
         }
         self.bill(&sha256, sound.duration_ms);
-        let latency = &self.settings.latency;
-        let mut delay = latency.scaled(latency.fixed.max(latency.floor));
-        if fault == Some(Fault::Stall) {
-            delay += faults.stall_for;
-        }
-        stay(socket, desk::pause(delay), seen).await?;
-        stay(socket, self.desk.wait_at_the_gate(name), seen).await?;
+        self.think(socket, fault, seen).await?;
         match fault {
             Some(Fault::ResetAfterBody) => return Err(Stop::Cut),
             Some(Fault::Empty200) => return Err(Stop::Unfinished),
@@ -166,35 +160,23 @@ impl Session {
         let basis = setting.basis(&asked, &id, &sound, &transcript);
         let disorder = own == Some(SocketFault::Disorder);
         let told = results(self.stream, &asked, &basis, &setting.sockets, live, disorder);
-        let half = told.said.len() / 2;
-        for (number, said) in told.said.into_iter().enumerate() {
-            if fault == Some(Fault::ResetInAnswer) && number == half {
-                break;
-            }
-            send(socket, said).await?;
+        tell(socket, told, slot, fault, own).await
+    }
+
+    /// The time it takes, and the gate.
+    async fn think(
+        &self,
+        socket: &mut WebSocket,
+        fault: Option<Fault>,
+        seen: &mut OpenSocket,
+    ) -> Result<(), Stop> {
+        let latency = &self.settings.latency;
+        let mut delay = latency.scaled(latency.fixed.max(latency.floor));
+        if fault == Some(Fault::Stall) {
+            delay += self.settings.faults.stall_for;
         }
-        if fault == Some(Fault::ResetInAnswer) {
-            return Err(Stop::Cut);
-        }
-        // Whoever has seen `done` finds the slot free.
-        drop(slot);
-        if own == Some(SocketFault::NoDone) {
-            return Err(Stop::Unfinished);
-        }
-        for said in told.done {
-            match (fault, said) {
-                (Some(Fault::TruncatedJson), Said::Text(done)) => {
-                    let text = done.to_string();
-                    let _ = socket.send(Message::text(&text[..text.len() / 2])).await;
-                    return Err(Stop::Unfinished);
-                }
-                (_, said) => send(socket, said).await?,
-            }
-        }
-        if own == Some(SocketFault::LateBinary) {
-            send(socket, Said::Audio(Bytes::from_static(b"late"))).await?;
-        }
-        Ok(())
+        stay(socket, desk::pause(delay), seen).await?;
+        stay(socket, self.desk.wait_at_the_gate(self.stream.name()), seen).await
     }
 
     fn bill(&self, sha256: &str, audio_ms: u64) {
@@ -206,6 +188,43 @@ impl Session {
     pub(super) fn setting(&self) -> Setting {
         Setting { contract: self.contract(), shape: self.settings.shape, sockets: self.settings.sockets }
     }
+}
+
+/// Results, `done`, and what may go wrong with them.
+async fn tell(
+    socket: &mut WebSocket,
+    told: Results,
+    slot: Slot,
+    fault: Option<Fault>,
+    own: Option<SocketFault>,
+) -> Result<(), Stop> {
+    let cut = fault == Some(Fault::ResetInAnswer);
+    let most = if cut { told.said.len() / 2 } else { usize::MAX };
+    for said in told.said.into_iter().take(most) {
+        send(socket, said).await?;
+    }
+    if cut {
+        return Err(Stop::Cut);
+    }
+    // Whoever has seen `done` finds the slot free.
+    drop(slot);
+    if own == Some(SocketFault::NoDone) {
+        return Err(Stop::Unfinished);
+    }
+    for said in told.done {
+        match (fault, said) {
+            (Some(Fault::TruncatedJson), Said::Text(done)) => {
+                let text = done.to_string();
+                let _ = socket.send(Message::text(&text[..text.len() / 2])).await;
+                return Err(Stop::Unfinished);
+            }
+            (_, said) => send(socket, said).await?,
+        }
+    }
+    if own == Some(SocketFault::LateBinary) {
+        send(socket, Said::Audio(Bytes::from_static(b"late"))).await?;
+    }
+    Ok(())
 }
 
 /// Sends, or finds that nobody is there.
