@@ -7,16 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use tokio_util::sync::CancellationToken;
 
-use crate::emulator::{Contract, Emulator, Faults, Latency, ModelLimits, Report, Settings};
-
-/// The models whose limits `--concurrent`, `--monthly-hours` and `--disable` speak of.
-const MODELS: [&str; 5] = [
-    "velma-2-stt-batch",
-    "velma-2-stt-batch-english-vfast",
-    "velma-2-synthetic-voice-detection-batch",
-    "velma-2-pii-phi-redaction-batch",
-    "velma-2-batch",
-];
+use crate::emulator::{Contract, Emulator, Faults, Latency, ModelLimits, Report, Settings, Sockets, models};
 
 /// Serve an emulated API on this machine: strict, without key, network or cost.
 #[derive(Debug, Clone, clap::Args)]
@@ -33,7 +24,7 @@ pub struct EmulatorArgs {
     /// Key that is let in; give it several times for several keys.
     #[arg(long, value_name = "KEY", default_value = "emulator-key")]
     pub key: Vec<String>,
-    /// Requests at once, for each model.
+    /// Requests, or streaming connections, at once, for each model.
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub concurrent: u32,
     /// Audio hours in a month, for each model [default: without limit].
@@ -43,7 +34,7 @@ pub struct EmulatorArgs {
     #[arg(long, value_name = "HOURS", value_parser = positive)]
     pub credits_hours: Option<f64>,
     /// Model that is not enabled; give it several times for several models.
-    #[arg(long, value_name = "MODEL", value_parser = clap::builder::PossibleValuesParser::new(MODELS))]
+    #[arg(long, value_name = "MODEL", value_parser = clap::builder::PossibleValuesParser::new(models()))]
     pub disable: Vec<String>,
     /// Times the modelled delay is waited for: 0 answers at once, 1 is as slow as the service.
     #[arg(long, value_name = "FACTOR", default_value_t = 0.0, value_parser = positive)]
@@ -52,7 +43,7 @@ pub struct EmulatorArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub time_limit: u64,
     /// What goes wrong, and how often: "429=5%,503=5%,reset=2%,truncated=1%". Also 500, 502, 504, html, lost, cut,
-    /// stall, stall-upload, empty.
+    /// stall, stall-upload, empty; on streaming connections also midway, no-done, late-binary, disorder.
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     pub faults: Faults,
     /// Chooses which requests meet the faults.
@@ -70,6 +61,15 @@ pub struct EmulatorArgs {
     /// Read bodies to their end before refusing for key, credits, hours or concurrency.
     #[arg(long)]
     pub drain: bool,
+    /// Refuse streaming connections for key, access and limits as plain HTTP, not as a close code after the handshake.
+    #[arg(long)]
+    pub refuse_at_handshake: bool,
+    /// Close refused streaming connections with a code alone, without words.
+    #[arg(long)]
+    pub silent_closes: bool,
+    /// Let streaming and batch endpoints of a kind draw on the same limits.
+    #[arg(long)]
+    pub share_limits: bool,
     /// Let file names choose what happens: busy_once-1.wav, always_500.wav, …
     #[arg(long)]
     pub script: bool,
@@ -95,7 +95,7 @@ impl EmulatorArgs {
         Ok(Settings {
             listen: self.listen,
             contract: self.contract,
-            models: MODELS.map(|model| (model.to_owned(), limits(model))).into(),
+            models: models().into_iter().map(|model| (model.to_owned(), limits(model))).collect(),
             keys: self.key,
             credits_hours: self.credits_hours,
             latency: Latency { scale: self.latency_scale, ..Latency::default() },
@@ -108,6 +108,12 @@ impl EmulatorArgs {
             time_limit: (self.time_limit > 0).then(|| Duration::from_secs(self.time_limit)),
             strict_mime: !self.no_strict_mime,
             drain_before_refusing: self.drain,
+            sockets: Sockets {
+                refuse_at_handshake: self.refuse_at_handshake,
+                silent_closes: self.silent_closes,
+                share_with_batch: self.share_limits,
+                ..Sockets::default()
+            },
             script: self.script,
             ..Settings::default()
         })
@@ -153,6 +159,13 @@ fn summary(report: &Report) -> String {
             model.requests,
             model.peak_in_flight,
             model.billed_ms as f64 / 60_000.0
+        ));
+    }
+    if report.peak_sockets > 0 {
+        text.push_str(&format!(
+            "  {} streaming connections ended, at most {} were open at once\n",
+            report.sockets.len(),
+            report.peak_sockets
         ));
     }
     let refusals: Vec<_> = report.refusals.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
@@ -211,6 +224,9 @@ mod tests {
             "--script",
             "--drain",
             "--disable=velma-2-batch",
+            "--disable=velma-2-stt-streaming",
+            "--silent-closes",
+            "--share-limits",
             "--latency-scale=0.1",
             "--time-limit=0",
         ])
@@ -219,6 +235,12 @@ mod tests {
         let limits = settings.limits("velma-2-stt-batch");
         assert_eq!((limits.concurrent, limits.monthly_hours, limits.enabled), (2, Some(0.5), true));
         assert!(!settings.limits("velma-2-batch").enabled);
+        assert!(!settings.limits("velma-2-stt-streaming").enabled);
+        let sockets = settings.sockets;
+        assert_eq!(
+            (sockets.silent_closes, sockets.share_with_batch, sockets.refuse_at_handshake),
+            (true, true, false)
+        );
         let faults = &settings.faults;
         assert_eq!((faults.rate_429, faults.reset_before_body, faults.seed), (0.05, 0.02, 7));
         assert_eq!((faults.retry_after_s, settings.time_limit), (Some(3), None));
@@ -230,6 +252,15 @@ mod tests {
         for words in ["--latency-scale=-1", "--faults=429=9", "--contract=d", "--disable=velma-3"] {
             assert!(typed(&[words]).is_err(), "{words}");
         }
+    }
+
+    #[test]
+    fn connections_are_summed_up_only_if_there_were_any() {
+        let mut report = Report::default();
+        assert_eq!(summary(&report), "emulator: 0 requests, 0 bodies\n");
+        report.peak_sockets = 2;
+        report.sockets = vec![Default::default(); 3];
+        assert!(summary(&report).contains("  3 streaming connections ended, at most 2 were open at once\n"));
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ pub(super) const WINDOW_MS: u64 = 4000;
 const DECODED_MS: u64 = 10 * 60 * 1000;
 
 /// Quieter than this, in full scale, is silence: about −60 dB.
-const SILENCE: f32 = 0.001;
+pub(super) const SILENCE: f32 = 0.001;
 
 /// Verdicts kept. When full, the memory starts anew.
 const REMEMBERED: usize = 100_000;

@@ -7,12 +7,14 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use super::model::Model;
 use super::refusal::Refusal;
-use super::report::Report;
+use super::report::{Report, SocketReport};
 use super::settings::ModelLimits;
 
 const MS_PER_HOUR: f64 = 3_600_000.0;
+
+/// Ended connections that are kept one by one.
+const SOCKETS_KEPT: usize = 10_000;
 
 /// The books, shared by every request.
 #[derive(Debug, Default)]
@@ -81,6 +83,51 @@ impl Drop for Visit {
     }
 }
 
+/// An open streaming connection; what was seen of it is written down when it ends.
+#[derive(Debug)]
+pub(super) struct OpenSocket {
+    books: Arc<Books>,
+    seen: SocketReport,
+}
+
+impl OpenSocket {
+    pub(super) fn message(&mut self) {
+        self.seen.messages += 1;
+        self.books.write(|pages| pages.report.socket_messages += 1);
+    }
+
+    pub(super) fn late_message(&mut self) {
+        self.seen.late_messages += 1;
+        self.books.write(|pages| pages.report.socket_messages += 1);
+    }
+
+    pub(super) fn heard(&mut self, sha256: &str, bytes: u64, audio_ms: u64) {
+        self.seen.sha256 = sha256.to_owned();
+        self.seen.bytes = bytes;
+        self.seen.audio_ms = audio_ms;
+    }
+
+    pub(super) fn ended(mut self, cause: &str, code: Option<u16>) {
+        self.seen.cause = cause.to_owned();
+        self.seen.code = code;
+    }
+}
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        let seen = std::mem::take(&mut self.seen);
+        self.books.write(|pages| {
+            let report = &mut pages.report;
+            report.open_sockets = report.open_sockets.saturating_sub(1);
+            report.clients_gone += u64::from(seen.cause == "client_gone");
+            report.connections_cut += u64::from(seen.cause == "cut");
+            if report.sockets.len() < SOCKETS_KEPT {
+                report.sockets.push(seen);
+            }
+        });
+    }
+}
+
 impl Books {
     pub(super) fn new(credits_hours: Option<f64>) -> Self {
         let books = Books::default();
@@ -116,20 +163,23 @@ impl Books {
         Visit { books: self.clone(), model, answered: false }
     }
 
-    /// Credits, then hours, then a slot: the account's part of letting a request in.
+    /// Credits, then hours, then a slot: the account's part of letting a request in. A model may have kin that
+    /// draws on the same limits.
     pub(super) fn admit(
         self: &Arc<Self>,
-        model: Model,
+        name: &'static str,
+        kin: Option<&'static str>,
         limits: &ModelLimits,
     ) -> Result<(Slot, u64), Refusal> {
-        let name = model.name();
         self.write(|pages| {
             pages.check_credits()?;
-            let used_ms = pages.month_ms.get(name).copied().unwrap_or_default() as f64;
-            if limits.monthly_hours.is_some_and(|hours| used_ms >= hours * MS_PER_HOUR) {
+            let family = || std::iter::once(name).chain(kin);
+            let used_ms: u64 = family().filter_map(|name| pages.month_ms.get(name)).sum();
+            if limits.monthly_hours.is_some_and(|hours| used_ms as f64 >= hours * MS_PER_HOUR) {
                 return Err(Refusal::MonthlyHours);
             }
-            if pages.report.model(name).in_flight >= u64::from(limits.concurrent) {
+            let in_flight: u64 = family().map(|name| pages.report.model(name).in_flight).sum();
+            if in_flight >= u64::from(limits.concurrent) {
                 return Err(Refusal::Concurrency);
             }
             pages.settle_busy(name);
@@ -199,6 +249,11 @@ impl Books {
         }
     }
 
+    /// Notes an upload that may be learnt from.
+    pub(super) fn training_permitted(&self) {
+        self.write(|pages| pages.report.training_permitted += 1);
+    }
+
     /// Puts audio on the bill; from here on it is paid for, whatever happens to the answer.
     pub(super) fn bill(&self, model: &'static str, sha256: &str, audio_ms: u64) {
         self.write(|pages| {
@@ -222,6 +277,18 @@ impl Books {
             *times += 1;
             *times
         })
+    }
+
+    /// A streaming connection is there.
+    pub(super) fn open_socket(self: &Arc<Self>, model: &'static str) -> OpenSocket {
+        self.write(|pages| {
+            pages.report.open_sockets += 1;
+            pages.report.peak_sockets = pages.report.peak_sockets.max(pages.report.open_sockets);
+        });
+        OpenSocket {
+            books: self.clone(),
+            seen: SocketReport { model: model.to_owned(), ..SocketReport::default() },
+        }
     }
 
     /// Counts those who wait at the closed gate.
@@ -253,19 +320,17 @@ impl Books {
 
     pub(super) fn report(&self) -> Report {
         let mut pages = self.lock();
-        for model in Model::ALL {
-            pages.settle_busy(model.name());
-        }
+        pages.settle_all();
         pages.report.clone()
     }
 
     /// Sets every counter to zero. What is in flight stays, and so do hours and credits.
     pub(super) fn reset(&self) {
         self.write(|pages| {
-            for model in Model::ALL {
-                pages.settle_busy(model.name());
-            }
+            pages.settle_all();
             let before = std::mem::take(&mut pages.report);
+            pages.report.open_sockets = before.open_sockets;
+            pages.report.peak_sockets = before.open_sockets;
             for (name, line) in before.models {
                 if line.in_flight > 0 {
                     let fresh = pages.report.models.entry(name).or_default();
@@ -302,6 +367,11 @@ impl Pages {
 
     fn forget(&mut self, kind: &str) {
         self.refused.retain(|(standing, _)| *standing != kind);
+    }
+
+    fn settle_all(&mut self) {
+        let busy: Vec<_> = self.since.keys().copied().collect();
+        busy.into_iter().for_each(|model| self.settle_busy(model));
     }
 
     /// Adds the time since the last look, times the slots in use since then.

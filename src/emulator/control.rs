@@ -9,8 +9,10 @@ use serde::Deserialize;
 
 use super::desk::Desk;
 use super::fault::Faults;
+use super::platform::Platform;
 use super::report::Report;
 use super::settings::{Contract, Latency, ModelLimits, Shape};
+use super::socket::Sockets;
 
 /// A change of what the emulator was told at its start. As JSON: `{"contract":"b"}`, `{"keys":[]}`, `"new_month"`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -36,6 +38,10 @@ pub enum Change {
     Latency(Latency),
     /// All of the odd shapes anew.
     Shape(Shape),
+    /// All of the Platform API's ways anew.
+    Platform(Platform),
+    /// All of the streaming endpoints' limits and ways anew.
+    Sockets(Sockets),
     /// Whether a wrong MIME type is refused.
     StrictMime(bool),
     /// Whether bodies are read before early refusals.
@@ -68,6 +74,8 @@ impl Desk {
             Change::Faults(faults) => self.change(|settings| settings.faults = faults),
             Change::Latency(latency) => self.change(|settings| settings.latency = latency),
             Change::Shape(shape) => self.change(|settings| settings.shape = shape),
+            Change::Platform(platform) => self.change(|settings| settings.platform = platform),
+            Change::Sockets(sockets) => self.change(|settings| settings.sockets = sockets),
             Change::StrictMime(strict) => self.change(|settings| settings.strict_mime = strict),
             Change::DrainBeforeRefusing(drain) => {
                 self.change(|settings| settings.drain_before_refusing = drain);

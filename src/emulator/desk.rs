@@ -21,10 +21,12 @@ use super::line::Line;
 use super::model::Model;
 use super::options::Options;
 use super::payload::Payload;
+use super::platform;
 use super::presets;
 use super::refusal::{Refusal, Words};
 use super::script::{self, Act};
 use super::settings::{Contract, Settings};
+use super::socket::Stream;
 use super::transcript::Transcript;
 
 /// Everything that requests share.
@@ -32,7 +34,9 @@ use super::transcript::Transcript;
 pub(super) struct Desk {
     settings: Mutex<Arc<Settings>>,
     pub(super) books: Arc<Books>,
-    ear: Ear,
+    pub(super) ear: Ear,
+    /// Of the Platform API.
+    pub(super) jobs: platform::Ledger,
     /// While true, finished requests wait with their answers.
     pub(super) gate: watch::Sender<bool>,
     pub(super) closing: CancellationToken,
@@ -65,6 +69,7 @@ impl Desk {
             books: Arc::new(Books::new(settings.credits_hours)),
             settings: Mutex::new(Arc::new(settings)),
             ear: Ear::default(),
+            jobs: platform::Ledger::default(),
             gate: watch::Sender::new(false),
             closing: CancellationToken::new(),
         }
@@ -113,7 +118,7 @@ impl Desk {
     pub(super) fn list_presets(&self, name: &'static str, headers: &HeaderMap) -> Response {
         let visit = self.books.arrive(name, headers.contains_key(header::USER_AGENT));
         let settings = self.settings();
-        let allowed = identify(&settings, name, headers).and_then(|()| self.books.check_credits());
+        let allowed = by_header(&settings, name, headers).and_then(|()| self.books.check_credits());
         let response = match allowed {
             Ok(()) => deliver(Payload::json(&presets::list()), None, None),
             Err(refusal) => {
@@ -133,8 +138,9 @@ impl Desk {
         slot: &mut Option<Slot>,
     ) -> Outcome {
         let (parts, body) = request.into_parts();
-        let let_in = identify(settings, model.name(), &parts.headers)
-            .and_then(|()| self.books.admit(model, &settings.limits(model.name())));
+        let let_in = by_header(settings, model.name(), &parts.headers).and_then(|()| {
+            self.books.admit(model.name(), kin(settings, model), &settings.limits(model.name()))
+        });
         let (taken, number) = match let_in {
             Ok(let_in) => let_in,
             Err(refusal) => return turn_away(settings, refusal, body).await,
@@ -189,8 +195,11 @@ impl Desk {
         let file_name = upload.name.clone();
         let options = Options::read(model, &form);
         let audio = self.judge(model, settings, upload).await?;
-        let options = options?;
+        let options = options.map_err(|refusal| refusal.located(settings.shape.located_flaws))?;
         let sound = audio.sound.ok_or(Refusal::Undecodable)?;
+        if options.training && model.fields().contains(&"training_permitted") {
+            self.books.training_permitted();
+        }
         if model == Model::SyntheticVoice && sound.duration_ms < SHORTEST_VOICE_MS {
             return Err(Refusal::TooShort.into());
         }
@@ -209,7 +218,7 @@ impl Desk {
             pause(settings.faults.stall_for).await;
             fault = None;
         }
-        self.wait_at_the_gate(model).await;
+        self.wait_at_the_gate(model.name()).await;
         if fault == Some(Fault::ResetAfterBody) {
             return Err(Stop::Cut);
         }
@@ -262,12 +271,13 @@ impl Desk {
         }
     }
 
-    async fn wait_at_the_gate(&self, model: Model) {
+    /// Waits while answers are held back.
+    pub(super) async fn wait_at_the_gate(&self, model: &'static str) {
         let mut gate = self.gate.subscribe();
         if !*gate.borrow() {
             return;
         }
-        let _held = Held::new(&self.books, model.name());
+        let _held = Held::new(&self.books, model);
         // The sender lives as long as the desk, so this cannot fail.
         let _ = gate.wait_for(|closed| !closed).await;
     }
@@ -289,13 +299,29 @@ impl Drop for Held<'_> {
     }
 }
 
+/// The streaming endpoint that shares a model's limits, if any does.
+fn kin(settings: &Settings, model: Model) -> Option<&'static str> {
+    settings.sockets.share_with_batch.then(|| Stream::of(model).map(Stream::name)).flatten()
+}
+
+/// A key in a header, and what it may use.
+fn by_header(settings: &Settings, model: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+    let key = headers.get("x-api-key").map(HeaderValue::as_bytes);
+    identify(settings, model, key, headers.contains_key(header::USER_AGENT))
+}
+
 /// The key and what it may use.
-fn identify(settings: &Settings, model: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-    if settings.refuse_missing_user_agent && !headers.contains_key(header::USER_AGENT) {
+pub(super) fn identify(
+    settings: &Settings,
+    model: &str,
+    key: Option<&[u8]>,
+    user_agent: bool,
+) -> Result<(), Refusal> {
+    if settings.refuse_missing_user_agent && !user_agent {
         return Err(Refusal::MissingUserAgent);
     }
-    let key = headers.get("x-api-key").ok_or(Refusal::MissingKey)?;
-    if !settings.keys.iter().any(|known| known.as_bytes() == key.as_bytes()) {
+    let key = key.ok_or(Refusal::MissingKey)?;
+    if !settings.keys.iter().any(|known| known.as_bytes() == key) {
         return Err(Refusal::BadKey);
     }
     if settings.limits(model).enabled { Ok(()) } else { Err(Refusal::ModelNotEnabled) }
@@ -330,7 +356,7 @@ fn scripted(act: Act) -> Result<Option<Fault>, Stop> {
 }
 
 /// A fault that is an answer by itself.
-fn failure(fault: Fault) -> Option<Refusal> {
+pub(super) fn failure(fault: Fault) -> Option<Refusal> {
     Some(match fault {
         Fault::Status(500) => Refusal::Internal,
         Fault::Status(502) => Refusal::BadGateway,
@@ -341,7 +367,7 @@ fn failure(fault: Fault) -> Option<Refusal> {
     })
 }
 
-async fn pause(duration: Duration) {
+pub(super) async fn pause(duration: Duration) {
     if !duration.is_zero() {
         tokio::time::sleep(duration).await;
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::millis;
+use super::socket::{SocketFault, SocketFaults};
 
 /// Rates are shares of requests, 0.0 to 1.0. Those of one stage exclude each other, so their sum counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,8 @@ pub struct Faults {
     pub retry_after_s: Option<u64>,
     /// 429s that are faults carry a text that no list knows.
     pub unknown_429_text: bool,
+    /// What goes wrong on streaming connections alone.
+    pub sockets: SocketFaults,
 }
 
 impl Default for Faults {
@@ -70,6 +73,7 @@ impl Default for Faults {
             stall_for: Duration::from_secs(5),
             retry_after_s: None,
             unknown_429_text: false,
+            sockets: SocketFaults::default(),
         }
     }
 }
@@ -118,6 +122,18 @@ impl Faults {
         draw(&stages, || dice(self.seed, &[b"after", model.as_bytes(), sha256, &times.to_le_bytes()]))
     }
 
+    /// Whether the `number`th connection of a model is closed in the middle.
+    pub(super) fn midway(&self, model: &str, number: u64) -> bool {
+        let throw = || dice(self.seed, &[b"midway", model.as_bytes(), &number.to_le_bytes()]);
+        draw(&[(self.sockets.midway, ())], throw).is_some()
+    }
+
+    /// What happens on a connection besides, once this audio has ended for the `times`th time.
+    pub(super) fn on_socket(&self, model: &str, sha256: &[u8], times: u64) -> Option<SocketFault> {
+        let throw = || dice(self.seed, &[b"socket", model.as_bytes(), sha256, &times.to_le_bytes()]);
+        draw(&self.sockets.stages(), throw)
+    }
+
     fn rate(&mut self, word: &str) -> Option<&mut f64> {
         Some(match word {
             "429" => &mut self.rate_429,
@@ -133,13 +149,13 @@ impl Faults {
             "stall-upload" => &mut self.stall_upload,
             "truncated" => &mut self.truncated_json,
             "empty" => &mut self.empty_200,
-            _ => return None,
+            other => return self.sockets.rate(other),
         })
     }
 }
 
 /// One throw for a stage; the rates divide the line from 0 to 1 among them.
-fn draw(stages: &[(f64, Fault)], throw: impl FnOnce() -> f64) -> Option<Fault> {
+fn draw<T: Copy>(stages: &[(f64, T)], throw: impl FnOnce() -> f64) -> Option<T> {
     if stages.iter().all(|(rate, _)| *rate <= 0.0) {
         return None;
     }
@@ -180,7 +196,7 @@ impl FromStr for Faults {
             let slot = faults.rate(word.trim()).ok_or_else(|| {
                 format!(
                     "`{word}` is not a fault: use 429, 500, 502, 503, 504, html, reset, lost, cut, stall, \
-                     stall-upload, truncated or empty"
+                     stall-upload, truncated or empty; on sockets also midway, no-done, late-binary or disorder"
                 )
             })?;
             *slot = rate;

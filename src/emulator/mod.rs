@@ -7,7 +7,9 @@ mod answer;
 mod audio;
 mod books;
 mod control;
+mod conversation;
 mod desk;
+mod examination;
 mod fault;
 mod form;
 mod length;
@@ -16,12 +18,15 @@ mod millis;
 mod model;
 mod options;
 mod payload;
+mod platform;
 mod presets;
 mod refusal;
 mod report;
 mod samples;
 mod script;
 mod settings;
+mod siblings;
+mod socket;
 mod transcript;
 
 #[cfg(test)]
@@ -41,15 +46,18 @@ use tokio::task::JoinHandle;
 
 pub use control::Change;
 pub use fault::Faults;
-pub use report::{ModelReport, Report};
+pub use platform::Platform;
+pub use report::{ModelReport, Report, SocketReport};
 pub use samples::{SAMPLES, Sample};
 pub use script::{Ending, OUTCOMES, Outcome};
 pub use settings::{Contract, Latency, ModelLimits, Settings, Shape};
+pub use socket::{SocketFaults, Sockets};
 
 use desk::Desk;
 use line::{Door, Line};
 use model::Model;
 use refusal::Refusal;
+use socket::Stream;
 
 /// How long clients are given to take their last answers when the emulator stops.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -128,6 +136,11 @@ impl Drop for Emulator {
     }
 }
 
+/// The names of all models, batch first.
+pub fn models() -> Vec<&'static str> {
+    Model::ALL.into_iter().map(Model::name).chain(Stream::ALL.into_iter().map(Stream::name)).collect()
+}
+
 fn router(desk: Arc<Desk>) -> Router {
     let mut router = Router::new();
     for model in Model::ALL {
@@ -135,6 +148,13 @@ fn router(desk: Arc<Desk>) -> Router {
                             ConnectInfo(line): ConnectInfo<Line>,
                             request: Request| { desk.call(model, line, request) };
         router = router.route(&model.path(), post(handler));
+    }
+    for stream in Stream::ALL {
+        let handler =
+            move |State(desk): State<Arc<Desk>>, ConnectInfo(line): ConnectInfo<Line>, request: Request| {
+                socket::open(desk, stream, line, request)
+            };
+        router = router.route(&stream.path(), get(handler));
     }
     for name in ["velma-2-batch", "velma-2-streaming"] {
         let handler = move |State(desk): State<Arc<Desk>>, headers: HeaderMap| async move {
@@ -150,6 +170,7 @@ fn router(desk: Arc<Desk>) -> Router {
         }
     };
     router
+        .merge(platform::routes())
         .route("/emulator/report", get(control::report).delete(control::reset))
         .route("/emulator/control", post(control::control))
         .fallback(lost(Refusal::NotFound))

@@ -1,4 +1,4 @@
-//! The five batch models as the service knows them: names, paths, form fields, file extensions and MIME types.
+//! The batch models as the service knows them: names, paths, form fields, file extensions and MIME types.
 //! Written from the published contract and from nothing of ours, so that a misreading cannot agree with itself.
 
 use file_format::FileFormat;
@@ -8,27 +8,46 @@ use file_format::FileFormat;
 pub(super) enum Model {
     Transcription,
     EnglishFast,
+    MultilingualFast,
     SyntheticVoice,
     Redaction,
     Conversation,
+    Emotion,
+    Accent,
+    Language,
+    Music,
+    /// Music that a machine made.
+    MadeMusic,
 }
 
 impl Model {
-    pub(super) const ALL: [Model; 5] = [
+    pub(super) const ALL: [Model; 11] = [
         Model::Transcription,
         Model::EnglishFast,
+        Model::MultilingualFast,
         Model::SyntheticVoice,
         Model::Redaction,
         Model::Conversation,
+        Model::Emotion,
+        Model::Accent,
+        Model::Language,
+        Model::Music,
+        Model::MadeMusic,
     ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Model::Transcription => "velma-2-stt-batch",
             Model::EnglishFast => "velma-2-stt-batch-english-vfast",
+            Model::MultilingualFast => "velma-2-stt-batch-multilingual-vfast",
             Model::SyntheticVoice => "velma-2-synthetic-voice-detection-batch",
             Model::Redaction => "velma-2-pii-phi-redaction-batch",
             Model::Conversation => "velma-2-batch",
+            Model::Emotion => "velma-2-emotion-batch",
+            Model::Accent => "velma-2-accent-batch",
+            Model::Language => "velma-2-language-detection-batch",
+            Model::Music => "velma-2-music-detection-batch",
+            Model::MadeMusic => "velma-2-ai-music-detection-batch",
         }
     }
 
@@ -48,7 +67,13 @@ impl Model {
                 "language",
                 "config",
             ],
-            Model::EnglishFast | Model::SyntheticVoice => &[],
+            Model::MultilingualFast => &["language"],
+            Model::Emotion | Model::Accent => &["training_permitted", "use_ensemble"],
+            Model::EnglishFast
+            | Model::SyntheticVoice
+            | Model::Language
+            | Model::Music
+            | Model::MadeMusic => &[],
             Model::Redaction => {
                 &["speaker_diarization", "start_redaction_padding_ms", "end_redaction_padding_ms", "language"]
             }
@@ -59,19 +84,22 @@ impl Model {
     /// The line of the table for a file name, if the model takes such names.
     pub(super) fn accepts(self, file_name: &str, vfast_only_opus: bool) -> Option<&'static Format> {
         let (_, extension) = file_name.rsplit_once('.')?;
-        let format = FORMATS.iter().find(|format| format.extension.eq_ignore_ascii_case(extension))?;
-        let taken = match self {
+        let format = Format::of(extension)?;
+        let only_opus = self == Model::EnglishFast && vfast_only_opus;
+        (self.takes(format) && (!only_opus || format.extension == "opus")).then_some(format)
+    }
+
+    fn takes(self, format: &Format) -> bool {
+        match self {
             Model::SyntheticVoice => true,
-            Model::EnglishFast if vfast_only_opus => format.extension == "opus",
-            _ => !format.voice_detection_only,
-        };
-        taken.then_some(format)
+            Model::Music | Model::MadeMusic => MUSIC.contains(&format.extension),
+            _ => !format.seldom,
+        }
     }
 
     /// The extensions as a refusal lists them.
     pub(super) fn extensions(self) -> String {
-        let voice = self == Model::SyntheticVoice;
-        let mut names: Vec<_> = FORMATS.iter().filter(|f| voice || !f.voice_detection_only).collect();
+        let mut names: Vec<_> = FORMATS.iter().filter(|format| self.takes(format)).collect();
         names.sort_by_key(|format| format.extension);
         names.iter().map(|format| format!(".{}", format.extension)).collect::<Vec<_>>().join(", ")
     }
@@ -83,22 +111,41 @@ pub(super) struct Format {
     pub(super) extension: &'static str,
     pub(super) mime: &'static str,
     contents: &'static [FileFormat],
-    voice_detection_only: bool,
+    /// Taken by few models, voice detection above all.
+    seldom: bool,
 }
 
 impl Format {
     /// Whether a declared type and a sniffed content fit the extension.
     pub(super) fn fits(&self, declared: &str, content: FileFormat) -> bool {
-        declared.eq_ignore_ascii_case(self.mime) && self.contents.contains(&content)
+        declared.eq_ignore_ascii_case(self.mime) && self.holds(content)
+    }
+
+    /// Whether a sniffed content belongs to the format, whatever was declared.
+    pub(super) fn holds(&self, content: FileFormat) -> bool {
+        self.contents.contains(&content)
+    }
+
+    /// The line of the table for an extension.
+    pub(super) fn of(extension: &str) -> Option<&'static Format> {
+        FORMATS.iter().find(|format| format.extension.eq_ignore_ascii_case(extension))
+    }
+
+    /// Whether a sniffed content is any of the formats.
+    pub(super) fn known(content: FileFormat) -> bool {
+        FORMATS.iter().any(|format| format.holds(content))
     }
 }
 
+/// What both music models take.
+const MUSIC: &[&str] = &["aac", "flac", "m4a", "mp3", "mp4", "ogg", "opus", "wav"];
+
 const fn common(extension: &'static str, mime: &'static str, contents: &'static [FileFormat]) -> Format {
-    Format { extension, mime, contents, voice_detection_only: false }
+    Format { extension, mime, contents, seldom: false }
 }
 
-const fn voice(extension: &'static str, mime: &'static str, contents: &'static [FileFormat]) -> Format {
-    Format { extension, mime, contents, voice_detection_only: true }
+const fn seldom(extension: &'static str, mime: &'static str, contents: &'static [FileFormat]) -> Format {
+    Format { extension, mime, contents, seldom: true }
 }
 
 const MP4: &[FileFormat] = &[
@@ -134,12 +181,12 @@ static FORMATS: [Format; 16] = [
     common("opus", "audio/opus", &[FileFormat::OggOpus]),
     common("wav", "audio/wav", &[FileFormat::WaveformAudio]),
     common("webm", "video/webm", &[FileFormat::Webm]),
-    voice("3gp", "audio/3gpp", THREE_GPP),
-    voice("3gpp", "audio/3gpp", THREE_GPP),
-    voice("amr", "audio/amr", &[FileFormat::AdaptiveMultiRate]),
-    voice("au", "audio/basic", &[FileFormat::Au]),
-    voice("m4a", "audio/mp4", MP4),
-    voice("wma", "audio/x-ms-wma", &[FileFormat::WindowsMediaAudio]),
+    seldom("3gp", "audio/3gpp", THREE_GPP),
+    seldom("3gpp", "audio/3gpp", THREE_GPP),
+    seldom("amr", "audio/amr", &[FileFormat::AdaptiveMultiRate]),
+    seldom("au", "audio/basic", &[FileFormat::Au]),
+    seldom("m4a", "audio/mp4", MP4),
+    seldom("wma", "audio/x-ms-wma", &[FileFormat::WindowsMediaAudio]),
 ];
 
 #[cfg(test)]
@@ -147,7 +194,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn m4a_is_taken_by_voice_detection_alone() {
+    fn m4a_is_taken_for_voices_and_music_and_not_for_words() {
+        assert!(Model::MadeMusic.accepts("a.m4a", false).is_some());
+        assert!(Model::Music.accepts("a.mov", false).is_none());
         assert!(Model::SyntheticVoice.accepts("a.M4A", false).is_some());
         assert!(Model::Transcription.accepts("a.m4a", false).is_none());
         assert!(Model::Transcription.accepts("a.mp4", false).is_some());
@@ -172,6 +221,7 @@ mod tests {
             ".aac, .aiff, .flac, .mov, .mp3, .mp4, .ogg, .opus, .wav, .webm"
         );
         assert_eq!(Model::SyntheticVoice.extensions().matches('.').count(), 16);
+        assert_eq!(Model::Music.extensions(), ".aac, .flac, .m4a, .mp3, .mp4, .ogg, .opus, .wav");
     }
 
     #[test]

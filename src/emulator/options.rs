@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value};
 
+use super::examination;
 use super::form::Form;
 use super::model::Model;
-use super::presets;
 use super::refusal::Refusal;
 
 /// What a caller asked for, defaults filled in.
@@ -20,6 +20,8 @@ pub(super) struct Options {
     pub(super) language: Option<String>,
     pub(super) start_padding_ms: u64,
     pub(super) end_padding_ms: u64,
+    /// Whether the recording may be learnt from; asked for emotion and accent alone.
+    pub(super) training: bool,
     /// What a conversation is examined for. None: the service's own defaults.
     pub(super) examine: Option<Map<String, Value>>,
 }
@@ -35,6 +37,8 @@ impl Default for Options {
             language: None,
             start_padding_ms: 100,
             end_padding_ms: 0,
+            // The service's own default: whoever says nothing has permitted it.
+            training: true,
             examine: None,
         }
     }
@@ -63,6 +67,9 @@ impl Options {
                 "pii_phi_tagging" => options.tagging = flag()?,
                 "start_redaction_padding_ms" => options.start_padding_ms = number()?,
                 "end_redaction_padding_ms" => options.end_padding_ms = number()?,
+                "training_permitted" => options.training = flag()?,
+                // The ensemble would answer the same: nothing is listened to.
+                "use_ensemble" => drop(flag()?),
                 "language" => options.language = Some(primary_subtag(text)?),
                 "config" => config = Some(text),
                 _ => return Err(Refusal::UnknownField(name.clone())),
@@ -77,7 +84,7 @@ impl Options {
     }
 
     /// The speech-to-text settings inside a configuration.
-    fn override_with(&mut self, config: &Map<String, Value>) -> Result<(), Refusal> {
+    pub(super) fn override_with(&mut self, config: &Map<String, Value>) -> Result<(), Refusal> {
         for (key, value) in config {
             let flag = value.as_bool().ok_or(Refusal::Configuration);
             match key.as_str() {
@@ -98,22 +105,12 @@ impl Options {
         Ok(())
     }
 
-    /// A conversation's configuration: known keys, known presets, definitions that are whole.
-    fn examine(&mut self, text: &str) -> Result<(), Refusal> {
+    /// A conversation's configuration.
+    pub(super) fn examine(&mut self, text: &str) -> Result<(), Refusal> {
         let config = object(text)?;
-        for (key, value) in &config {
-            match key.as_str() {
-                "conversation_types" => each(value, |item| defined(item, "conversation_type_uuid"))?,
-                "participant_roles" => each(value, |item| defined(item, "participant_role_uuid"))?,
-                "behaviors" => each(value, behaviour)?,
-                "default_conversation_type" if value.is_null() => {}
-                "default_conversation_type" => defined(value, "conversation_type_uuid")?,
-                "default_participant_role" if value.is_null() => {}
-                "default_participant_role" => defined(value, "participant_role_uuid")?,
-                "produce_topics" | "produce_topic_sentiments" | "produce_summary" if value.is_boolean() => {}
-                "stt" => self.override_with(value.as_object().ok_or(Refusal::Configuration)?)?,
-                _ => return Err(Refusal::Configuration),
-            }
+        examination::check(&config)?;
+        if let Some(stt) = config.get("stt").and_then(Value::as_object) {
+            self.override_with(stt)?;
         }
         self.examine = Some(config);
         Ok(())
@@ -125,42 +122,6 @@ fn object(text: &str) -> Result<Map<String, Value>, Refusal> {
         Ok(Value::Object(object)) => Ok(object),
         _ => Err(Refusal::Configuration),
     }
-}
-
-fn each(list: &Value, check: impl Fn(&Value) -> Result<(), Refusal>) -> Result<(), Refusal> {
-    list.as_array().ok_or(Refusal::Configuration)?.iter().try_for_each(check)
-}
-
-fn behaviour(item: &Value) -> Result<(), Refusal> {
-    match item.as_str() {
-        Some(text) => match text.strip_prefix("preset:") {
-            Some(id) if presets::known(id) => Ok(()),
-            _ => Err(Refusal::Preset),
-        },
-        None => defined(item, "behavior_uuid"),
-    }
-}
-
-/// A definition: an id that is a uuid, a name and both descriptions; no key that the contract does not have.
-fn defined(item: &Value, id: &str) -> Result<(), Refusal> {
-    let object = item.as_object().ok_or(Refusal::Configuration)?;
-    let text = |key: &str| object.get(key).and_then(Value::as_str);
-    let whole = text(id).is_some_and(|id| uuid::Uuid::parse_str(id).is_ok())
-        && text("name").is_some_and(|name| !name.is_empty())
-        && text("short_description").is_some()
-        && text("detailed_description").is_some();
-    let known = object.keys().all(|key| {
-        key == id
-            || matches!(
-                key.as_str(),
-                "name"
-                    | "short_description"
-                    | "detailed_description"
-                    | "applies_to_conversation_type_uuids"
-                    | "applies_to_participant_role_uuids"
-            )
-    });
-    if whole && known { Ok(()) } else { Err(Refusal::Configuration) }
 }
 
 /// Two or three letters, then subtags of letters and digits; only the first counts.
@@ -260,8 +221,9 @@ mod tests {
         assert_eq!(read("default").unwrap().examine, None);
         assert!(read(r#"{"behaviors":["preset:vishing"],"stt":{"emotion_signal":true}}"#).unwrap().emotion);
         assert_eq!(read(r#"{"behaviors":["preset:no_such"]}"#), Err(Refusal::Preset));
-        assert_eq!(read(r#"{"behaviors":[{"name":"half"}]}"#), Err(Refusal::Configuration));
-        assert_eq!(read(r#"{"behaviours":[]}"#), Err(Refusal::Configuration));
+        for flawed in [r#"{"behaviors":[{"name":"half"}]}"#, r#"{"behaviours":[]}"#, r#"{"stt":7}"#] {
+            assert_eq!(read(flawed).unwrap_err().kind(), "configuration", "{flawed}");
+        }
         assert_eq!(read("standard"), Err(Refusal::Configuration));
     }
 }

@@ -75,7 +75,7 @@ impl Payload {
         let metadata = text(format!("{}{metadata}\r\n", part("name=\"metadata\"", "application/json")));
         let audio = [
             text(part("name=\"audio\"; filename=\"redacted.mp3\"", "audio/mpeg")),
-            Piece::Frames(((duration_ms + FRAME_MS / 2) / FRAME_MS).max(1), silent),
+            Piece::Frames(frames(duration_ms), silent),
             text("\r\n".to_owned()),
         ];
         let mut pieces: Vec<Piece> = Vec::new();
@@ -114,6 +114,16 @@ impl Payload {
             (!chunk.is_empty()).then_some(chunk)
         })
     }
+}
+
+/// A piece of redacted audio by itself.
+pub(super) fn clip(duration_ms: u64, silent: Vec<[u64; 2]>) -> Bytes {
+    mp3(frames(duration_ms), silent).flatten().collect()
+}
+
+/// As many as come closest to a length, and never none.
+fn frames(duration_ms: u64) -> u64 {
+    ((duration_ms + FRAME_MS / 2) / FRAME_MS).max(1)
 }
 
 /// A tone, silent in these ranges.

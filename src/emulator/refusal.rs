@@ -24,6 +24,8 @@ pub(super) enum Refusal {
     UnknownField(String),
     /// A form field that does not parse; the second is the type wanted.
     BadField(String, &'static str),
+    /// A parameter of an address, with the whole sentence about it.
+    Parameter(String),
     Format,
     Empty,
     TooBig,
@@ -31,6 +33,8 @@ pub(super) enum Refusal {
     TooShort,
     Language(String),
     Configuration,
+    /// The same, and where: place, message, type.
+    Flaw(Value, &'static str, &'static str),
     Preset,
     Internal,
     BadGateway,
@@ -76,13 +80,14 @@ impl Refusal {
             Refusal::MissingFile => "missing_file",
             Refusal::UnknownField(_) => "unknown_field",
             Refusal::BadField(..) => "bad_field",
+            Refusal::Parameter(_) => "parameter",
             Refusal::Format => "format",
             Refusal::Empty => "empty",
             Refusal::TooBig => "too_big",
             Refusal::Undecodable => "undecodable",
             Refusal::TooShort => "too_short",
             Refusal::Language(_) => "language",
-            Refusal::Configuration => "configuration",
+            Refusal::Configuration | Refusal::Flaw(..) => "configuration",
             Refusal::Preset => "preset",
             Refusal::Internal => "internal",
             Refusal::BadGateway => "bad_gateway",
@@ -99,6 +104,14 @@ impl Refusal {
         matches!(self, Refusal::Concurrency | Refusal::UnknownThrottle | Refusal::Overloaded)
     }
 
+    /// The same without saying where a configuration is wrong, unless that is wanted.
+    pub(super) fn located(self, wanted: bool) -> Refusal {
+        match self {
+            Refusal::Flaw(..) if !wanted => Refusal::Configuration,
+            other => other,
+        }
+    }
+
     /// The words. `voice_403`: voice detection answers 403 to keys and limits; it has an effect there only.
     pub(super) fn say(&self, contract: Contract, model: Model, voice_403: bool) -> Said {
         use Contract::{A, B, C};
@@ -108,6 +121,10 @@ impl Refusal {
             (Refusal::MissingUserAgent, _) => {
                 html(403, "<html><head><title>403 Forbidden</title></head></html>")
             }
+            (Refusal::MissingKey | Refusal::BadKey, B) if model == Model::MultilingualFast => {
+                detail(401, OPAQUE)
+            }
+            (Refusal::MissingKey, B) if model == Model::MadeMusic => detail(422, "Invalid request."),
             (Refusal::MissingKey, B) => invalid(json!(["header", "x-api-key"]), "Field required", "missing"),
             (Refusal::MissingKey, A | C) => detail(limit(401), "Missing API key."),
             (Refusal::BadKey, A | C) => detail(limit(401), "Invalid API key."),
@@ -129,6 +146,11 @@ impl Refusal {
                 "Concurrent request limit reached. Please retry after your in-flight requests complete.",
             ),
             (Refusal::UnknownThrottle, _) => detail(429, "Request not accepted at this time (code 7)."),
+            // Has no 422, and promises to say nothing particular.
+            (
+                Refusal::Malformed | Refusal::MissingFile | Refusal::UnknownField(_) | Refusal::BadField(..),
+                B,
+            ) if model == Model::MultilingualFast => detail(400, "Invalid request."),
             (Refusal::Malformed, _) => invalid(json!(["body"]), "Malformed multipart body", "multipart"),
             (Refusal::MissingFile, _) => invalid(json!(["body", "upload_file"]), "Field required", "missing"),
             (Refusal::UnknownField(name), _) => {
@@ -139,6 +161,7 @@ impl Refusal {
                 &format!("Input should be a valid {wanted}"),
                 &format!("{wanted}_parsing"),
             ),
+            (Refusal::Parameter(sentence), _) => detail(400, sentence),
             (Refusal::Format, A) if model == Model::EnglishFast => {
                 detail(400, "Invalid file format. Only .opus files are supported.")
             }
@@ -169,10 +192,16 @@ impl Refusal {
                 detail(422, "Invalid configuration.")
             }
             (Refusal::Configuration, _) => detail(400, "Invalid configuration."),
+            (Refusal::Flaw(place, message, kind), _) => invalid(place.clone(), message, kind),
             (Refusal::Preset, _) => detail(422, "invalid behavior preset"),
             (Refusal::Internal, _) => detail(500, "Internal server error"),
             (Refusal::BadGateway, A) => detail(502, "Usage check service unavailable."),
-            (Refusal::BadGateway, B | C) if matches!(model, Model::Transcription | Model::Conversation) => {
+            (Refusal::BadGateway, B | C)
+                if matches!(
+                    model,
+                    Model::Transcription | Model::Conversation | Model::Emotion | Model::Accent
+                ) =>
+            {
                 detail(502, "Unable to complete the request. Please try again.")
             }
             (Refusal::BadGateway, B | C) => detail(502, "Unable to validate request. Please try again."),

@@ -28,12 +28,43 @@ pub struct Report {
     pub mime_mismatches: u64,
     /// Uploads declared as `application/octet-stream`, or not at all; each is a mismatch too.
     pub octet_stream_uploads: u64,
+    /// Uploads whose sender let the service learn from them, be it by saying nothing.
+    pub training_permitted: u64,
     /// Requests without a User-Agent.
     pub missing_user_agent: u64,
     /// Clients that left before they were answered.
     pub clients_gone: u64,
     /// Connections that the emulator itself reset.
     pub connections_cut: u64,
+    /// Streaming connections that are open now, over all models; those that are being refused count too.
+    pub open_sockets: u64,
+    /// The most of them at once.
+    pub peak_sockets: u64,
+    /// Binary messages that arrived on streaming connections, the late ones included.
+    pub socket_messages: u64,
+    /// Streaming connections that have ended, in that order. Only the first 10,000 are kept.
+    pub sockets: Vec<SocketReport>,
+}
+
+/// What was seen of a streaming connection.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SocketReport {
+    /// Its model.
+    pub model: String,
+    /// Of all audio bytes, in hex; empty when the connection ended before any could be heard.
+    pub sha256: String,
+    /// Audio bytes.
+    pub bytes: u64,
+    /// Binary messages they came in.
+    pub messages: u64,
+    /// Binary messages after the end of the audio.
+    pub late_messages: u64,
+    /// How long the audio lasts; 0 when it cannot be decoded.
+    pub audio_ms: u64,
+    /// Why it ended: `done`, `unfinished` (1000 without `done`), the kind of a refusal, `client_gone`, `cut`.
+    pub cause: String,
+    /// The code it was closed with, if it was closed by the emulator.
+    pub code: Option<u16>,
 }
 
 /// The same for one model.

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::fault::Faults;
 
 use super::millis;
+use super::platform::Platform;
+use super::socket::Sockets;
 
 /// The generation of the contract that is spoken. They differ in statuses and texts more than in fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -80,6 +82,12 @@ impl Default for Latency {
             ("velma-2-pii-phi-redaction-batch", 8.0),
             ("velma-2-synthetic-voice-detection-batch", 80.0),
             ("velma-2-batch", 2.0),
+            ("velma-2-stt-batch-multilingual-vfast", 30.0),
+            ("velma-2-language-detection-batch", 250.0),
+            ("velma-2-emotion-batch", 80.0),
+            ("velma-2-accent-batch", 80.0),
+            ("velma-2-music-detection-batch", 80.0),
+            ("velma-2-ai-music-detection-batch", 80.0),
         ];
         Latency {
             fixed: Duration::from_millis(500),
@@ -130,6 +138,8 @@ pub struct Shape {
     pub audio_missing: bool,
     /// Nothing follows the closing boundary, not even a line end.
     pub last_crlf_missing: bool,
+    /// A conversation's wrong configuration is refused with a list that says where, not with a sentence.
+    pub located_flaws: bool,
     /// Redaction answers with the metadata alone, as `application/json`.
     pub redaction_as_json: bool,
 }
@@ -168,6 +178,10 @@ pub struct Settings {
     pub max_file_bytes: u64,
     /// Modelled times above this end in 504. Default 60 s; none: no such limit.
     pub time_limit: Option<Duration>,
+    /// Limits and ways of the streaming endpoints.
+    pub sockets: Sockets,
+    /// Ways of the Platform API.
+    pub platform: Platform,
     /// File names choose behaviours, see [`super::OUTCOMES`]. Default false.
     pub script: bool,
 }
@@ -190,6 +204,8 @@ impl Default for Settings {
             refuse_missing_user_agent: false,
             max_file_bytes: 100_000_000,
             time_limit: Some(Duration::from_secs(60)),
+            sockets: Sockets::default(),
+            platform: Platform::default(),
             script: false,
         }
     }

@@ -3,7 +3,13 @@
 mod answers;
 mod conduct;
 mod knobs;
+mod platform;
 mod refusals;
+mod siblings;
+mod socket_faults;
+mod socket_limits;
+mod sockets;
+mod wire;
 
 use std::time::Duration;
 
@@ -18,7 +24,14 @@ const FAST: &str = "velma-2-stt-batch-english-vfast";
 const VOICE: &str = "velma-2-synthetic-voice-detection-batch";
 const REDACTION: &str = "velma-2-pii-phi-redaction-batch";
 const VELMA: &str = "velma-2-batch";
-const ALL: [&str; 5] = [STT, FAST, VOICE, REDACTION, VELMA];
+const MULTILINGUAL: &str = "velma-2-stt-batch-multilingual-vfast";
+const EMOTION: &str = "velma-2-emotion-batch";
+const ACCENT: &str = "velma-2-accent-batch";
+const LANGUAGE: &str = "velma-2-language-detection-batch";
+const MUSIC: &str = "velma-2-music-detection-batch";
+const MADE_MUSIC: &str = "velma-2-ai-music-detection-batch";
+const ALL: [&str; 11] =
+    [STT, FAST, VOICE, REDACTION, VELMA, MULTILINGUAL, EMOTION, ACCENT, LANGUAGE, MUSIC, MADE_MUSIC];
 
 /// A second of silence at 8 kHz, 16 bits; `salt` makes it another file.
 fn wav(salt: u16) -> Vec<u8> {
