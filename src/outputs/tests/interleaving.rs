@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::{OutputError, Projector};
+use super::super::{FileFormat, Output, OutputError, Projector};
 use super::sharing::{When, abandon};
 use super::store::{FakeStore, Fault, stt};
-use super::{assert_exactly, open, tasks_in_jsonl};
+use super::{assert_exactly, assert_tree, open_with, tasks_in_jsonl};
 
 #[derive(Debug, Clone)]
 enum Event {
@@ -20,6 +20,7 @@ enum Event {
     /// Torn bytes at the end of a file while nobody has it, then a new process.
     Torn(usize, u8),
     Delete(usize),
+    DeleteTree,
     /// A process is gone.
     Crash,
     Finish,
@@ -31,6 +32,8 @@ enum Event {
 
 const FILES: [&str; 3] = ["results.jsonl", "results.csv", "utterances.csv"];
 
+const LIST: [Output; 3] = [Output::Jsonl, Output::Csv, Output::File(FileFormat::Srt)];
+
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => (1..12i64).prop_map(Event::Succeed),
@@ -38,6 +41,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (0..7u32, any::<bool>()).prop_map(|(n, kept)| Event::CommitFails(n, kept)),
         1 => (0..3usize, any::<u8>()).prop_map(|(file, byte)| Event::Torn(file, byte)),
         1 => (0..3usize).prop_map(Event::Delete),
+        1 => Just(Event::DeleteTree),
         1 => Just(Event::Crash),
         1 => Just(Event::Finish),
         1 => (1..12u32, any::<bool>()).prop_map(|(looks, finish)| Event::Abandoned(looks, finish)),
@@ -87,6 +91,11 @@ async fn live(events: Vec<(bool, Event)>) {
             Event::Delete(n) => {
                 let _ = std::fs::remove_file(file(n));
             }
+            // Never under a process that runs: a file that is written while its folder goes may be all that is left.
+            Event::DeleteTree => {
+                processes = [None, None];
+                let _ = std::fs::remove_dir_all(temp.path().join("srt"));
+            }
             Event::Advance | Event::Finish | Event::Abandoned(..) => {
                 let running = match processes[process].take() {
                     Some(running) => Some(running),
@@ -125,10 +134,11 @@ async fn live(events: Vec<(bool, Event)>) {
     last.patience.limit = Duration::from_secs(30);
     assert!(last.finish().await.unwrap().complete);
     assert_exactly(&store, temp.path());
+    assert_tree(&store, temp.path(), FileFormat::Srt);
 }
 
 async fn begin(store: &Arc<FakeStore>, output: &Path) -> Result<Projector, OutputError> {
-    let mut projector = open(store, output).await?;
+    let mut projector = open_with(store, output, &LIST).await?;
     projector.patience.limit = Duration::from_millis(4);
     Ok(projector)
 }

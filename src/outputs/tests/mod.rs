@@ -1,10 +1,12 @@
 //! How the files behave as a whole: against crashes, other hands, other processes; and how they look.
 
 mod crash;
+mod formats;
 mod interleaving;
 mod look;
 mod sharing;
 pub(super) mod store;
+mod tree;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use serde_json::Value;
 use store::FakeStore;
 
 use super::patience::Patience;
-use super::{OutputSettings, Projector};
+use super::{FileFormat, Output, OutputSettings, Projector};
 use crate::task::{Endpoint, Job, JobId, Order};
 
 /// A job whose files go to `output`.
@@ -31,7 +33,17 @@ fn job(output: &Path) -> Job {
 }
 
 async fn open(store: &Arc<FakeStore>, output: &Path) -> Result<Projector, super::OutputError> {
-    let mut projector = Projector::open(store.clone(), job(output), OutputSettings::default()).await?;
+    open_with(store, output, &Output::DEFAULT).await
+}
+
+/// For a job that lists these.
+async fn open_with(
+    store: &Arc<FakeStore>,
+    output: &Path,
+    list: &[Output],
+) -> Result<Projector, super::OutputError> {
+    let settings = OutputSettings { list: list.to_vec(), ..OutputSettings::default() };
+    let mut projector = Projector::open(store.clone(), job(output), settings).await?;
     // Tests do not wait long for a process that never ends.
     projector.patience = Patience { poll: Duration::from_millis(1), limit: Duration::from_millis(50) };
     Ok(projector)
@@ -59,4 +71,21 @@ fn assert_exactly(store: &FakeStore, output: &Path) {
     assert_eq!(tasks_in_csv(output, "results.csv"), wanted);
     let twice: Vec<i64> = wanted.iter().flat_map(|task| [*task, *task]).collect();
     assert_eq!(tasks_in_csv(output, "utterances.csv"), twice);
+}
+
+/// Asserts that a tree holds a file for every result that stands, as it should be, and nothing else.
+fn assert_tree(store: &FakeStore, output: &Path, format: FileFormat) {
+    let job = job(output);
+    let mut wanted: Vec<_> =
+        store.rows().iter().map(|row| (job.file_of(&row.path, format.word()), format.render(row))).collect();
+    wanted.sort();
+    let mut found: Vec<_> = walkdir::WalkDir::new(output.join(format.word()))
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_file())
+        .map(|entry| (entry.path().to_owned(), std::fs::read(entry.path()).unwrap()))
+        .collect();
+    found.sort();
+    assert_eq!(found, wanted);
+    assert!(!output.join(format!(".{}.new", format.word())).exists());
 }
