@@ -50,17 +50,24 @@ impl FileFormat {
         matches!(self, FileFormat::Rttm | FileFormat::Json)
     }
 
-    /// The whole file. It depends on the result and on nothing else, so it can be made again at any time.
-    pub fn render(self, row: &ResultRow) -> Vec<u8> {
+    /// The whole file, or `None` when nothing is left of the answer: it was deleted on purpose, and so is its file. It
+    /// depends on the result and on nothing else, so it can be made again at any time.
+    pub fn render(self, row: &ResultRow) -> Option<Vec<u8>> {
+        if row.response == GONE {
+            return None;
+        }
         let speech = || Speech::of_row(row);
-        match self {
+        let file = match self {
             FileFormat::Txt => txt::render(&speech()),
             FileFormat::Srt => srt::render(&speech()),
             FileFormat::Vtt => vtt::render(&speech()),
             FileFormat::Rttm => rttm::render(&row.path, &speech()),
             FileFormat::Tsv => tsv::render(&speech()),
             FileFormat::Json => answer::render(row),
-        }
-        .into_bytes()
+        };
+        Some(file.into_bytes())
     }
 }
+
+/// What stands in the place of an answer that was deleted: no model answers so.
+const GONE: &str = "null";

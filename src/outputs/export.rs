@@ -84,12 +84,11 @@ pub async fn export_files(
     let beside = folder.join(format!(".{}.new", format.word()));
     let (mut after, mut page) = (None, None);
     while let Some(result) = next(store, &filter, &mut after, &mut page, now).await? {
-        let Some(result) = result else {
+        let Some((result, bytes)) = result.and_then(|row| format.render(&row).map(|file| (row, file))) else {
             done.without += 1;
             continue;
         };
         let place = tree::place_in(folder, &result.path, format);
-        let bytes = format.render(&result);
         if !replace && std::fs::symlink_metadata(&place).is_ok() && !tree::holds(&place, &bytes)? {
             return Err(OutputError::InTheWay { path: place });
         }
@@ -118,12 +117,12 @@ pub async fn export_joined(
     let mut count = 0;
     let (mut after, mut page) = (None, None);
     while let Some(result) = next(store, &filter, &mut after, &mut page, now).await? {
-        let Some(result) = result else { continue };
+        let Some(file) = result.and_then(|row| format.render(&row)) else { continue };
         count += 1;
         if count > most {
             break;
         }
-        to.write_all(&format.render(&result)).map_err(OutputError::Export)?;
+        to.write_all(&file).map_err(OutputError::Export)?;
     }
     to.flush().map_err(OutputError::Export)?;
     Ok(count)

@@ -2,7 +2,8 @@
 
 use super::each::FileFormat;
 use super::format::Format;
-use crate::task::Endpoint;
+use crate::queue::{QueueError, TaskStore};
+use crate::task::{Endpoint, Job};
 
 /// A word in a job's `outputs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +63,26 @@ impl Output {
     pub fn of(endpoint: Endpoint) -> impl Iterator<Item = Output> {
         Output::ALL.into_iter().filter(move |output| output.refusal(endpoint).is_none())
     }
+}
+
+/// What this queue has ever begun to write for a job, whatever is listed now.
+///
+/// # Errors
+/// The queue's own.
+pub async fn written(store: &dyn TaskStore, job: &Job) -> Result<Vec<Output>, QueueError> {
+    let mut written = Vec::new();
+    for output in Output::ALL {
+        let name = match output {
+            Output::Jsonl => Format::Jsonl.file_name(),
+            Output::Csv => Format::Csv.file_name(),
+            Output::Nemo => Format::Nemo.file_name(),
+            Output::File(format) => format.word(),
+        };
+        if !store.output(job.id, name).await?.sha256.is_empty() {
+            written.push(output);
+        }
+    }
+    Ok(written)
 }
 
 /// The files of a job that all results go to, among what it lists, in the order in which they are told.

@@ -39,7 +39,7 @@ pub use error::OutputError;
 pub use export::{Exported, export, export_files, export_joined};
 pub use failures::NAMES as FAILURE_FILES;
 pub use format::Format as ExportFormat;
-pub use list::Output;
+pub use list::{Output, written};
 pub use page::PageSize;
 pub use projector::Projector;
 pub use render::{render_failure, render_result};

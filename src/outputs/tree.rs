@@ -144,7 +144,10 @@ fn write_page(job: &Job, formats: &[(FileFormat, i64)], rows: &[ResultRow]) -> R
             let place = job.file_of(&row.path, format.word());
             // No recording's file or folder is called like this.
             let beside = job.output.join(format!(".{}.new", format.word()));
-            put(&beside, &place, &format.render(row))?;
+            match format.render(row) {
+                Some(file) => put(&beside, &place, &file).map(drop)?,
+                None => remove(&place)?,
+            }
         }
     }
     Ok(())
@@ -164,13 +167,22 @@ pub(super) fn put(beside: &Path, place: &Path, bytes: &[u8]) -> Result<bool, Out
     Ok(true)
 }
 
-/// Whether a file is there with exactly these bytes.
+/// Whether a file is there with exactly these bytes. One that cannot be read is replaced like any other.
 pub(super) fn holds(place: &Path, bytes: &[u8]) -> Result<bool, OutputError> {
-    let Some(there) = file::open_existing(place)? else { return Ok(false) };
-    if file::length(&there, place)? != bytes.len() as u64 {
-        return Ok(false);
+    match std::fs::metadata(place) {
+        // Its length first: most files that differ differ in that.
+        Ok(facts) if facts.is_file() && facts.len() == bytes.len() as u64 => {
+            Ok(std::fs::read(place).is_ok_and(|found| found == bytes))
+        }
+        Ok(_) => Ok(false),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => Err(OutputError::io("read", place)(error)),
     }
-    std::fs::read(place).map(|found| found == bytes).map_err(OutputError::io("read", place))
+}
+
+/// Nothing of that name, or something else where its folder would be.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Takes away the files of recordings that have no result now: those that wait to be processed again, above all.
@@ -207,9 +219,7 @@ async fn sweep(
 
 fn remove(place: &Path) -> Result<(), OutputError> {
     match std::fs::remove_file(place) {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Err(OutputError::io("remove", place)(error))
-        }
+        Err(error) if !is_absent(&error) => Err(OutputError::io("remove", place)(error)),
         _ => Ok(()),
     }
 }

@@ -159,6 +159,8 @@ kinds! {
     RenderedMissing = "rendered_missing", Rendered, RenderOwn;
     /// It does not say what the stored result says.
     RenderedAltered = "rendered_altered", Rendered, RenderOwn;
+    /// It is there, though its answer was deleted on purpose.
+    RenderedExtra = "rendered_extra", Rendered, RenderOwn;
     /// It is not there any more.
     SourceMissing = "source_missing", Sources, Source;
     /// It is not what was sent.

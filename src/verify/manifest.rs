@@ -61,8 +61,9 @@ pub async fn manifest(
             }
             for row in &page {
                 for (format, _) in trees.iter().filter(|tree| row.seq <= tree.1) {
-                    let hash = format!("{:x}", Sha256::digest(format.render(row)));
-                    put(&hash, &job.file_of(&row.path, format.word()))?;
+                    if let Some(file) = format.render(row) {
+                        put(&format!("{:x}", Sha256::digest(file)), &job.file_of(&row.path, format.word()))?;
+                    }
                 }
             }
             for audio in page.iter().filter_map(|row| row.redacted_audio.as_ref()) {

@@ -30,12 +30,19 @@ impl Rendered {
     /// What is wrong with it.
     pub(super) fn check(self) -> Option<Finding> {
         let found = |kind, what: String| Some(Finding::new(kind, what).file(&self.path));
+        let wanted = self.format.render(&self.row);
         let (file, length) = match files::open(&self.path) {
             Ok(Some(open)) => open,
+            Ok(None) if wanted.is_none() => return None,
             Ok(None) => return found(Kind::RenderedMissing, "is not there".to_owned()),
             Err(error) => return found(Kind::RenderedMissing, format!("cannot be read: {error}")),
         };
-        let wanted = self.format.render(&self.row);
+        let Some(wanted) = wanted else {
+            return found(
+                Kind::RenderedExtra,
+                "is there, though its answer was deleted on purpose".to_owned(),
+            );
+        };
         let mut there = Vec::new();
         match file.take(wanted.len() as u64 + 1).read_to_end(&mut there) {
             Ok(_) if length == wanted.len() as u64 && there == wanted => None,

@@ -3,7 +3,7 @@
 
 use super::finding::{Finding, Kind};
 use super::{Session, VerifyError};
-use crate::outputs::{ExportFormat, FileFormat, Output, OutputSettings};
+use crate::outputs::{self, ExportFormat, FileFormat, OutputSettings};
 use crate::task::Job;
 
 /// The files of a job.
@@ -19,7 +19,10 @@ pub(super) struct Written {
 /// Finds out, and tells of trees that were left behind.
 pub(super) async fn of(session: &mut Session<'_>, job: &Job) -> Result<Written, VerifyError> {
     let listed = session.settings.lists.get(&job.name);
-    let list = listed.cloned().unwrap_or_else(|| Output::ALL.to_vec());
+    let list = match listed {
+        Some(list) => list.clone(),
+        None => outputs::written(session.store, job).await?,
+    };
     let settings = OutputSettings { list, ..session.settings.outputs.clone() };
     let is_listed = listed.is_some();
     let (mut begun, mut not_begun, mut trees) = (Vec::new(), Vec::new(), Vec::new());

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::file::{LOCK, Lock};
-use super::super::{FileFormat, Output, OutputError, Waits, render_tree};
+use super::super::{FileFormat, Output, OutputError, Waits, render_tree, written};
 use super::store::{FakeStore, Fault, stt};
 use super::{assert_exactly, assert_tree, job, open_with, tasks_in_jsonl};
 use crate::queue::ResultRow;
 
 const SRT: Output = Output::File(FileFormat::Srt);
 const TXT: Output = Output::File(FileFormat::Txt);
-const ALL: [Output; 4] = [Output::Jsonl, Output::Csv, SRT, TXT];
+const ALL: [Output; 4] = [Output::Jsonl, Output::Csv, TXT, SRT];
 
 fn assert_all(store: &FakeStore, output: &Path) {
     assert_exactly(store, output);
@@ -113,6 +113,17 @@ async fn a_recording_that_is_queued_again_loses_its_files_until_it_has_a_result(
 }
 
 #[tokio::test]
+async fn an_answer_that_was_deleted_on_purpose_takes_its_files_with_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let store = two_written(temp.path()).await;
+    store.add(ResultRow { response: "null".into(), ..stt(0, 10, "10.wav") });
+    open_with(&store, temp.path(), &[SRT, TXT]).await.unwrap().finish().await.unwrap();
+    assert!(!temp.path().join("txt/10.wav.txt").exists());
+    assert_tree(&store, temp.path(), FileFormat::Srt);
+    assert_tree(&store, temp.path(), FileFormat::Txt);
+}
+
+#[tokio::test]
 async fn rendering_anew_survives_a_crash_at_any_commit() {
     for commits in 0..10 {
         for fault in [Fault::Before, Fault::After] {
@@ -188,6 +199,8 @@ async fn what_was_not_listed_while_results_were_overtaken_says_each_once_when_it
     store.succeed(10);
     open_with(&store, temp.path(), &[SRT]).await.unwrap().finish().await.unwrap();
     assert_eq!(tasks_in_jsonl(temp.path()), [10, 20], "left as it is");
+    let written = written(&*store, &job(temp.path())).await.unwrap();
+    assert_eq!(written, ALL, "and still known");
     assert_tree(&store, temp.path(), FileFormat::Srt);
     open_with(&store, temp.path(), &ALL).await.unwrap().finish().await.unwrap();
     assert_all(&store, temp.path());
