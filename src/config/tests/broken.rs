@@ -56,6 +56,7 @@ const SETTINGS: &[Case] = &[
     ("[scan]\nhidden = \"yes\"", 2, Code::Type, "true or false, not a text", "without quotes"),
     ("[log]\nlevel = \"wran\"", 2, Code::Value, "knows no `wran`", "did you mean `warn`?"),
     ("[log]\nlevel = \"voxbatch=loud\"", 2, Code::Value, "no log filter", ""),
+    ("[log]\nlevel = \" 𑎋=\"", 2, Code::Value, "no log filter: it is not ASCII", "voxbatch=debug"),
     ("[log]\nformat = \"xml\"", 2, Code::Value, "knows no `xml`", "one of: text, json"),
     ("[log]\npaths = \"hsah\"", 2, Code::Value, "knows no `hsah`", "did you mean `hash`?"),
     ("[api]\nbase_url = \"modulate.example\"", 2, Code::Value, "no address", "https://"),
