@@ -27,24 +27,38 @@ pub(super) struct Break {
     pub(super) strength: Strength,
 }
 
-/// Every place to break a line of text at, its end included, in order.
-pub(super) fn breaks(text: &str) -> Vec<Break> {
-    let mut found = Vec::new();
+/// Every place to break a line of text at, its end included, in order. Those within words are there only for words
+/// that are longer than `longest` columns: no others need them, and texts can be long.
+pub(super) fn breaks(text: &str, longest: u64) -> Vec<Break> {
+    let mut found: Vec<Break> = Vec::new();
+    // Behind the last place that is not within a word: how many were found by then, and the column.
+    let mut word = (0, 0);
+    let mut push = |found: &mut Vec<Break>, place: Break| {
+        if place.strength > Strength::Char {
+            if place.columns - word.1 <= longest {
+                found.truncate(word.0);
+            }
+            word = (found.len() + 1, place.columns_next);
+        }
+        found.push(place);
+    };
     let mut columns = 0;
     let mut before = Before::default();
     for (at, c) in text.char_indices() {
         let width = columns_of(c);
         if c == ' ' {
             let (next, columns_next) = (at + 1, columns + 1);
-            found.push(Break { end: at, next, columns, columns_next, strength: before.strength() });
+            let strength = before.strength();
+            push(&mut found, Break { end: at, next, columns, columns_next, strength });
         } else if let Some(strength) = before.strength_to(c, width) {
-            found.push(Break { end: at, next: at, columns, columns_next: columns, strength });
+            push(&mut found, Break { end: at, next: at, columns, columns_next: columns, strength });
         }
         before.take(c, width);
         columns += width;
     }
     let end = text.len();
-    found.push(Break { end, next: end, columns, columns_next: columns, strength: Strength::Sentence });
+    let strength = Strength::Sentence;
+    push(&mut found, Break { end, next: end, columns, columns_next: columns, strength });
     found
 }
 
@@ -146,7 +160,7 @@ mod tests {
     use super::*;
 
     fn at(text: &str, least: Strength) -> Vec<(&str, Strength)> {
-        breaks(text).iter().filter(|b| b.strength >= least).map(|b| (&text[..b.end], b.strength)).collect()
+        breaks(text, 0).iter().filter(|b| b.strength >= least).map(|b| (&text[..b.end], b.strength)).collect()
     }
 
     #[test]
@@ -176,8 +190,16 @@ mod tests {
 
     #[test]
     fn columns_are_counted_as_a_terminal_does_and_marks_stay_on_their_letter() {
-        let last = |text: &str| breaks(text).last().unwrap().columns;
+        let last = |text: &str| breaks(text, 0).last().unwrap().columns;
         assert_eq!((last("abc"), last("日本"), last("e\u{301}a"), last("")), (3, 4, 2, 0));
-        assert!(breaks("e\u{301}a").iter().all(|b| b.end != 1));
+        assert!(breaks("e\u{301}a", 0).iter().all(|b| b.end != 1));
+    }
+
+    #[test]
+    fn only_words_that_are_too_long_can_be_cut() {
+        let ends = |text: &str| breaks(text, 3).iter().map(|b| b.end).collect::<Vec<_>>();
+        assert_eq!(ends("abc de"), [3, 6]);
+        assert_eq!(ends("abcd ef"), [1, 2, 3, 4, 7]);
+        assert_eq!(ends("ab cdef"), [2, 4, 5, 6, 7]);
     }
 }

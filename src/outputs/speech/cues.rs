@@ -80,7 +80,7 @@ type Piece = (u64, u64, Vec<String>);
 
 /// What is said in a stretch of time, cut into what can be shown.
 fn pieces(text: &str, start_ms: u64, end_ms: u64) -> Vec<Piece> {
-    let text = Text { text, breaks: breaks(text) };
+    let text = Text { text, breaks: breaks(text, COLUMNS) };
     let takes = end_ms - start_ms;
     let mut cuts = Vec::new();
     let mut from = 0;
