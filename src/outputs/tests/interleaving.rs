@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::super::file::{LOCK, Lock};
 use super::super::{FileFormat, Output, OutputError, Projector};
 use super::sharing::{When, abandon};
 use super::store::{FakeStore, Fault, stt};
@@ -91,10 +92,18 @@ async fn live(events: Vec<(bool, Event)>) {
             Event::Delete(n) => {
                 let _ = std::fs::remove_file(file(n));
             }
-            // Never under a process that runs: a file that is written while its folder goes may be all that is left.
+            // Never while files are written: what comes after the deletion would be all there is, and nobody notices.
             Event::DeleteTree => {
                 processes = [None, None];
+                let lock = loop {
+                    match Lock::try_take(temp.path().join(LOCK)).unwrap() {
+                        Some(lock) => break lock,
+                        // Work that was given up goes on to its end.
+                        None => tokio::task::yield_now().await,
+                    }
+                };
                 let _ = std::fs::remove_dir_all(temp.path().join("srt"));
+                drop(lock);
             }
             Event::Advance | Event::Finish | Event::Abandoned(..) => {
                 let running = match processes[process].take() {
