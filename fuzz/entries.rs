@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use voxbatch::config::{self, OptionProblem, Overrides};
 use voxbatch::media::{self, Format, MediaSettings};
-use voxbatch::outputs::{self, ExportFormat, OutputSettings};
+use voxbatch::outputs::{self, ExportFormat, FileFormat, OutputSettings};
 use voxbatch::queue::{AudioFacts, RedactedAudio, ResultRow};
 use voxbatch::task::{Endpoint, Filter, RecordingPath, TaskId, Timestamp, Verdict};
 use voxbatch::velma::{
@@ -211,6 +211,26 @@ fn rendered_as(endpoint: Endpoint, path: RecordingPath, job: &str, response: &st
             assert!(number || !cell.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell:?} is a formula");
             assert!(!cell.contains('\0'));
         }
+    }
+
+    let manifest = String::from_utf8(render(ExportFormat::Nemo)).expect("text");
+    assert!(
+        manifest.lines().all(|line| serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object()))
+    );
+    for format in FileFormat::ALL {
+        let file = String::from_utf8(format.render(&row).expect("a stored result")).expect("text");
+        assert!(
+            format == FileFormat::Json || !file.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'))
+        );
+        assert!(file.is_empty() || file.ends_with('\n'), "{file:?}");
+        assert!(
+            format != FileFormat::Rttm || file.lines().all(|line| line.split(' ').count() == 10),
+            "{file:?}"
+        );
+        assert!(
+            format != FileFormat::Tsv || file.lines().all(|line| line.split('\t').count() == 3),
+            "{file:?}"
+        );
     }
 }
 

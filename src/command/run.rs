@@ -20,7 +20,7 @@ use super::signals::Signals;
 use crate::audit::{Facts, Kind};
 use crate::config::{JobConfig, Overrides};
 use crate::event::RunEvent;
-use crate::outputs::{OutputError, Projector};
+use crate::outputs::{OutputError, OutputSettings, Projector};
 use crate::queue::{QueueError, TaskStore, WorkerRow};
 use crate::report::{OutputFile, ProgressMode, Reporter, RunStats, StopReason, Summary};
 use crate::run::{self, Feed, Outcome, Run, Stop, Work};
@@ -82,8 +82,8 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         jobs.iter().for_each(remove_torn_audio);
     }
     let mut projectors = Vec::new();
-    for job in &jobs {
-        let settings = context.config.outputs.clone();
+    for (job, config) in jobs.iter().zip(&configs) {
+        let settings = OutputSettings { list: config.outputs.clone(), ..context.config.outputs.clone() };
         projectors.push(Projector::open(Arc::clone(&context.store), job.clone(), settings).await?);
     }
 

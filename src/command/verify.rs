@@ -63,6 +63,7 @@ pub(super) async fn verify(args: &VerifyArgs, overrides: &Overrides, console: &C
     let settings = VerifySettings {
         state_dir: config.state_dir.clone(),
         outputs: config.outputs.clone(),
+        lists: config.jobs.iter().map(|job| (job.spec.name.clone(), job.outputs.clone())).collect(),
         sources: !args.no_sources,
     };
     let mut teller = Teller::new(args.json, console);

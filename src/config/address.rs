@@ -47,6 +47,10 @@ pub(super) fn log_level(text: &str) -> Result<String, Wrong> {
         let hint = did_you_mean(text, LEVELS).unwrap_or_else(|| format!("one of: {}", LEVELS.join(", ")));
         return Err(Wrong::value(format!("knows no `{text}`"), hint));
     }
+    // The parser slices other letters in half, and no module's name has them.
+    if !text.is_ascii() {
+        return Err(Wrong::value("is no log filter: it is not ASCII", "such as voxbatch=debug".to_owned()));
+    }
     match tracing_subscriber::EnvFilter::builder().parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => {

@@ -12,7 +12,8 @@ use super::error::{CheckOptions, Code, Problem, nearest};
 use super::options;
 use super::origin::{Effective, Origin};
 use super::reader::Reader;
-use super::value::{Choice, Globs, Kind, Location, Switch, Words, Wrong, absolute, identity};
+use super::value::{Choice, Globs, Kind, Location, Several, Switch, Words, Wrong, absolute, identity};
+use crate::outputs::Output;
 use crate::queue::JobSpec;
 use crate::scan::ScanSettings;
 use crate::task::{Endpoint, Order};
@@ -26,6 +27,8 @@ pub struct JobConfig {
     pub source: PathBuf,
     /// How to scan it: `[scan]`, with what the job says itself.
     pub scan: ScanSettings,
+    /// Which files are made of its results.
+    pub outputs: Vec<Output>,
     /// Each key of the job and where its value came from.
     pub settings: Vec<Effective>,
 }
@@ -119,6 +122,7 @@ impl Entry<'_, '_, '_> {
         let default_output =
             absolute(&base.join("out").join(name.as_ref().map_or("job", |(name, _)| name.as_str())));
         let output = self.or("output", &location, default_output);
+        let outputs = self.outputs(model, &label);
         let order = self.or("order", &order_kind(), Order::default()).0;
         let scan = ScanSettings {
             include: self.or("include", &Globs, scan.include.clone()).0,
@@ -139,10 +143,25 @@ impl Entry<'_, '_, '_> {
                     _ => source.clone(),
                 };
                 let spec = JobSpec { name, endpoint, options, root, output: output.0, order };
-                JobConfig { spec, source, scan, settings: self.rows }
+                JobConfig { spec, source, scan, outputs, settings: self.rows }
             },
         );
         (job, stands)
+    }
+
+    /// What its endpoint's answers have nothing for is refused here, not found out after they were paid for.
+    fn outputs(&mut self, endpoint: Option<Endpoint>, job: &str) -> Vec<Output> {
+        let (list, span) = self.or("outputs", &outputs_kind(), Output::DEFAULT.to_vec());
+        let (Some(endpoint), Some(span)) = (endpoint, span) else { return list };
+        for output in &list {
+            if let Some(why) = output.refusal(endpoint) {
+                let works: Vec<&str> = Output::of(endpoint).map(Output::word).collect();
+                let what = format!("{job} cannot write `{}` from {endpoint}, because {why}", output.word());
+                let problem = Problem::new(Code::Output, what);
+                self.reader.tell(span.clone(), problem.hint(format!("what works: {}", works.join(", "))));
+            }
+        }
+        list
     }
 
     fn required<K: Kind>(&mut self, key: &str, kind: &K) -> Option<(K::Out, Range<usize>)> {
@@ -189,6 +208,11 @@ const EXAMPLES: [(&str, &str); 3] =
 
 fn endpoint_kind() -> Choice<Endpoint> {
     Choice { words: Endpoint::ALL.map(|endpoint| (endpoint.name(), endpoint)).to_vec(), code: Code::Endpoint }
+}
+
+fn outputs_kind() -> Several<Output> {
+    let words = Output::ALL.map(|output| (output.word(), output)).to_vec();
+    Several(Choice { words, code: Code::Value })
 }
 
 fn order_kind() -> Choice<Order> {

@@ -68,7 +68,7 @@ pub struct Config {
     pub media: MediaSettings,
     /// How a run behaves. It holds a limit for every endpoint.
     pub run: RunSettings,
-    /// How files are written.
+    /// How files are written; which, each job says itself.
     pub outputs: OutputSettings,
     /// What is logged.
     pub log: LogSettings,
@@ -308,6 +308,7 @@ fn outputs(reader: &mut Reader<'_>) -> OutputSettings {
     OutputSettings {
         csv_bom: reader.get("outputs.csv_bom", &Switch, d.csv_bom),
         csv_safe: reader.get("outputs.csv_safe", &Switch, d.csv_safe),
+        list: d.list,
     }
 }
 

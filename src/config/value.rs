@@ -283,6 +283,44 @@ impl<T: Copy + PartialEq> Kind for Choice<T> {
     }
 }
 
+/// A list of such words, each once and at least one of them.
+pub(super) struct Several<T: 'static>(pub(super) Choice<T>);
+
+impl<T: Copy + PartialEq> Kind for Several<T> {
+    type Out = Vec<T>;
+    const EXPECTED: &'static str = "a list of words";
+
+    /// One word of the list.
+    fn text(&self, text: &str) -> Result<Vec<T>, Wrong> {
+        self.0.text(text).map(|one| vec![one])
+    }
+
+    fn toml(&self, value: &DeValue<'_>) -> Result<Vec<T>, Wrong> {
+        let DeValue::Array(list) = value else {
+            let hint = value.as_str().map(|one| format!("write [\"{one}\"]"));
+            return Err(Wrong::kind(Self::EXPECTED, value, hint));
+        };
+        let mut words = Vec::new();
+        for item in list {
+            let word = self.0.toml(item.get_ref())?;
+            if words.contains(&word) {
+                let twice = item.get_ref().as_str().unwrap_or_default();
+                return Err(Wrong::value(format!("holds `{twice}` twice"), None));
+            }
+            words.push(word);
+        }
+        if words.is_empty() {
+            let all: Vec<&str> = self.0.words.iter().map(|(word, _)| *word).collect();
+            return Err(Wrong::value("holds nothing", format!("one or more of: {}", all.join(", "))));
+        }
+        Ok(words)
+    }
+
+    fn show(&self, list: &Vec<T>) -> Value {
+        list.iter().map(|one| self.0.show(one)).collect()
+    }
+}
+
 /// A list of globs.
 pub(super) struct Globs;
 

@@ -38,6 +38,12 @@ pub enum OutputError {
         /// The file.
         path: PathBuf,
     },
+    /// Another file is in the place of one that was asked for.
+    #[error("write {path}: another file is there")]
+    InTheWay {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file or folder.
     #[error("{doing} {path}: {source}")]
     Io {

@@ -11,6 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::OutputError;
 
+/// Whoever has it writes the files that results go to.
+pub(super) const LOCK: &str = ".results.lock";
+
 /// Runs blocking work off the async threads: an fdatasync can take as long as a disk likes, and the same
 /// threads keep uploads going.
 pub(super) async fn blocking<T: Send + 'static>(
@@ -28,9 +31,21 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Makes a folder and its parents, 0700 where they are new.
+/// Makes a folder and its parents, 0700 where they are new, each of those durable in the one that holds it.
 pub(super) fn make_folder(path: &Path) -> Result<(), OutputError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(OutputError::io("create", path))
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if above != path {
+        make_folder(above)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        // Somebody else made it meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(OutputError::io("create", path)(error)),
+        Ok(()) => sync_folder(above),
+    }
 }
 
 /// Opens a regular file for reading and writing, if there is one.
@@ -124,7 +139,11 @@ impl Replacement {
     /// Begins an empty file, 0600. Whoever calls holds the lock of the target.
     pub(super) fn begin(target: &Path) -> Result<(Replacement, File), OutputError> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let beside = target.with_file_name(format!(".{name}.new"));
+        Replacement::by_way_of(target.with_file_name(format!(".{name}.new")), target)
+    }
+
+    /// The same under a name in the same file system that the caller picks.
+    pub(super) fn by_way_of(beside: PathBuf, target: &Path) -> Result<(Replacement, File), OutputError> {
         let file = OpenOptions::new()
             .create(true)
             .truncate(true)

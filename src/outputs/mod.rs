@@ -1,16 +1,20 @@
 //! Files made from results. The queue is the truth; any of these can be deleted and made again.
 //!
-//! [`Projector`] appends what succeeded to `results.jsonl`, `results.csv` and `utterances.csv`, each recording
-//! exactly once, and replaces `failures.*` whole. [`export()`] renders whatever a filter picks, to anywhere.
-//! [`end_purge()`] makes files forget what the queue has forgotten.
+//! [`Projector`] appends what succeeded to the files that a job lists (`results.jsonl`, `results.csv`, …), each recording
+//! exactly once, writes a file for each recording where that is listed, and replaces `failures.*` whole. [`export()`]
+//! renders whatever a filter picks, to anywhere. [`end_purge()`] makes files forget what the queue has forgotten.
 
+mod answer;
 mod csv;
+mod each;
 mod error;
 mod export;
 mod failures;
 mod file;
 mod format;
 mod jsonl;
+mod list;
+mod nemo;
 mod page;
 mod patience;
 mod projector;
@@ -18,34 +22,58 @@ mod proof;
 mod purge;
 mod record;
 mod render;
+mod rttm;
+mod speech;
+mod srt;
 mod stream;
 mod summary;
 mod transcript;
+mod tree;
+mod tsv;
+mod txt;
+mod vtt;
 
 #[cfg(test)]
 mod tests;
 
+pub use each::FileFormat;
 pub use error::OutputError;
-pub use export::export;
+pub use export::{Exported, export, export_files, export_joined};
 pub use failures::NAMES as FAILURE_FILES;
 pub use format::Format as ExportFormat;
+pub use list::{Output, written};
 pub use page::PageSize;
 pub use projector::Projector;
 pub use purge::{InTheWay, PurgeEnd, end_purge, missing_output};
 pub use render::{render_failure, render_result};
 pub use summary::{OutputFile, Progress, Summary, Waits};
+pub use tree::render_tree;
 
-/// How files are written.
+/// Which files are written, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputSettings {
     /// Begin CSV files with a byte-order mark, which Excel needs to read accents.
     pub csv_bom: bool,
     /// Put `'` before text cells that a spreadsheet would take for a formula.
     pub csv_safe: bool,
+    /// What a job lists as its `outputs`.
+    pub list: Vec<Output>,
 }
 
 impl Default for OutputSettings {
     fn default() -> Self {
-        OutputSettings { csv_bom: false, csv_safe: true }
+        OutputSettings { csv_bom: false, csv_safe: true, list: Output::DEFAULT.to_vec() }
+    }
+}
+
+impl OutputSettings {
+    /// The files that all results go to.
+    pub fn formats(&self) -> Vec<ExportFormat> {
+        list::formats(&self.list)
+    }
+
+    /// The formats of which each recording has a file.
+    pub fn file_formats(&self) -> Vec<FileFormat> {
+        list::file_formats(&self.list)
     }
 }

@@ -12,22 +12,24 @@
 //! | deleted, or another header | rendered anew beside, renamed |
 //! | results overtaken by a re-processing (`outputs_stale`) | left as it is, nothing appended; rendered anew at the end |
 
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
-use super::file::{self, Lock, blocking};
+use super::each::FileFormat;
+use super::file::{self, LOCK, Lock, blocking};
 use super::format::Format;
+use super::list::{Output, file_formats, formats};
 use super::page::PageSize;
 use super::patience::Patience;
 use super::stream::{self, Ahead, Anew, Found, Stream};
 use super::summary::{OutputFile, Progress, Summary, Waits};
+use super::tree::{self, Advanced, Tree};
 use super::{OutputError, OutputSettings, failures};
 use crate::queue::{OutputState, ResultRow, TaskStore};
 use crate::task::Job;
-
-const LOCK: &str = ".results.lock";
 
 /// How often a finish renders anew when re-processing by somebody else keeps overtaking it.
 const RENEWALS: u32 = 3;
@@ -44,7 +46,8 @@ pub struct Projector {
     /// The lock and the open files. Taken out while they are at work on another thread: should that be
     /// abandoned half way, the lock goes with it when the work ends, and the next step opens everything anew.
     held: Option<Held>,
-    renewed: Vec<Format>,
+    /// By the queue's names for them.
+    renewed: Vec<&'static str>,
 }
 
 /// What to do about files with lines that have been overtaken. Rendering them costs a look at every result, so
@@ -58,22 +61,23 @@ enum Stale {
 struct Held {
     lock: Arc<Lock>,
     streams: Vec<Stream>,
+    trees: Vec<Tree>,
     /// Lines in the files have been overtaken: appending now would say some recordings twice.
     overtaken: bool,
 }
 
 impl Held {
-    /// The result up to which every file has everything.
+    /// The result up to which every file that all results go to has everything.
     fn last_seq(&self) -> i64 {
-        self.streams.iter().map(|s| s.state.last_seq).min().unwrap_or(0)
+        self.streams.iter().map(|s| s.state.last_seq).min().unwrap_or(i64::MAX)
     }
 
     /// Whether nobody deleted or cut anything while it was open.
     ///
     /// # Errors
     /// Somebody changed what is committed.
-    fn is_whole(&mut self) -> Result<bool, OutputError> {
-        let mut whole = self.lock.holds();
+    fn is_whole(&mut self, output: &Path) -> Result<bool, OutputError> {
+        let mut whole = self.lock.holds() && self.trees.iter().all(|tree| tree.is_there(output));
         for stream in &mut self.streams {
             whole = whole && stream.is_whole()?;
             if whole {
@@ -125,6 +129,32 @@ impl Projector {
     }
 
     async fn advance_with(&mut self, stale: Stale) -> Result<Progress, OutputError> {
+        let mut lost = 0;
+        loop {
+            let mut progress = self.advance_streams(stale).await?;
+            // Nothing is held when another process has the files.
+            let Some(held) = self.held.as_mut().filter(|held| progress.waits.is_none() && !held.overtaken)
+            else {
+                return Ok(progress);
+            };
+            match tree::advance(&*self.store, &self.job, &held.lock, &mut held.trees, true).await? {
+                Advanced::Done(new) => {
+                    progress.records = progress.records.max(new);
+                    return Ok(progress);
+                }
+                Advanced::Overtaken => {
+                    held.overtaken = true;
+                    return Ok(Progress { waits: Some(Waits::Reprocessing), ..progress });
+                }
+                Advanced::Gone => {
+                    self.held = None;
+                    lost = self.lost_again(lost)?;
+                }
+            }
+        }
+    }
+
+    async fn advance_streams(&mut self, stale: Stale) -> Result<Progress, OutputError> {
         let mut progress = Progress::default();
         let mut page = PageSize::new();
         let mut lost = 0;
@@ -170,12 +200,13 @@ impl Projector {
         let complete = self.complete().await?;
         let failures = self.write_failures().await?;
         let mut files = Vec::new();
-        for format in Format::ALL {
-            let state = self.store.output(self.job.id, format.file_name()).await?;
+        let listed = self.settings.formats().into_iter().map(Format::file_name);
+        for name in listed.chain(self.settings.file_formats().into_iter().map(FileFormat::word)) {
+            let state = self.store.output(self.job.id, name).await?;
             files.push(OutputFile {
-                path: self.job.output.join(format.file_name()),
+                path: self.job.output.join(name),
                 records: state.records,
-                rendered_anew: self.renewed.contains(&format),
+                rendered_anew: self.renewed.contains(&name),
             });
         }
         for name in failures::NAMES {
@@ -236,12 +267,17 @@ impl Projector {
     async fn others_progress(&self) -> Result<(i64, bool), OutputError> {
         let mut last_seq = i64::MAX;
         let mut begun = true;
-        for format in Format::ALL {
+        for format in self.settings.formats() {
             let state = self.store.output(self.job.id, format.file_name()).await?;
             last_seq = last_seq.min(state.last_seq);
             // A file that is being rendered anew is in the old state on disk, and has no bytes in the queue.
             begun &=
                 state.bytes > 0 || (format.header(&self.settings).is_empty() && !state.sha256.is_empty());
+        }
+        for format in self.settings.file_formats() {
+            let state = self.store.output(self.job.id, format.word()).await?;
+            last_seq = last_seq.min(state.last_seq);
+            begun &= !state.sha256.is_empty();
         }
         let done = begun
             && self.store.results(self.job.id, last_seq, 1).await?.is_empty()
@@ -252,7 +288,8 @@ impl Projector {
     /// Whether what is open is still what lies in the folder; if not, it is let go.
     async fn still_whole(&mut self) -> Result<bool, OutputError> {
         let Some(mut held) = self.held.take() else { return Ok(false) };
-        let (held, whole) = blocking(move || held.is_whole().map(|whole| (held, whole))).await?;
+        let output = self.job.output.clone();
+        let (held, whole) = blocking(move || held.is_whole(&output).map(|whole| (held, whole))).await?;
         self.held = whole.then_some(held);
         Ok(whole)
     }
@@ -275,15 +312,29 @@ impl Projector {
         });
         let Some(lock) = lock.await? else { return Ok(false) };
         let stale = self.store.outputs_stale(self.job.id).await?;
-        let mut held = Held { lock, streams: Vec::new(), overtaken: false };
+        let mut held = Held { lock, streams: Vec::new(), trees: Vec::new(), overtaken: false };
         let mut anew = Vec::new();
-        for format in Format::ALL {
+        for format in self.settings.formats() {
             match self.look_at(&held.lock, format, stale).await? {
                 Found::Whole(stream) => held.streams.push(stream),
                 Found::Anew(why) => anew.push((format, why)),
             }
         }
-        if stale && if_stale == Stale::HoldBack {
+        let renews = stale && if_stale == Stale::Renew;
+        if renews {
+            self.forget_what_is_not_listed().await?;
+        }
+        for format in self.settings.file_formats() {
+            let (tree, anew) = Tree::open(&*self.store, &self.job, &held.lock, format, renews).await?;
+            held.trees.push(tree);
+            if anew {
+                self.renewed.push(format.word());
+            }
+        }
+        if renews && anew.is_empty() {
+            self.store.outputs_renewed(self.job.id).await?;
+        }
+        if stale && !renews {
             held.overtaken = true;
         } else if !anew.is_empty() {
             match self.renew(&held.lock, &anew, stale).await? {
@@ -293,6 +344,21 @@ impl Projector {
         }
         self.held = Some(held);
         Ok(true)
+    }
+
+    /// Files that were written and are listed no longer stay as they are, but nothing in them counts once results were
+    /// overtaken: listed again, they are rendered from the first result.
+    async fn forget_what_is_not_listed(&self) -> Result<(), OutputError> {
+        let others: Vec<Output> =
+            Output::ALL.into_iter().filter(|output| !self.settings.list.contains(output)).collect();
+        let names = formats(&others).into_iter().map(Format::file_name);
+        for name in names.chain(file_formats(&others).into_iter().map(FileFormat::word)) {
+            let state = self.store.output(self.job.id, name).await?;
+            if state.last_seq > 0 {
+                self.store.commit_output(self.job.id, name, stream::begun()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Opens one file. Whatever a stale one holds is replaced, so there is nothing to hold it against.
@@ -322,7 +388,7 @@ impl Projector {
             if why != Anew::First {
                 let path = self.job.output.join(format.file_name());
                 tracing::info!(output = %path.display(), reason = ?why, "output is rendered anew from the queue");
-                self.renewed.push(format);
+                self.renewed.push(format.file_name());
             }
         }
         if stale {
@@ -374,8 +440,9 @@ impl Projector {
     async fn append(&mut self, rows: Vec<ResultRow>) -> Result<bool, OutputError> {
         let Some(mut held) = self.held.take() else { return Ok(false) };
         let (job, settings) = (self.job.name.clone(), self.settings.clone());
+        let output = self.job.output.clone();
         let (mut held, written) = blocking(move || {
-            let written = held.is_whole().and_then(|whole| {
+            let written = held.is_whole(&output).and_then(|whole| {
                 whole.then(|| stream::append(&held.streams, &job, &rows, &settings, true)).transpose()
             });
             Ok((held, written))

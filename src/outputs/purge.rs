@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::file::{blocking, sync_folder};
 use super::format::Format;
-use super::{OutputError, OutputSettings, Projector};
+use super::{FileFormat, OutputError, OutputSettings, Projector, written};
 use crate::queue::TaskStore;
 use crate::task::{Job, RecordingPath, Timestamp};
 
@@ -67,7 +67,9 @@ pub async fn end_purge(
         if !says_too_much(&**store, job).await? {
             continue;
         }
-        let mut projector = Projector::open(Arc::clone(store), job.clone(), settings.clone()).await?;
+        // Whatever is listed now: all that was ever written has to forget.
+        let settings = OutputSettings { list: written(&**store, job).await?, ..settings.clone() };
+        let mut projector = Projector::open(Arc::clone(store), job.clone(), settings).await?;
         if !projector.finish().await?.complete {
             return Ok(PurgeEnd { in_the_way: Some(InTheWay::Files), ..end });
         }
@@ -97,6 +99,12 @@ pub async fn missing_output(store: &dyn TaskStore, job: &Job) -> Result<Option<P
             return Ok(Some(path));
         }
     }
+    for format in FileFormat::ALL {
+        let path = job.output.join(format.word());
+        if store.output(job.id, format.word()).await?.records > 0 && !path.exists() {
+            return Ok(Some(path));
+        }
+    }
     Ok(None)
 }
 
@@ -108,6 +116,12 @@ async fn says_too_much(store: &dyn TaskStore, job: &Job) -> Result<bool, OutputE
     for format in Format::ALL {
         let state = store.output(job.id, format.file_name()).await?;
         if state.bytes == 0 && !state.sha256.is_empty() {
+            return Ok(true);
+        }
+    }
+    for format in FileFormat::ALL {
+        let state = store.output(job.id, format.word()).await?;
+        if state.last_seq == 0 && !state.sha256.is_empty() {
             return Ok(true);
         }
     }

@@ -33,19 +33,14 @@ impl Job {
         self.root.join(recording.as_path())
     }
 
-    /// Where its redacted audio belongs: `OUTPUT/audio/<path>.redacted.mp3`, the tree of the source mirrored. A name
-    /// that would become too long for a file system is cut and told apart by a hash of the whole.
+    /// Where its redacted audio belongs: `OUTPUT/audio/<path>.redacted.mp3`.
     pub fn redacted_audio_of(&self, recording: &RecordingPath) -> PathBuf {
-        let mirrored = self.output.join("audio").join(recording.as_path());
-        let name = mirrored.file_name().map(OsStr::as_bytes).unwrap_or_default();
-        let name = if name.len() + REDACTED.len() <= NAME_MAX {
-            [name, REDACTED.as_bytes()].concat()
-        } else {
-            let hash = blake3::hash(name).to_hex();
-            let kept = name.get(..NAME_KEPT).unwrap_or(name);
-            [kept, b"-", &hash.as_bytes()[..16], REDACTED.as_bytes()].concat()
-        };
-        mirrored.with_file_name(OsStr::from_bytes(&name))
+        recording.mirrored(&self.output.join("audio"), REDACTED)
+    }
+
+    /// Where a file of its own in a format belongs: `OUTPUT/<format>/<path>.<format>`.
+    pub fn file_of(&self, recording: &RecordingPath, format: &str) -> PathBuf {
+        recording.mirrored(&self.output.join(format), &format!(".{format}"))
     }
 }
 
@@ -54,6 +49,8 @@ const REDACTED: &str = ".redacted.mp3";
 const NAME_MAX: usize = 255;
 /// Of a longer name, the bytes that stay.
 const NAME_KEPT: usize = 200;
+/// Behind a folder's name that a file's could be.
+const FOLDER: &[u8] = b".d";
 
 /// A recording's path relative to its job's root, kept byte by byte: names need not be UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,10 +72,39 @@ impl RecordingPath {
         Path::new(OsStr::from_bytes(&self.0))
     }
 
+    /// Where something made of it belongs below `folder`: the tree of the source mirrored, `suffix` (which begins with a
+    /// dot) behind the whole name. A name that would become too long for a file system is cut and told apart by a hash
+    /// of the whole; a folder that is called as a file could be gets `.d`, so that no two things claim one place.
+    pub fn mirrored(&self, folder: &Path, suffix: &str) -> PathBuf {
+        let mut parts: Vec<&[u8]> = self.0.split(|byte| *byte == b'/').collect();
+        let name = parts.pop().unwrap_or_default();
+        let mut place = folder.to_owned();
+        for part in parts {
+            let mut bare = part;
+            while let Some(shorter) = bare.strip_suffix(FOLDER) {
+                bare = shorter;
+            }
+            let more = if bare.ends_with(suffix.as_bytes()) { FOLDER } else { b"" };
+            place.push(OsStr::from_bytes(&fitting(part, more)));
+        }
+        place.push(OsStr::from_bytes(&fitting(name, suffix.as_bytes())));
+        place
+    }
+
     /// The name when it is UTF-8; a name that is not has to travel as base64 beside its display form.
     pub fn as_utf8(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
     }
+}
+
+/// A name with something behind it, cut if it would be too long.
+fn fitting(name: &[u8], suffix: &[u8]) -> Vec<u8> {
+    if name.len() + suffix.len() <= NAME_MAX {
+        return [name, suffix].concat();
+    }
+    let hash = blake3::hash(name).to_hex();
+    let kept = name.get(..NAME_KEPT).unwrap_or(name);
+    [kept, b"-", &hash.as_bytes()[..16], suffix].concat()
 }
 
 impl From<&Path> for RecordingPath {
@@ -172,6 +198,17 @@ mod tests {
         assert_ne!(one, other);
         assert!(one.file_name().is_some_and(|name| name.len() <= 255));
         assert!(one.starts_with("/out/audio/a"));
+    }
+
+    #[test]
+    fn a_folder_that_is_called_as_a_file_of_ours_stays_out_of_its_way() {
+        let place = |path: &str| redaction().file_of(&RecordingPath::from_bytes(path), "srt");
+        assert_eq!(place("a.wav"), Path::new("/out/srt/a.wav.srt"));
+        assert_eq!(place("a.wav.srt/b.wav"), Path::new("/out/srt/a.wav.srt.d/b.wav.srt"));
+        assert_eq!(place("a.wav.srt.d/b.wav"), Path::new("/out/srt/a.wav.srt.d.d/b.wav.srt"));
+        assert_eq!(place("x.d/b.wav"), Path::new("/out/srt/x.d/b.wav.srt"));
+        let deep = format!("{}.srt/b.wav", "x".repeat(250));
+        assert!(place(&deep).iter().all(|part| part.len() <= 255));
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub struct Utterance {
     pub id: Option<String>,
     /// Where it begins.
     pub start_ms: u64,
-    /// Where it ends.
+    /// Where it ends; where it begins, if the answer does not tell.
     pub end_ms: u64,
     /// Who speaks: a number or a label, as text.
     pub speaker: Option<String>,
@@ -171,6 +171,7 @@ fn utterance(of: &Map<String, Value>) -> Utterance {
     let end_ms = millis(of, "end_ms")
         .or_else(|| millis(of, "end_time_ms"))
         .or_else(|| millis(of, "duration_ms").map(|duration| start_ms.saturating_add(duration)))
+        .or_else(|| end_of_words(of))
         .unwrap_or(start_ms)
         .max(start_ms);
     Utterance {
@@ -186,6 +187,15 @@ fn utterance(of: &Map<String, Value>) -> Utterance {
         verdict: text(of, "verdict"),
         confidence: number(of, "confidence"),
     }
+}
+
+/// Where the last of its words ends, for an utterance that does not say where it ends itself.
+fn end_of_words(of: &Map<String, Value>) -> Option<u64> {
+    let end = |word: &Map<String, Value>| {
+        millis(word, "end_ms")
+            .or_else(|| Some(millis(word, "start_ms")?.saturating_add(millis(word, "duration_ms")?)))
+    };
+    objects(of, "words").filter_map(end).max()
 }
 
 fn joined(utterances: &[Utterance]) -> String {

@@ -27,7 +27,7 @@ struct Head {
 }
 
 /// Looks at the file. While a run goes on it follows seconds behind, so then it is left alone.
-pub(super) async fn check(session: &mut Session<'_>, job: &Job) -> Result<(), VerifyError> {
+pub(super) async fn check(session: &mut Session<'_>, job: &Job, was_begun: bool) -> Result<(), VerifyError> {
     if session.running {
         return Ok(());
     }
@@ -40,7 +40,6 @@ pub(super) async fn check(session: &mut Session<'_>, job: &Job) -> Result<(), Ve
             return Ok(());
         }
     };
-    let was_begun = !session.store.output(job.id, "results.jsonl").await?.sha256.is_empty();
     let (file, written) = match open {
         Some((file, _)) => {
             let written =

@@ -14,10 +14,14 @@ use crate::outputs::ExportFormat;
 use crate::queue::OutputState;
 use crate::task::Job;
 
-/// Looks at the three files of a job. `None` when nothing can be said of lines.
-pub(super) async fn check(session: &mut Session<'_>, job: &Job) -> Result<Option<LinesSeen>, VerifyError> {
+/// Looks at these files of a job. `None` when nothing can be said of lines.
+pub(super) async fn check(
+    session: &mut Session<'_>,
+    job: &Job,
+    formats: &[ExportFormat],
+) -> Result<Option<LinesSeen>, VerifyError> {
     let mut seen = None;
-    for format in ExportFormat::ALL {
+    for &format in formats {
         let state = session.store.output(job.id, format.file_name()).await?;
         let is_stale = session.store.outputs_stale(job.id).await?;
         if !session.running {

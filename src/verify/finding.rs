@@ -19,6 +19,8 @@ pub enum Check {
     Failures,
     /// Redacted audio.
     Audio,
+    /// Files that each recording has of its own.
+    Rendered,
     /// Sources, since they were sent.
     Sources,
     /// Entries of the audit log.
@@ -27,13 +29,14 @@ pub enum Check {
 
 impl Check {
     /// Every check, in the order of the report.
-    pub const ALL: [Check; 8] = [
+    pub const ALL: [Check; 9] = [
         Check::Recordings,
         Check::Counts,
         Check::Files,
         Check::Lines,
         Check::Failures,
         Check::Audio,
+        Check::Rendered,
         Check::Sources,
         Check::Audit,
     ];
@@ -47,6 +50,7 @@ impl Check {
             Check::Lines => "lines",
             Check::Failures => "failures",
             Check::Audio => "audio",
+            Check::Rendered => "rendered",
             Check::Sources => "sources",
             Check::Audit => "audit",
         }
@@ -61,6 +65,7 @@ impl Check {
             Check::Lines => "equals what the stored result says",
             Check::Failures => "equals how the recording stands",
             Check::Audio => "as stored, decodes, as long as its source, silent where redacted",
+            Check::Rendered => "a recording's own file, as its stored result gives it",
             Check::Sources => "unchanged since it was sent",
             Check::Audit => "tied to the entry before it",
         }
@@ -156,6 +161,12 @@ kinds! {
     AudioLength = "audio_length", Audio, Listen;
     /// Something can be heard where the API reported a redaction.
     AudioNotSilent = "audio_not_silent", Audio, Listen;
+    /// A file that the recording should have is not there.
+    RenderedMissing = "rendered_missing", Rendered, RenderOwn;
+    /// It does not say what the stored result says.
+    RenderedAltered = "rendered_altered", Rendered, RenderOwn;
+    /// It is there, though its answer was deleted on purpose.
+    RenderedExtra = "rendered_extra", Rendered, RenderOwn;
     /// It is not there any more.
     SourceMissing = "source_missing", Sources, Source;
     /// It is not what was sent.
@@ -179,6 +190,8 @@ pub enum Mend {
     MoveAndRender,
     /// Let a purge be done to its end.
     Purge,
+    /// Let the files of one format be written from the queue.
+    RenderOwn,
     /// Restore it, or pay for it again.
     RestoreOrSend,
     /// Pay for it again.
@@ -209,6 +222,9 @@ impl Mend {
             }
             Mend::Purge => {
                 "voxbatch purge --finish   deletes what was purged and is still there; takes nothing new"
+            }
+            Mend::RenderOwn => {
+                "voxbatch export --format FORMAT --job NAME   makes such files right from the queue; sends nothing"
             }
             Mend::RestoreOrSend => {
                 "restore it from a backup, or voxbatch retry --again --where id:N && voxbatch run   (billed again)"

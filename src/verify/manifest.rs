@@ -5,15 +5,18 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use super::pages::Results;
 use super::{VerifyError, files};
-use crate::outputs::{ExportFormat, FAILURE_FILES};
+use crate::outputs::{ExportFormat, FAILURE_FILES, FileFormat};
 use crate::queue::TaskStore;
 use crate::task::Job;
 
-/// Writes a line for each output file and each redacted audio of these jobs; returns how many. Names are relative to
+/// Writes a line for each output file, those of single recordings included, and each redacted audio of these jobs;
+/// returns how many. Names are relative to
 /// `folder` (absolute) where they lie below it, else absolute. The hashes are those that were stored; of the
-/// `failures.*`, which have none, those of the files as they are.
+/// `failures.*`, which have none, those of the files as they are; of single recordings' files, what stored results give.
 ///
 /// # Errors
 /// The queue's own; [`VerifyError::Manifest`] when `to` takes no more, or a `failures.*` cannot be read.
@@ -32,9 +35,17 @@ pub async fn manifest(
     for job in jobs {
         for format in ExportFormat::ALL {
             let state = store.output(job.id, format.file_name()).await?;
-            if !state.sha256.is_empty() {
-                put(&state.sha256, &job.output.join(format.file_name()))?;
+            let path = job.output.join(format.file_name());
+            // Nothing counts in a file that is not written any more.
+            let is_left = state.bytes == 0 && files::open(&path).is_ok_and(|f| f.is_none_or(|f| f.1 > 0));
+            if !state.sha256.is_empty() && !is_left {
+                put(&state.sha256, &path)?;
             }
+        }
+        let mut trees = Vec::new();
+        for format in FileFormat::ALL {
+            let last_seq = store.output(job.id, format.word()).await?.last_seq;
+            trees.extend((last_seq > 0).then_some((format, last_seq)));
         }
         for name in FAILURE_FILES {
             let path = job.output.join(name);
@@ -43,10 +54,17 @@ pub async fn manifest(
             }
         }
         let mut results = Results::new(store, job.id, i64::MAX);
-        while job.endpoint.returns_audio() {
+        while job.endpoint.returns_audio() || !trees.is_empty() {
             let page = results.take_page().await?;
             if page.is_empty() {
                 break;
+            }
+            for row in &page {
+                for (format, _) in trees.iter().filter(|tree| row.seq <= tree.1) {
+                    if let Some(file) = format.render(row) {
+                        put(&format!("{:x}", Sha256::digest(file)), &job.file_of(&row.path, format.word()))?;
+                    }
+                }
             }
             let there = page.iter().filter(|row| row.audio_purged_at.is_none());
             for audio in there.filter_map(|row| row.redacted_audio.as_ref()) {

@@ -2,8 +2,8 @@
 //! network, changes nothing, and reads in pages and lines, so that its memory does not grow with the queue (but for a
 //! bit or two a recording).
 //!
-//! One job after another: its results (and with each, redacted audio and source), its files, its recordings. A run
-//! may go on meanwhile: only what is committed is looked at then. Files are read in place, on the thread that asks
+//! One job after another: its results (and with each, redacted audio, source and files of its own), its files, its
+//! recordings. A run may go on meanwhile: only what is committed is looked at then. Files are read in place, on the thread that asks
 //! the queue: nothing else waits for it. Hashing sources and decoding audio have threads of their own.
 //!
 //! It stands above `outputs`, because it holds files against what that room would write today.
@@ -20,8 +20,10 @@ mod listen;
 mod manifest;
 mod pages;
 mod recordings;
+mod rendered;
 mod results;
 mod sources;
+mod written;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -32,7 +34,7 @@ pub use finding::{Check, Finding, Kind, Mend};
 pub use manifest::manifest;
 
 use self::book::Book;
-use crate::outputs::OutputSettings;
+use crate::outputs::{Output, OutputSettings};
 use crate::queue::{QueueError, TaskStore};
 use crate::task::{Endpoint, Job};
 
@@ -43,6 +45,8 @@ pub struct VerifySettings {
     pub state_dir: PathBuf,
     /// How files are written.
     pub outputs: OutputSettings,
+    /// What the jobs of the configuration list as their outputs, by name.
+    pub lists: BTreeMap<String, Vec<Output>>,
     /// Whether to read every source that has a result.
     pub sources: bool,
 }
@@ -136,10 +140,11 @@ pub async fn verify<'a>(
     recordings::counts(&mut session, jobs).await?;
     let mut reports = Vec::new();
     for job in jobs {
-        let results = results::check(&mut session, job).await?;
-        let lines = files::check(&mut session, job).await?;
+        let written = written::of(&mut session, job).await?;
+        let results = results::check(&mut session, job, &written.trees).await?;
+        let lines = files::check(&mut session, job, &written.formats).await?;
         reports.push(recordings::check(&mut session, job, &results, lines.as_ref()).await?);
-        failures::check(&mut session, job).await?;
+        failures::check(&mut session, job, written.is_begun).await?;
     }
     if running {
         session.book.note(

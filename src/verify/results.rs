@@ -1,7 +1,8 @@
-//! Stored results, one page after another, and with each what belongs to it on disk: its redacted audio and its
-//! source. As many at a time as the machine has processors: this is where the bytes are.
+//! Stored results, one page after another, and with each what belongs to it on disk: its redacted audio, its source,
+//! and the files that it alone is in. As many at a time as the machine has processors: this is where the bytes are.
 
 use std::num::NonZero;
+use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use futures_util::{StreamExt, stream};
@@ -9,7 +10,9 @@ use futures_util::{StreamExt, stream};
 use super::book::Bits;
 use super::finding::{Check, Finding, Kind};
 use super::pages::Results;
+use super::rendered::Rendered;
 use super::{Session, VerifyError, audio, sources};
+use crate::outputs::FileFormat;
 use crate::queue::ResultRow;
 use crate::task::{Job, RecordingPath, TaskId};
 
@@ -28,12 +31,18 @@ pub(super) struct ResultsSeen {
 struct Look {
     task: TaskId,
     path: RecordingPath,
+    seq: i64,
     source: Option<sources::Source>,
     audio: Option<audio::Redacted>,
+    rendered: Vec<Rendered>,
 }
 
-/// Looks at all results of a job.
-pub(super) async fn check(session: &mut Session<'_>, job: &Job) -> Result<ResultsSeen, VerifyError> {
+/// Looks at all results of a job, and at their files in these trees.
+pub(super) async fn check(
+    session: &mut Session<'_>,
+    job: &Job,
+    trees: &[(FileFormat, i64)],
+) -> Result<ResultsSeen, VerifyError> {
     let file = crate::outputs::ExportFormat::Jsonl.file_name();
     let last_seq = session.store.output(job.id, file).await?.last_seq;
     let with_sources = session.settings.sources && has_root(session, job);
@@ -42,7 +51,7 @@ pub(super) async fn check(session: &mut Session<'_>, job: &Job) -> Result<Result
     let mut done = 0;
     let mut results = Results::new(session.store, job.id, i64::MAX);
     loop {
-        let page = results.take_page().await?;
+        let page: Vec<Arc<ResultRow>> = results.take_page().await?.into_iter().map(Arc::new).collect();
         if page.is_empty() {
             return Ok(seen);
         }
@@ -56,12 +65,16 @@ pub(super) async fn check(session: &mut Session<'_>, job: &Job) -> Result<Result
         let looks = page.iter().map(|row| Look {
             task: row.task,
             path: row.path.clone(),
+            seq: row.seq,
+            rendered: Rendered::of(job, row, trees),
             source: with_sources.then(|| sources::Source::of(job, row)),
             audio: audio::Redacted::of(job, row),
         });
-        let looks = looks.filter(|look| look.source.is_some() || look.audio.is_some());
+        let looks = looks.filter(Look::is_any);
         session.book.checked(Check::Sources, if with_sources { page.len() as u64 } else { 0 });
         session.book.checked(Check::Audio, page.iter().filter(|row| has_audio(job, row)).count() as u64);
+        let files: usize = page.iter().map(|row| trees.iter().filter(|tree| row.seq <= tree.1).count()).sum();
+        session.book.checked(Check::Rendered, files as u64);
         for row in page.iter().filter(|row| job.endpoint.returns_audio() && row.redacted_audio.is_none()) {
             let what = "is a redaction whose result names no audio";
             session
@@ -70,19 +83,31 @@ pub(super) async fn check(session: &mut Session<'_>, job: &Job) -> Result<Result
         }
         let mut looking = stream::iter(looks)
             .map(|look| async move {
-                let about = (look.task, look.path.clone());
+                let about = (look.task, look.path.clone(), look.seq);
                 (about, tokio::task::spawn_blocking(move || look.look()).await)
             })
             .buffered(at_once);
-        while let Some(((task, path), looked)) = looking.next().await {
+        while let Some(((task, path, seq), looked)) = looking.next().await {
             let findings = looked.unwrap_or_else(|bug| std::panic::resume_unwind(bug.into_panic()));
             for finding in findings {
+                if finding.kind.check() == Check::Rendered && is_moving(session, job, task, seq).await? {
+                    continue;
+                }
                 session.book.found(finding.task(task, &path).job(&job.name));
             }
             done += 1;
             session.book.progress(&job.name, done);
         }
     }
+}
+
+/// Whether a run may be changing the files of a result right now.
+async fn is_moving(session: &Session<'_>, job: &Job, task: TaskId, seq: i64) -> Result<bool, VerifyError> {
+    if !session.running {
+        return Ok(false);
+    }
+    let stands = session.store.result(task).await?.is_some_and(|row| row.seq == seq);
+    Ok(!stands || session.store.outputs_stale(job.id).await?)
 }
 
 fn has_audio(job: &Job, row: &ResultRow) -> bool {
@@ -100,9 +125,14 @@ fn has_root(session: &mut Session<'_>, job: &Job) -> bool {
 }
 
 impl Look {
+    fn is_any(&self) -> bool {
+        self.source.is_some() || self.audio.is_some() || !self.rendered.is_empty()
+    }
+
     fn look(self) -> Vec<Finding> {
         let source = self.source.and_then(sources::Source::check);
         let audio = self.audio.map(audio::Redacted::check).unwrap_or_default();
-        source.into_iter().chain(audio).collect()
+        let rendered = self.rendered.into_iter().filter_map(Rendered::check);
+        source.into_iter().chain(audio).chain(rendered).collect()
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! | module | what is promised there |
 //! |---|---|
+//! | `formats` | every output that a job can list, held against other people's parsers where they are installed |
 //! | `runs` | every recording once; formats, endpoints, redacted audio |
 //! | `limits` | slots: full, and never exceeded |
 //! | `retries` | the outcome table, faults, throttling |
@@ -33,6 +34,7 @@ mod crashes;
 mod disk;
 mod disk_apart;
 mod faults;
+mod formats;
 mod halts;
 mod hostile;
 mod limits;

@@ -18,12 +18,15 @@ const REDACTION: &str = "velma-2-pii-phi-redaction-batch";
 /// Words that stand in every answer of the emulator, and nowhere else.
 const SPOKEN: &str = "does not recognise";
 
+/// Files of all recordings, and files of each.
+const LISTED: &str = "outputs = [\"jsonl\", \"csv\", \"nemo\", \"txt\", \"srt\", \"json\"]";
+
 /// Three recordings, each transcribed and redacted.
 fn done() -> World {
     let world = World::new(roomy());
     world.record("calls/2024", 3);
     let jobs = vec![("words", STT, "calls"), ("clean", REDACTION, "calls")];
-    world.configure(&Jobs { jobs, ..Jobs::default() });
+    world.configure(&Jobs { jobs, of_each_job: LISTED, ..Jobs::default() });
     world.run().expect(0);
     world
 }
@@ -81,7 +84,8 @@ fn nothing_that_was_said_is_left_and_every_recording_still_adds_up() {
     // What killed runs leave lying about.
     world.write("out/words/.results.jsonl.new", SPOKEN.as_bytes());
     world.write("out/clean/audio/2024/.voxbatch-abc123.part", SPOKEN.as_bytes());
-    assert!(holding(&world, SPOKEN).len() >= 8, "{:?}", holding(&world, SPOKEN));
+    assert!(holding(&world, SPOKEN).len() >= 26, "{:?}", holding(&world, SPOKEN));
+    let subtitle = world.read("out/words/srt/2024/0000.wav.srt");
 
     let would = world.voxbatch(&["purge", "--older-than", "0s", "-n", "--json"]).expect(0).json();
     assert_eq!((&would["recordings"], &would["answers"], &would["audio"]), (&6.into(), &6.into(), &3.into()));
@@ -108,6 +112,8 @@ fn nothing_that_was_said_is_left_and_every_recording_still_adds_up() {
     let report = verified(&world);
     assert_eq!((&report["jobs"][0]["succeeded"], &report["jobs"][0]["purged"]), (&3.into(), &3.into()));
     assert_eq!(world.voxbatch(&["status", "--json"]).expect(0).json()["jobs"], usage);
+    world.write("out/words/srt/2024/0000.wav.srt", &subtitle);
+    assert_eq!(findings(&world), ["rendered_extra"], "what was purged came back from a backup");
     let shown = world.voxbatch(&["show", "1", "--json"]).expect(0).json();
     assert!(shown["result"]["purged_at"].is_string() && shown["result"]["response"].is_null(), "{shown}");
     assert!(world.voxbatch(&["show", "1"]).expect(0).stdout.contains("its answer was purged at"));

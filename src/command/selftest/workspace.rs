@@ -48,7 +48,8 @@ impl Workspace {
                  [scan]\nsettle = \"0s\"\n\n\
                  [run]\nprobe_interval = \"1h\"\n\n\
                  [limits.{MODEL}]\nconcurrent = {SLOTS}\n\n\
-                 [[job]]\nname = \"chaos\"\nendpoint = \"{MODEL}\"\nsource = \"recordings\"\noutput = \"out\"\n"
+                 [[job]]\nname = \"chaos\"\nendpoint = \"{MODEL}\"\nsource = \"recordings\"\noutput = \"out\"\n\
+                 outputs = [\"jsonl\", \"csv\", \"srt\"]\n"
             ),
         )?;
         Ok(Workspace { folder: folder.to_owned(), files: BTreeSet::new() })

@@ -56,6 +56,7 @@ const SETTINGS: &[Case] = &[
     ("[scan]\nhidden = \"yes\"", 2, Code::Type, "true or false, not a text", "without quotes"),
     ("[log]\nlevel = \"wran\"", 2, Code::Value, "knows no `wran`", "did you mean `warn`?"),
     ("[log]\nlevel = \"voxbatch=loud\"", 2, Code::Value, "no log filter", ""),
+    ("[log]\nlevel = \" 𑎋=\"", 2, Code::Value, "no log filter: it is not ASCII", "voxbatch=debug"),
     ("[log]\nformat = \"xml\"", 2, Code::Value, "knows no `xml`", "one of: text, json"),
     ("[log]\npaths = \"hsah\"", 2, Code::Value, "knows no `hsah`", "did you mean `hash`?"),
     ("[api]\nbase_url = \"modulate.example\"", 2, Code::Value, "no address", "https://"),
@@ -113,6 +114,11 @@ const IN_JOB: &[Case] = &[
     ),
     ("name = \"b\"\nsuorce = \"1 MB\"", 3, Code::Unknown, "`job.suorce`", "did you mean `source`?"),
     ("name = \"b\"\norder = \"biggest\"", 3, Code::Value, "knows no `biggest`", "longest, shortest"),
+    ("name = \"b\"\noutputs = \"srt\"", 3, Code::Type, "must be a list of words", "write [\"srt\"]"),
+    ("name = \"b\"\noutputs = []", 3, Code::Value, "holds nothing", "one or more of: jsonl, csv, txt, srt"),
+    ("name = \"b\"\noutputs = [\"srtt\"]", 3, Code::Value, "knows no `srtt`", "did you mean `srt`?"),
+    ("name = \"b\"\noutputs = [\"srt\", \"csv\", \"srt\"]", 3, Code::Value, "holds `srt` twice", ""),
+    ("name = \"b\"\noutputs = [\"srt\", 1]", 3, Code::Type, "a word, not a whole number", ""),
     ("name = \"b\"\noutput = \"in\"", 5, Code::Output, "into its own source", ""),
     ("name = \"b\"\noutput = \"x/../in/.\"", 5, Code::Output, "into its own source", ""),
     ("name = \"b\"\noutput = \".voxbatch/x\"", 3, Code::Output, "the queue's folder", "/archive/.voxbatch"),
@@ -180,6 +186,29 @@ fn a_file_without_a_job_is_told_how_a_job_looks() {
     let error = load_str("[retry]\nbase = \"1s\"").unwrap_err();
     assert_eq!(error.problems()[0].code, Code::NoJob);
     assert!(error.render().contains("[[job]]"));
+}
+
+#[test]
+fn an_output_that_the_endpoint_has_nothing_for_is_refused_with_what_works() {
+    let job = |endpoint: &str, outputs: &str| {
+        load_str(&format!(
+            "[[job]]\nname = \"a\"\nendpoint = \"{endpoint}\"\nsource = \"in\"\noutputs = {outputs}"
+        ))
+    };
+    let error = job("velma-2-synthetic-voice-detection-batch", "[\"jsonl\", \"srt\", \"nemo\"]").unwrap_err();
+    assert_eq!(error.problems().len(), 2, "{}", error.render());
+    let problem = &error.problems()[0];
+    assert_eq!((problem.code, problem.place.as_ref().unwrap().line), (Code::Output, 5));
+    assert!(
+        problem.what.contains("cannot write `srt`") && problem.what.contains("no words"),
+        "{}",
+        problem.what
+    );
+    assert_eq!(problem.hint.as_deref(), Some("what works: jsonl, csv, json"));
+    assert!(job("velma-2-stt-batch-english-vfast", "[\"rttm\"]").is_err());
+    let config = job("velma-2-stt-batch-english-vfast", "[\"vtt\", \"jsonl\"]").unwrap();
+    let words: Vec<&str> = config.jobs[0].outputs.iter().map(|output| output.word()).collect();
+    assert_eq!(words, ["vtt", "jsonl"]);
 }
 
 fn two_jobs(first: &str, second: &str) -> String {

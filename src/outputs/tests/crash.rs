@@ -235,7 +235,7 @@ async fn content_that_this_queue_never_wrote_is_refused_and_left_alone() {
 async fn another_header_makes_the_tables_anew_and_keeps_the_rest() {
     let temp = tempfile::tempdir().unwrap();
     let store = two_written(temp.path()).await;
-    let excel = crate::outputs::OutputSettings { csv_bom: true, csv_safe: true };
+    let excel = crate::outputs::OutputSettings { csv_bom: true, ..Default::default() };
     let mut projector =
         crate::outputs::Projector::open(store.clone(), super::job(temp.path()), excel).await.unwrap();
     let summary = projector.finish().await.unwrap();

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::{OutputError, Projector};
+use super::super::file::{LOCK, Lock};
+use super::super::{FileFormat, Output, OutputError, Projector};
 use super::sharing::{When, abandon};
 use super::store::{FakeStore, Fault, stt};
-use super::{assert_exactly, open, tasks_in_jsonl};
+use super::{assert_exactly, assert_tree, open_with, tasks_in_jsonl};
 
 #[derive(Debug, Clone)]
 enum Event {
@@ -20,6 +21,7 @@ enum Event {
     /// Torn bytes at the end of a file while nobody has it, then a new process.
     Torn(usize, u8),
     Delete(usize),
+    DeleteTree,
     /// A process is gone.
     Crash,
     Finish,
@@ -31,6 +33,8 @@ enum Event {
 
 const FILES: [&str; 3] = ["results.jsonl", "results.csv", "utterances.csv"];
 
+const LIST: [Output; 3] = [Output::Jsonl, Output::Csv, Output::File(FileFormat::Srt)];
+
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => (1..12i64).prop_map(Event::Succeed),
@@ -38,6 +42,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (0..7u32, any::<bool>()).prop_map(|(n, kept)| Event::CommitFails(n, kept)),
         1 => (0..3usize, any::<u8>()).prop_map(|(file, byte)| Event::Torn(file, byte)),
         1 => (0..3usize).prop_map(Event::Delete),
+        1 => Just(Event::DeleteTree),
         1 => Just(Event::Crash),
         1 => Just(Event::Finish),
         1 => (1..12u32, any::<bool>()).prop_map(|(looks, finish)| Event::Abandoned(looks, finish)),
@@ -87,6 +92,19 @@ async fn live(events: Vec<(bool, Event)>) {
             Event::Delete(n) => {
                 let _ = std::fs::remove_file(file(n));
             }
+            // Never while files are written: what comes after the deletion would be all there is, and nobody notices.
+            Event::DeleteTree => {
+                processes = [None, None];
+                let lock = loop {
+                    match Lock::try_take(temp.path().join(LOCK)).unwrap() {
+                        Some(lock) => break lock,
+                        // Work that was given up goes on to its end.
+                        None => tokio::task::yield_now().await,
+                    }
+                };
+                let _ = std::fs::remove_dir_all(temp.path().join("srt"));
+                drop(lock);
+            }
             Event::Advance | Event::Finish | Event::Abandoned(..) => {
                 let running = match processes[process].take() {
                     Some(running) => Some(running),
@@ -125,10 +143,11 @@ async fn live(events: Vec<(bool, Event)>) {
     last.patience.limit = Duration::from_secs(30);
     assert!(last.finish().await.unwrap().complete);
     assert_exactly(&store, temp.path());
+    assert_tree(&store, temp.path(), FileFormat::Srt);
 }
 
 async fn begin(store: &Arc<FakeStore>, output: &Path) -> Result<Projector, OutputError> {
-    let mut projector = open(store, output).await?;
+    let mut projector = open_with(store, output, &LIST).await?;
     projector.patience.limit = Duration::from_millis(4);
     Ok(projector)
 }

@@ -162,7 +162,7 @@ async fn an_export_holds_what_the_filter_picks() {
 
 #[tokio::test]
 async fn an_export_for_machines_leaves_cells_as_they_are() {
-    let machine = OutputSettings { csv_bom: true, csv_safe: false };
+    let machine = OutputSettings { csv_bom: true, csv_safe: false, ..Default::default() };
     let (_, table) = exported(ExportFormat::Csv, "state:failed", &machine).await;
     assert!(table.starts_with("<BOM>job,") && table.contains(",+bad.wav,"), "{table}");
 }

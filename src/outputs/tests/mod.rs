@@ -1,10 +1,12 @@
 //! How the files behave as a whole: against crashes, other hands, other processes; and how they look.
 
 mod crash;
+mod formats;
 mod interleaving;
 mod look;
 mod sharing;
 pub(super) mod store;
+mod tree;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use serde_json::Value;
 use store::FakeStore;
 
 use super::patience::Patience;
-use super::{OutputSettings, Projector};
+use super::{FileFormat, Output, OutputSettings, Projector};
 use crate::task::{Endpoint, Job, JobId, Order};
 
 /// A job whose files go to `output`.
@@ -31,7 +33,7 @@ fn job(output: &Path) -> Job {
 }
 
 async fn open(store: &Arc<FakeStore>, output: &Path) -> Result<Projector, super::OutputError> {
-    open_reading(store, output, u64::MAX).await
+    open_as(store, output, &Output::DEFAULT, u64::MAX).await
 }
 
 /// The same, with files above so many bytes being read on the side.
@@ -40,10 +42,29 @@ async fn open_reading(
     output: &Path,
     read_at_once: u64,
 ) -> Result<Projector, super::OutputError> {
+    open_as(store, output, &Output::DEFAULT, read_at_once).await
+}
+
+/// For a job that lists these.
+async fn open_with(
+    store: &Arc<FakeStore>,
+    output: &Path,
+    list: &[Output],
+) -> Result<Projector, super::OutputError> {
+    open_as(store, output, list, u64::MAX).await
+}
+
+async fn open_as(
+    store: &Arc<FakeStore>,
+    output: &Path,
+    list: &[Output],
+    read_at_once: u64,
+) -> Result<Projector, super::OutputError> {
+    let settings = OutputSettings { list: list.to_vec(), ..OutputSettings::default() };
     // Tests do not wait long for a process that never ends.
     let (poll, limit) = (Duration::from_millis(1), Duration::from_millis(50));
     let patience = Patience { poll, limit, read_at_once };
-    Projector::open_with(store.clone(), job(output), OutputSettings::default(), patience).await
+    Projector::open_with(store.clone(), job(output), settings, patience).await
 }
 
 /// The tasks in `results.jsonl`, line by line.
@@ -68,4 +89,24 @@ fn assert_exactly(store: &FakeStore, output: &Path) {
     assert_eq!(tasks_in_csv(output, "results.csv"), wanted);
     let twice: Vec<i64> = wanted.iter().flat_map(|task| [*task, *task]).collect();
     assert_eq!(tasks_in_csv(output, "utterances.csv"), twice);
+}
+
+/// Asserts that a tree holds a file for every result that stands, as it should be, and nothing else.
+fn assert_tree(store: &FakeStore, output: &Path, format: FileFormat) {
+    let job = job(output);
+    let rows = store.rows();
+    let mut wanted: Vec<_> = rows
+        .iter()
+        .filter_map(|row| Some((job.file_of(&row.path, format.word()), format.render(row)?)))
+        .collect();
+    wanted.sort();
+    let mut found: Vec<_> = walkdir::WalkDir::new(output.join(format.word()))
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_file())
+        .map(|entry| (entry.path().to_owned(), std::fs::read(entry.path()).unwrap()))
+        .collect();
+    found.sort();
+    assert_eq!(found, wanted);
+    assert!(!output.join(format!(".{}.new", format.word())).exists());
 }

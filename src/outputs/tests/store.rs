@@ -72,6 +72,24 @@ impl FakeStore {
         self.with(|inner| inner.results.iter().map(|r| r.task.0).collect())
     }
 
+    /// Results that stand, in commit order.
+    pub(in crate::outputs) fn rows(&self) -> Vec<ResultRow> {
+        self.with(|inner| inner.results.clone())
+    }
+
+    /// Takes a result out, as queueing its recording again does.
+    pub(in crate::outputs) fn requeue(&self, task: i64) {
+        self.with(|inner| {
+            let at = inner.results.iter().position(|row| row.task.0 == task).unwrap();
+            let row = inner.results.remove(at);
+            let path = String::from_utf8(row.path.as_bytes().to_vec()).unwrap();
+            let queued =
+                TaskRow { state: TaskState::Queued, cause: None, ..failed(task, &path, Cause::Empty) };
+            inner.tasks.push(queued);
+            inner.stale = true;
+        });
+    }
+
     pub(in crate::outputs) fn state(&self, name: &'static str) -> OutputState {
         self.with(|inner| inner.outputs.get(name).cloned().unwrap_or_default())
     }

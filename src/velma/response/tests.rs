@@ -62,6 +62,13 @@ fn older_and_thinner_utterances_are_understood() {
 }
 
 #[test]
+fn an_utterance_without_an_end_ends_with_its_last_word() {
+    let json = r#"{"text":"a b","utterances":[{"start_ms":10,"text":"a b","words":[
+        {"text":"b","start_ms":40,"duration_ms":30},{"text":"a","start_ms":10,"end_ms":30},{"text":"c"},7]}]}"#;
+    assert_eq!(transcript(Endpoint::SttBatch, json).utterances[0].end_ms, 70);
+}
+
+#[test]
 fn numbers_beyond_measure_do_no_harm() {
     let json = r#"{"text":"x","duration_ms":1e300,"utterances":[
         {"start_ms":18446744073709551615,"duration_ms":5},{"start_ms":-4,"duration_ms":"7"}]}"#;
