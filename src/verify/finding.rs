@@ -64,7 +64,9 @@ impl Check {
             Check::Files => "holds the bytes that were committed",
             Check::Lines => "equals what the stored result says",
             Check::Failures => "equals how the recording stands",
-            Check::Audio => "as stored, decodes, as long as its source, silent where redacted",
+            Check::Audio => {
+                "as stored, decodes, as long as its source, silent where redacted; gone if purged"
+            }
             Check::Rendered => "a recording's own file, as its stored result gives it",
             Check::Sources => "unchanged since it was sent",
             Check::Audit => "tied to the entry before it",

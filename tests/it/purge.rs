@@ -85,7 +85,7 @@ fn nothing_that_was_said_is_left_and_every_recording_still_adds_up() {
     world.write("out/words/.results.jsonl.new", SPOKEN.as_bytes());
     world.write("out/clean/audio/2024/.voxbatch-abc123.part", SPOKEN.as_bytes());
     assert!(holding(&world, SPOKEN).len() >= 26, "{:?}", holding(&world, SPOKEN));
-    let subtitle = world.read("out/words/srt/2024/0000.wav.srt");
+    let subtitle = world.read("out/words/srt/2024/call-000.wav.srt");
 
     let would = world.voxbatch(&["purge", "--older-than", "0s", "-n", "--json"]).expect(0).json();
     assert_eq!((&would["recordings"], &would["answers"], &would["audio"]), (&6.into(), &6.into(), &3.into()));
@@ -112,7 +112,7 @@ fn nothing_that_was_said_is_left_and_every_recording_still_adds_up() {
     let report = verified(&world);
     assert_eq!((&report["jobs"][0]["succeeded"], &report["jobs"][0]["purged"]), (&3.into(), &3.into()));
     assert_eq!(world.voxbatch(&["status", "--json"]).expect(0).json()["jobs"], usage);
-    world.write("out/words/srt/2024/0000.wav.srt", &subtitle);
+    world.write("out/words/srt/2024/call-000.wav.srt", &subtitle);
     assert_eq!(findings(&world), ["rendered_extra"], "what was purged came back from a backup");
     let shown = world.voxbatch(&["show", "1", "--json"]).expect(0).json();
     assert!(shown["result"]["purged_at"].is_string() && shown["result"]["response"].is_null(), "{shown}");
