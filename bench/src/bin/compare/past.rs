@@ -23,6 +23,12 @@ pub(crate) fn make(queue: &Path, count: u64, depth: Depth) -> rusqlite::Result<(
     // Should this be broken off, the queue is made from the beginning.
     db.execute_batch("PRAGMA synchronous = off; PRAGMA cache_size = -200000")?;
     repeat(&db, count, depth)?;
+    // The counts that the queue keeps, whether or not a trigger counted meanwhile.
+    db.execute_batch(
+        "INSERT INTO tally (job_id, state, cause, tasks, bytes)
+         SELECT job_id, state, ifnull(cause, ''), count(*), sum(size_bytes) FROM task GROUP BY 1, 2, 3
+         ON CONFLICT DO UPDATE SET tasks = excluded.tasks, bytes = excluded.bytes",
+    )?;
     db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
 }
 

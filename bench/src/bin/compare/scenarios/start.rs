@@ -92,6 +92,16 @@ fn queue(settings: &Settings, rows: u64, depth: Depth) -> io::Result<PathBuf> {
         // Brings the files in step with the results.
         run()?;
     }
+    let told = measure(&place, &command(settings, &place, &["status"], ""))?;
+    let said = fs::read_to_string(place.join("said"))?;
+    // As people write it: 1,000,001.
+    let digits: String = said.chars().filter(|c| *c != ',').collect();
+    if told.exit != 0 || !digits.contains(&(rows + 1).to_string()) {
+        return Err(io::Error::other(format!(
+            "the queue does not say that it has {} tasks: {said}",
+            rows + 1
+        )));
+    }
     fs::write(place.join("ready"), "")?;
     Ok(place)
 }
