@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::Call;
+use super::{Call, Report};
 
 pub(super) const S_STT: &str = "velma-2-stt-streaming";
 pub(super) const S_ENGLISH: &str = "velma-2-stt-streaming-english-v2";
@@ -101,6 +101,13 @@ impl Call {
         wire.audio(audio).await;
         wire.text("").await;
         wire.read().await
+    }
+
+    /// Waits like `when`, where the clock stands still and no patience ends: a connection that ended ends it too.
+    pub(super) async fn when_or_ended(&self, condition: impl Fn(&Report) -> bool) {
+        self.emulator.when(|report| condition(report) || !report.sockets.is_empty()).await;
+        let report = self.emulator.report();
+        assert!(condition(&report), "ended before: {:?}", report.sockets);
     }
 
     /// A second of raw audio, to any of them.
