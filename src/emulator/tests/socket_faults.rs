@@ -137,7 +137,7 @@ async fn reading_may_stall() {
     let mut wire = call.stream(S_STT, RAW).await;
     wire.audio(&pcm(1000, 0)).await;
     wire.text("").await;
-    call.when(|report| report.socket_messages == 1).await;
+    call.when_or_ended(|report| report.socket_messages == 1).await;
     time.pass(4).await;
     let report = call.emulator.report();
     assert_eq!((report.socket_messages, report.of(S_STT).in_flight), (1, 1), "nothing more is read");
@@ -151,7 +151,7 @@ async fn results_may_be_late() {
     let mut wire = call.stream(S_STT, RAW).await;
     wire.audio(&pcm(1000, 0)).await;
     wire.text("").await;
-    call.when(|report| report.of(S_STT).billed == 1).await;
+    call.when_or_ended(|report| report.of(S_STT).billed == 1).await;
     time.pass(4).await;
     assert_eq!(call.emulator.report().of(S_STT).in_flight, 1);
     time.pass(1).await;

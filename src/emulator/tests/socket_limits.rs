@@ -187,7 +187,7 @@ async fn audio_after_the_end_is_counted_and_not_heard() {
 /// Sends a little audio and waits until it was heard for the `times`th time.
 async fn drop_in(call: &Call, wire: &mut Wire, times: u64) {
     wire.audio(&pcm(100, 0)).await;
-    call.when(|report| report.socket_messages == times).await;
+    call.when_or_ended(|report| report.socket_messages == times).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,4 +244,29 @@ async fn half_an_hour_is_the_most_by_the_audio_too() {
     let told = read.of("done")[0]["duration_ms"].as_u64().unwrap();
     assert!((10_000..11_000).contains(&told), "{told}");
     assert_eq!(call.emulator.report().of(S_ENGLISH).billed_ms, told);
+}
+
+#[tokio::test]
+async fn what_is_told_and_what_was_seen_travel_as_json() {
+    let call = Call::to(with(Contract::C)).await;
+    let base = call.emulator.base_url();
+    let told = serde_json::json!([
+        { "sockets": { "longest_ms": 2000, "silent_closes": true } },
+        { "faults": { "sockets": { "no_done": 1.0 } } },
+        { "platform": { "completed": "finished", "state_for_ms": 5 } },
+    ]);
+    let url = format!("{base}/emulator/control");
+    assert_eq!(call.client.post(&url).json(&told).send().await.unwrap().status(), 204);
+    let mistyped = serde_json::json!({ "sockets": { "longest": 2000 } });
+    assert_eq!(call.client.post(&url).json(&mistyped).send().await.unwrap().status(), 422);
+    let mut wire = call.stream(S_STT, RAW).await;
+    wire.audio(&pcm(3000, 0)).await;
+    assert_eq!(wire.read().await.kinds(), ["utterance"]);
+    let seen = json(call.client.get(format!("{base}/emulator/report")).send().await.unwrap()).await;
+    let socket = &seen["sockets"][0];
+    assert_eq!(
+        (&socket["model"], &socket["cause"], &socket["code"]),
+        (&S_STT.into(), &"unfinished".into(), &1000.into())
+    );
+    assert_eq!((socket["sha256"].as_str().unwrap().len(), &seen["peak_sockets"]), (64, &1.into()));
 }

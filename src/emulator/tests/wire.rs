@@ -6,10 +6,11 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::Call;
+use super::{Call, PATIENCE, Report};
 
 pub(super) const S_STT: &str = "velma-2-stt-streaming";
 pub(super) const S_ENGLISH: &str = "velma-2-stt-streaming-english-v2";
@@ -36,10 +37,11 @@ pub(super) struct Still {
 }
 
 impl Still {
-    /// The runtime does not leap while a thread of its own is busy.
+    /// The runtime does not leap while a thread of its own is busy. That ends with the test, or with its patience:
+    /// then the clock leaps to whatever limit a wait has.
     pub(super) fn keep() -> Still {
         let (hold, held) = mpsc::channel::<()>();
-        tokio::task::spawn_blocking(move || held.recv());
+        tokio::task::spawn_blocking(move || held.recv_timeout(PATIENCE));
         Still { _hold: hold }
     }
 
@@ -103,6 +105,13 @@ impl Call {
         wire.read().await
     }
 
+    /// Waits like `when`, where the clock stands still and no patience ends: a connection that ended ends it too.
+    pub(super) async fn when_or_ended(&self, condition: impl Fn(&Report) -> bool) {
+        self.when(|report| condition(report) || !report.sockets.is_empty()).await;
+        let report = self.emulator.report();
+        assert!(condition(&report), "ended before: {:?}", report.sockets);
+    }
+
     /// A second of raw audio, to any of them.
     pub(super) async fn second(&self, model: &str) -> Read {
         self.streamed(model, RAW, &pcm(1000, 0)).await
@@ -136,7 +145,8 @@ impl Wire {
     /// Everything to the end. Text that is no JSON is kept as a string under the type `broken`.
     pub(super) async fn read(mut self) -> Read {
         let mut read = Read::default();
-        while let Some(message) = self.0.next().await {
+        let next = async |wire: &mut Wire| timeout(PATIENCE, wire.0.next()).await.expect("a close in time");
+        while let Some(message) = next(&mut self).await {
             match message {
                 Ok(Message::Text(text)) => {
                     let broken = |_| serde_json::json!({ "type": "broken", "text": text.as_str() });
