@@ -41,3 +41,7 @@ fuzz target seconds="180":
     CARGO_TARGET_DIR=../target RUSTC_WRAPPER="$PWD/rustc" cargo build --bin {{target}}
     nice -n 10 ../target/debug/{{target}} -max_total_time={{seconds}} -max_len=8192 -rss_limit_mb=2048 -timeout=20 \
         -artifact_prefix=artifacts/{{target}}- artifacts/found/{{target}} $seeds
+
+# Who notices? One wrong expression at a time in a copy of the tree, held against the unit tests: `just mutants claim`
+mutants *words:
+    nice -n 10 tests/mutants/run.py {{words}}
