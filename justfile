@@ -61,3 +61,7 @@ bench-micro *args:
 _bench-tools:
     cp Cargo.lock bench/Cargo.lock
     cd bench && CARGO_TARGET_DIR=../target cargo build --release -p voxbatch-bench
+
+# Who notices? One wrong expression at a time in a copy of the tree, held against the unit tests: `just mutants claim`
+mutants *words:
+    nice -n 10 tests/mutants/run.py {{words}}

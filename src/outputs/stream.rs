@@ -265,4 +265,40 @@ mod tests {
         assert_eq!((ahead.state.last_seq, ahead.state.records), (1, 1));
         assert_eq!(ahead.state.bytes, std::fs::metadata(&stream.path).unwrap().len());
     }
+
+    #[test]
+    fn a_file_that_is_cut_or_replaced_while_it_is_open_is_no_longer_whole() {
+        let temp = tempfile::tempdir().unwrap();
+        let settings = OutputSettings::default();
+        let (stream, replacement) = Stream::begin(Format::Csv, temp.path(), &settings).unwrap();
+        stream.put_in_place(replacement).unwrap();
+        let committed = std::fs::read(&stream.path).unwrap();
+        assert!(stream.is_whole().unwrap());
+
+        std::fs::write(&stream.path, [&committed[..], b"torn"].concat()).unwrap();
+        assert!(stream.is_whole().unwrap(), "what is behind is cut off");
+        assert_eq!(std::fs::read(&stream.path).unwrap(), committed);
+
+        stream.file.set_len(committed.len() as u64 - 1).unwrap();
+        assert!(!stream.is_whole().unwrap());
+
+        std::fs::remove_file(&stream.path).unwrap();
+        assert!(!stream.is_whole().unwrap());
+        std::fs::write(&stream.path, &committed).unwrap();
+        assert!(!stream.is_whole().unwrap(), "a copy is another file");
+    }
+
+    #[test]
+    fn what_is_written_follows_what_is_committed_whatever_stands_behind_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let settings = OutputSettings::default();
+        let (stream, replacement) = Stream::begin(Format::Jsonl, temp.path(), &settings).unwrap();
+        stream.put_in_place(replacement).unwrap();
+        std::fs::write(&stream.path, b"{\"torn\":").unwrap();
+        let rows = [stt(1, 1, "a.wav")];
+        let ahead = append(std::slice::from_ref(&stream), "job", &rows, &settings, true).unwrap().remove(0);
+        let written = std::fs::read(&stream.path).unwrap();
+        let committed = &written[..ahead.state.bytes as usize];
+        assert_eq!(format!("{:x}", Sha256::digest(committed)), ahead.state.sha256);
+    }
 }

@@ -539,6 +539,21 @@ async fn a_user_can_end_the_pauses_that_the_api_asked_for(b: Bench) {
     assert_eq!(b.claim(&job, 1).await.len(), 1);
 }
 
+async fn a_probe_passes_the_halts_that_it_probes_and_no_other(b: Bench) {
+    let job = b.filled(1, 1).await;
+    for reason in [HaltReason::MonthlyHours, HaltReason::ModelNotEnabled] {
+        let order = HaltOrder { scope: HaltScope::Endpoint(STT), reason, evidence: "refused".into() };
+        b.store.raise_halt(order, None, "a".into(), NOW).await.unwrap();
+    }
+    let halts: Vec<i64> = b.store.halts(true, NOW).await.unwrap().iter().map(|h| h.id).collect();
+    let tasks = b.candidates(&job, 1, NOW).await;
+    let probe = |probing| ClaimRequest { alone: true, probing, ..b.wish("a", &tasks, 1) };
+    let claim = b.store.claim(probe(vec![halts[0]])).await.unwrap();
+    assert_eq!((claim.tasks.len(), claim.halts.len(), claim.halts[0].id), (0, 1, halts[1]));
+    let claim = b.store.claim(probe(halts)).await.unwrap();
+    assert_eq!((claim.tasks.len(), claim.halts.len()), (1, 0));
+}
+
 async fn waits_of_a_clock_that_was_set_back_are_over_with_the_next_sweep(b: Bench) {
     let job = b.filled(3, 3).await;
     let ahead = later(40 * 86_400);
@@ -935,6 +950,7 @@ mod sqlite {
         no_death_takes_away_a_result_that_was_paid_for
         nothing_starts_beside_a_lone_request
         a_user_can_end_the_pauses_that_the_api_asked_for
+        a_probe_passes_the_halts_that_it_probes_and_no_other
         waits_of_a_clock_that_was_set_back_are_over_with_the_next_sweep
         clocks_a_little_apart_end_no_wait
         an_absurd_length_does_not_poison_the_ledger

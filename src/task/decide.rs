@@ -213,7 +213,26 @@ mod tests {
     #[test]
     fn an_outage_that_swallows_answers_is_not_paid_for_without_end() {
         let last = Standing { outage: true, ..standing(4) };
-        assert!(matches!(settle(Verdict::Transient(failure(Cause::AnswerLost)), last), Settlement::Fail(_)));
+        for cause in [Cause::AnswerLost, Cause::Timeout, Cause::ServerTimeout] {
+            assert!(
+                matches!(settle(Verdict::Transient(failure(cause)), last), Settlement::Fail(_)),
+                "{cause}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_next_try_comes_after_the_wait_of_its_number_in_an_outage_too() {
+        let verdict = || Verdict::Transient(failure(Cause::ServerError));
+        for (attempts, seconds) in [(0, 2), (1, 4), (2, 8)] {
+            let run_at = NOW.after(Duration::from_secs(seconds));
+            let at = Standing { jitter: 1.0, ..standing(attempts) };
+            let failure = failure(Cause::ServerError);
+            let retry = Settlement::Retry { run_at, failure: failure.clone() };
+            assert_eq!(settle(verdict(), at), retry);
+            let snooze = Settlement::Snooze { hold: Hold::Backoff, run_at, failure };
+            assert_eq!(settle(verdict(), Standing { outage: true, ..at }), snooze);
+        }
     }
 
     #[test]

@@ -44,10 +44,9 @@ fn full_under(output: &str) {
     world.control(Change::Release);
     let ended = run.wait().expect(7);
     assert_names(&ended, "E-OUT-FULL", output);
-    let sent = world.stt().bodies;
+    // Answers that come meanwhile wait in the queue, where there is room.
     let ended = world.run().expect(7);
     assert_names(&ended, "E-OUT-FULL", output);
-    assert_eq!(world.stt().bodies, sent, "what cannot be written out is not sent for");
     disk.free();
     world.run().expect(0);
     assert_whole(&world);

@@ -141,6 +141,9 @@ fn file_and_job_errors() {
         (ANALYSIS, 422, "invalid behavior preset", "halted config_refused"),
         (STT, 400, "Invalid request.", "unclear Request"),
         (STT, 400, "Something we never heard of", "unclear Request"),
+        // Of what a file holds, not of the model.
+        (STT, 400, "Channels are not enabled in this file.", "unclear Request"),
+        (STT, 415, "This kind of audio is not enabled.", "unclear Request"),
         (STT, 404, "Not Found", "halted config_refused"),
         (STT, 405, "Method Not Allowed", "halted config_refused"),
         (STT, 408, "Request timeout", "transient timeout unknown"),
