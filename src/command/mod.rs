@@ -19,6 +19,7 @@ mod selftest;
 mod signals;
 mod status;
 mod tasks;
+mod torn;
 mod verify;
 
 use std::io::{self, Write};
