@@ -21,6 +21,7 @@ mod selftest;
 mod signals;
 mod status;
 mod tasks;
+mod torn;
 mod verify;
 
 use std::io::{self, Write};

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use tokio::sync::{mpsc, watch};
@@ -17,6 +17,7 @@ use super::context::{Context, now};
 use super::exit::Exit;
 use super::feed::{self, Into};
 use super::signals::Signals;
+use super::torn;
 use crate::audit::{Facts, Kind};
 use crate::config::{JobConfig, Overrides};
 use crate::event::RunEvent;
@@ -78,9 +79,13 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         scan::check_globs(&config.scan)?;
         scan::root_of(&config.source)?;
     }
-    if !context.store.workers(50).await?.iter().any(|w| w.alive) {
-        jobs.iter().for_each(remove_torn_audio);
-    }
+    let began = SystemTime::now();
+    let alone = !context.store.workers(50).await?.iter().any(|w| w.alive);
+    // Beside the run: there can be as many files as there are recordings.
+    let clearing = alone.then(|| {
+        let jobs = jobs.clone();
+        tokio::task::spawn_blocking(move || jobs.iter().for_each(|job| torn::remove(job, began)))
+    });
     let mut projectors = Vec::new();
     for (job, config) in jobs.iter().zip(&configs) {
         let settings = OutputSettings { list: config.outputs.clone(), ..context.config.outputs.clone() };
@@ -103,26 +108,15 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         audit: audit.clone(),
     };
     let exit = session.run(projectors).await;
+    if let Some(clearing) = clearing {
+        let _ = clearing.await;
+    }
     let code = exit.as_ref().map_or(Exit::Bug, |e| *e).code();
     audit.run_ended(&*context.store, code).await;
     if let Err(error) = context.store.retire(worker, i32::from(code), now()).await {
         tracing::warn!(%error, "the end of the run was not written down");
     }
     exit
-}
-
-/// Audio that was arriving when a process was killed lies beside its place under a name of its own. Only to be
-/// called while no run is going on.
-fn remove_torn_audio(job: &Job) {
-    if !job.endpoint.returns_audio() {
-        return;
-    }
-    for entry in walkdir::WalkDir::new(job.output.join("audio")).into_iter().flatten() {
-        let name = entry.file_name().to_string_lossy();
-        if name.starts_with(".voxbatch-") && name.ends_with(".part") {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
 }
 
 async fn register(store: &dyn TaskStore, id: WorkerId) -> Result<(), QueueError> {

@@ -45,7 +45,8 @@ const SIGNATURE_BUDGET: u64 = 1 << 20;
 /// Looks at a bounded part of the file (below 3 MiB) and leaves the cursor at its beginning. Errors are the disk's.
 pub fn sniff(file: &mut File) -> io::Result<Sniffed> {
     let len = file.metadata()?.len();
-    let head = read_at(file, 0, HEAD)?;
+    // No more than there is: most of what a scan of small files costs would be clearing the rest of the buffer.
+    let head = read_at(file, 0, usize::try_from(len).unwrap_or(HEAD).min(HEAD))?;
     if let Some(what) = without_sound(&head, len) {
         return Ok(Sniffed::nothing(what));
     }

@@ -41,6 +41,7 @@ impl SqliteStore {
         let path = folder.join("queue.db");
         refuse_network_file_system(folder, &path)?;
         create_private(&path)?;
+        refuse_torn(&path)?;
         let turn = take_turn(folder.join("opening.lock")).await;
 
         let named = |error| match error {
@@ -110,6 +111,23 @@ fn create_private(path: &Path) -> Result<(), QueueError> {
 fn may_write(path: &Path) -> Result<(), QueueError> {
     rustix::fs::access(path, rustix::fs::Access::WRITE_OK)
         .map_err(|source| QueueError::Io { path: path.to_owned(), source: source.into() })
+}
+
+/// SQLite fills a last page that is cut off with zeros, and takes what it finds there for the truth. Asked without
+/// opening, as above. While there is a log, the end of the file may still be on its way.
+fn refuse_torn(path: &Path) -> Result<(), QueueError> {
+    const PAGE: u64 = 4096;
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let length_of_it = length(path);
+    if length_of_it > PAGE && length_of_it % PAGE != 0 && length(Path::new(&log)) == 0 {
+        let source = sqlx::Error::Protocol(format!(
+            "database disk image is malformed: cut off after {length_of_it} bytes"
+        ));
+        return Err(QueueError::Open { path: path.to_owned(), source });
+    }
+    Ok(())
 }
 
 /// Makes sure that the space kept back is there.

@@ -57,8 +57,8 @@ enum Way {
     ByKind(Vec<(i64, &'static str)>, Column),
     /// The folders that the patterns name, in each of these jobs.
     ByPath(Vec<i64>),
-    /// What changed in the time.
-    ByTime,
+    /// What changed in the time, in these jobs.
+    ByTime(Vec<i64>),
     /// One by one: a pattern that begins with a star says nothing of where to look.
     OneByOne,
 }
@@ -80,16 +80,14 @@ fn way(filter: &Filter, kinds: &[Tally]) -> Way {
     };
     by_kind.sort_unstable();
     by_kind.dedup();
+    let mut jobs: Vec<i64> = kinds.iter().map(|k| k.job.0).collect();
+    jobs.dedup();
     let may_go_by_kind = by_kind.len() <= MOST_KINDS;
     match () {
         () if kinds.is_empty() => Way::Nothing,
         () if may_go_by_kind && (tasks <= FEW || !(places || times)) => Way::ByKind(by_kind, column),
-        () if places => {
-            let mut jobs: Vec<i64> = kinds.iter().map(|k| k.job.0).collect();
-            jobs.dedup();
-            Way::ByPath(jobs)
-        }
-        () if times => Way::ByTime,
+        () if places => Way::ByPath(jobs),
+        () if times => Way::ByTime(jobs),
         () => Way::OneByOne,
     }
 }
@@ -121,29 +119,17 @@ impl Way {
                     query.push(" ORDER BY task.id LIMIT ").push_bind(limit).push(")");
                 }
             }
-            Way::ByPath(jobs) => {
-                let mut first = true;
-                // UNION without ALL: two patterns can mean the same task.
-                for job in jobs {
-                    for pattern in &filter.paths {
-                        let from = prefix(pattern).as_bytes().to_vec();
-                        query.push(if first { "" } else { " UNION " });
-                        first = false;
-                        query
-                            .push("SELECT id FROM (SELECT task.id FROM task WHERE job_id = ")
-                            .push_bind(*job);
-                        query.push(" AND path >= ").push_bind(from.clone());
-                        query.push(" AND path < ").push_bind(behind(from));
-                        query.push(" AND task.id > ").push_bind(after);
-                        filter::narrow(query, filter, now);
-                        query.push(" ORDER BY task.id LIMIT ").push_bind(limit).push(")");
-                    }
+            Way::ByPath(jobs) | Way::ByTime(jobs) => {
+                // First all numbers in the range, out of the index alone and sorted; then one after another, until
+                // there are enough. LIMIT -1: else SQLite would look at every row of the range first and sort then.
+                query.push("SELECT task.id FROM (");
+                if matches!(self, Way::ByTime(_)) {
+                    changed(query, filter, after, now);
+                } else {
+                    in_folders(query, filter, jobs, after);
                 }
-            }
-            Way::ByTime => {
-                query
-                    .push("SELECT task.id FROM task INDEXED BY task_changed WHERE task.id > ")
-                    .push_bind(after);
+                query.push(" ORDER BY 1 LIMIT -1) AS place CROSS JOIN task ON task.id = place.id WHERE true");
+                filter::of_kind(query, filter, jobs);
                 filter::narrow(query, filter, now);
             }
             Way::OneByOne => {
@@ -151,13 +137,35 @@ impl Way {
                 filter::narrow(query, filter, now);
             }
         }
-        if matches!(self, Way::ByKind(..) | Way::ByPath(_)) {
-            query.push(" ORDER BY 1 LIMIT ").push_bind(limit);
-        } else {
-            query.push(" ORDER BY task.id LIMIT ").push_bind(limit);
-        }
+        query.push(match self {
+            Way::ByKind(..) => " ORDER BY 1 LIMIT ",
+            Way::ByPath(_) | Way::ByTime(_) => " LIMIT ", // they come in their order
+            Way::OneByOne | Way::Nothing => " ORDER BY task.id LIMIT ",
+        });
+        query.push_bind(limit);
         true
     }
+}
+
+/// The numbers of all that lie where the patterns say. UNION without ALL: two patterns can mean the same task.
+fn in_folders(query: &mut QueryBuilder<Sqlite>, filter: &Filter, jobs: &[i64], after: i64) {
+    let mut join = "";
+    for job in jobs {
+        for pattern in &filter.paths {
+            let from = prefix(pattern).as_bytes().to_vec();
+            query.push(join).push("SELECT id FROM task INDEXED BY sqlite_autoindex_task_1 WHERE job_id = ");
+            query.push_bind(*job).push(" AND path >= ").push_bind(from.clone());
+            query.push(" AND path < ").push_bind(behind(from)).push(" AND id > ").push_bind(after);
+            join = " UNION ";
+        }
+    }
+}
+
+/// The numbers of all that changed when the filter says.
+fn changed(query: &mut QueryBuilder<Sqlite>, filter: &Filter, after: i64, now: Timestamp) {
+    query.push("SELECT id FROM task INDEXED BY task_changed WHERE id > ").push_bind(after);
+    let times = Filter { since: filter.since, before: filter.before, ..Filter::default() };
+    filter::narrow(query, &times, now);
 }
 
 /// What all paths that a pattern means begin with.
