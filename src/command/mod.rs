@@ -17,6 +17,7 @@ mod problem;
 mod run;
 mod selftest;
 mod signals;
+mod slots;
 mod status;
 mod tasks;
 mod verify;

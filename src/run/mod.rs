@@ -10,6 +10,7 @@ mod pace;
 mod pool;
 mod quota;
 mod ready;
+mod slots;
 mod stall;
 mod stop;
 mod worker;

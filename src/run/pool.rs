@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::judge::Mode;
 use super::quota::Quota;
 use super::ready::{Looked, Preparing, Ready};
+use super::slots::SlotsSeen;
 use super::stall::Stall;
 use super::worker::{Bench, Ended};
 use super::{Feed, LimitSettings, Work, now};
@@ -57,7 +58,7 @@ pub(super) struct Pool {
     fed: Feed,
     slots: Arc<Semaphore>,
     pub(super) working: JoinSet<(TaskId, Ended)>,
-    preparing: Preparing,
+    pub(super) preparing: Preparing,
     /// Started or about to be, and not done with: they may go on when the quota is used up.
     chosen: HashSet<TaskId>,
     /// How often each file was not fit to be sent yet.
@@ -68,8 +69,9 @@ pub(super) struct Pool {
     /// When to ask the queue or the limiter again, at the latest.
     wake_at: Instant,
     /// The queue had nothing more when it was last asked.
-    dry: bool,
-    next_due: Option<Timestamp>,
+    pub(super) dry: bool,
+    pub(super) next_due: Option<Timestamp>,
+    pub(super) slots_seen: SlotsSeen,
     stall: Stall,
     pub(super) end: Option<End>,
 }
@@ -110,6 +112,7 @@ impl Pool {
             wake_at: Instant::now(),
             dry: false,
             next_due: None,
+            slots_seen: SlotsSeen::default(),
             stall: Stall::default(),
             end: None,
         }
@@ -122,6 +125,7 @@ impl Pool {
             if let Err(error) = self.fill().await {
                 self.stop_for(error);
             }
+            self.tell_slots().await;
             if let Some(end) = self.reason_to_end() {
                 return end;
             }
@@ -151,7 +155,7 @@ impl Pool {
 
     /// Whether the scan beside the run is over, or gone, and all that it added has been looked at: its last batch
     /// and its end often come together.
-    fn is_fed(&self) -> bool {
+    pub(super) fn is_fed(&self) -> bool {
         self.fed.done || (self.feed.has_changed().is_err() && *self.feed.borrow() == self.fed)
     }
 
@@ -329,6 +333,7 @@ impl Pool {
     }
 
     async fn begin(&mut self, claim: Claim) -> Result<(), QueueError> {
+        self.slots_seen.note(&claim, self.working.len());
         for id in &claim.gone {
             self.preparing.take(*id);
             if self.chosen.remove(id) {
