@@ -25,6 +25,39 @@ pub struct About {
     pub attempt: u32,
 }
 
+/// Why slots of an endpoint that nobody uses are not in use, as its pool knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Idle {
+    /// There is work, and nothing forbids it: they are being filled.
+    #[default]
+    Filling,
+    /// Nothing is started before a pause of the limiter is over.
+    Throttled,
+    /// Every task that is left waits for its next try.
+    Backoff,
+    /// The queue has no more, and the scan goes on.
+    NoWork,
+    /// Fewer tasks are left than slots.
+    Tail,
+    /// One request at a time finds something out.
+    Alone,
+    /// A stored stop.
+    Halted(HaltReason),
+}
+
+/// What the slots of an endpoint are doing that are not in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SlotState {
+    /// Why.
+    pub idle: Idle,
+    /// Tasks that could use a slot all the same; counts where there are fewer of them than slots.
+    pub ready: u32,
+    /// Slots that other processes on the queue use.
+    pub elsewhere: u32,
+    /// Slots that may be used at once for now.
+    pub effective: u32,
+}
+
 /// Something that has happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunEvent {
@@ -131,6 +164,13 @@ pub enum RunEvent {
         effective: u32,
         /// The configured ceiling.
         ceiling: u32,
+    },
+    /// What keeps slots free has changed.
+    SlotsChanged {
+        /// Which endpoint.
+        endpoint: Endpoint,
+        /// How it is from now on.
+        state: SlotState,
     },
     /// A refusal can mean several things and is being examined.
     Examining {

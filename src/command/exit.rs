@@ -1,5 +1,7 @@
 //! The exit codes, and which one wins when several things happened.
 
+use crate::task::HaltReason;
+
 /// How a command ended. The numbers are documented and stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -33,6 +35,17 @@ impl Exit {
     /// The number.
     pub fn code(self) -> u8 {
         self as u8
+    }
+
+    /// What a standing halt makes of it. A pause by hand is nobody's failure.
+    pub(super) fn of_halt(reason: HaltReason) -> Option<Exit> {
+        match reason {
+            HaltReason::KeyRefused | HaltReason::ModelNotEnabled | HaltReason::ConfigRefused => {
+                Some(Exit::NoAccess)
+            }
+            HaltReason::MonthlyHours | HaltReason::Budget | HaltReason::Credits => Some(Exit::Limit),
+            HaltReason::Paused => None,
+        }
     }
 
     /// Of several, the one that the user has to know first: signal > 4 > 2 > 5 > 7 > 8 > 6 > 3.

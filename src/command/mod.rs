@@ -19,6 +19,7 @@ mod purge;
 mod run;
 mod selftest;
 mod signals;
+mod slots;
 mod status;
 mod tasks;
 mod torn;

@@ -17,6 +17,7 @@ use super::context::{Context, now};
 use super::exit::Exit;
 use super::feed::{self, Into};
 use super::signals::Signals;
+use super::slots::LedgerFile;
 use super::torn;
 use crate::audit::{Facts, Kind};
 use crate::config::{JobConfig, Overrides};
@@ -154,7 +155,9 @@ impl Session<'_> {
         let signals = Signals::listen(stop.clone(), events.clone()).context("listen for signals")?;
         let failures = Arc::new(AtomicU64::new(0));
         let reporter = self.reporter();
-        let telling = tokio::spawn(tell(reporter, heard, Arc::clone(&failures), self.audit.clone()));
+        let ledger = LedgerFile::in_folder(&self.context.config.state_dir);
+        let telling = tell(reporter, heard, Arc::clone(&failures), self.audit.clone(), ledger);
+        let telling = tokio::spawn(telling);
         self.announce(&events).await?;
 
         let projecting = Projecting::start(projectors, Arc::clone(&failures), stop.clone());
@@ -297,7 +300,7 @@ impl Session<'_> {
         let failed = stats.failed() + stats.refused();
         let mut exits = vec![Exit::Done];
         exits.extend(signal);
-        exits.extend(outcome.halts.iter().filter_map(|(_, reason)| exit_for(*reason)));
+        exits.extend(outcome.halts.iter().filter_map(|(_, reason)| Exit::of_halt(*reason)));
         exits.extend((!outcome.outages.is_empty()).then_some(Exit::Unusable));
         exits.extend((failed > 0).then_some(Exit::SomeFailed));
         let left = self.left().await?;
@@ -361,7 +364,7 @@ fn stop_reason(exit: Exit, halts: &[(HaltScope, HaltReason)], empty: bool, limit
     match exit {
         Exit::Interrupted | Exit::Terminated => StopReason::Signal,
         Exit::NoAccess | Exit::Limit => {
-            let met = halts.iter().map(|(_, reason)| *reason).find(|r| exit_for(*r) == Some(exit));
+            let met = halts.iter().map(|(_, reason)| *reason).find(|r| Exit::of_halt(*r) == Some(exit));
             met.map_or(StopReason::Bug, StopReason::Halted)
         }
         Exit::Unusable => StopReason::Unusable,
@@ -373,23 +376,13 @@ fn stop_reason(exit: Exit, halts: &[(HaltScope, HaltReason)], empty: bool, limit
     }
 }
 
-/// What a standing halt makes of the exit code. A pause by hand is nobody's failure.
-fn exit_for(reason: HaltReason) -> Option<Exit> {
-    match reason {
-        HaltReason::KeyRefused | HaltReason::ModelNotEnabled | HaltReason::ConfigRefused => {
-            Some(Exit::NoAccess)
-        }
-        HaltReason::MonthlyHours | HaltReason::Budget | HaltReason::Credits => Some(Exit::Limit),
-        HaltReason::Paused => None,
-    }
-}
-
 /// The one loop that owns the live numbers.
 async fn tell(
     mut reporter: Reporter,
     mut heard: mpsc::Receiver<RunEvent>,
     failures: Arc<AtomicU64>,
     audit: Audit,
+    mut ledger: LedgerFile,
 ) -> Reporter {
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
@@ -402,11 +395,16 @@ async fn tell(
                     reporter.event(&event, now());
                     audit.hear(&event).await;
                 }
-                None => return reporter,
+                None => break,
             },
-            _ = tick.tick() => reporter.tick(now()),
+            _ = tick.tick() => {
+                reporter.tick(now());
+                ledger.keep_now_and_then(reporter.stats(), now()).await;
+            }
         }
     }
+    ledger.keep(reporter.stats(), now()).await;
+    reporter
 }
 
 /// Keeps the files of all jobs in step with the queue while a run goes on.

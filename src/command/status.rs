@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use super::console::Console;
 use super::context::{Context, now};
 use super::exit::Exit;
+use super::slots::LedgerFile;
 use crate::config::Overrides;
 use crate::queue::{Halt, Tally, WorkerRow};
-use crate::report::{Column, Table, audio, bytes, count, plural, span};
-use crate::task::{Cause, Endpoint, Job, TaskState};
+use crate::report::{Column, Ledger, Table, audio, bytes, count, plural, span};
+use crate::task::{Cause, Endpoint, Job, TaskState, Timestamp};
 
 /// Say where things stand
 #[derive(Debug, clap::Args)]
@@ -53,6 +54,8 @@ struct Standing {
     endpoints: Vec<EndpointStanding>,
     halts: Vec<Halt>,
     workers: Vec<WorkerRow>,
+    /// Of the run that wrote it down last, which may be going on.
+    ledger: Option<Ledger>,
 }
 
 struct EndpointStanding {
@@ -80,6 +83,7 @@ impl Standing {
             endpoints,
             halts: store.halts(true, now()).await?,
             workers: store.workers(5).await?,
+            ledger: LedgerFile::in_folder(&context.config.state_dir).read(),
         })
     }
 
@@ -165,7 +169,18 @@ impl Standing {
             }
             None => "no run is going on; start one with: voxbatch run".to_owned(),
         });
+        if let Some((ledger, used)) = self.ledger.as_ref().and_then(|ledger| Some((ledger, ledger.text()?))) {
+            let ago = span(at.since(Timestamp(ledger.at_ms)));
+            lines.push(match self.is_live(ledger) {
+                true => format!("that run, {ago} ago: {used}"),
+                false => format!("the last run, until {ago} ago: {used}"),
+            });
+        }
         lines
+    }
+
+    fn is_live(&self, ledger: &Ledger) -> bool {
+        self.workers.iter().any(|w| w.alive && w.id.0 == ledger.run)
     }
 
     fn failures(&self) -> BTreeMap<Cause, u64> {
@@ -214,6 +229,10 @@ impl Standing {
             "v": 1, "time": now().to_string(), "jobs": jobs, "endpoints": endpoints, "failures": failures,
             "halts": self.halts.iter().map(super::halts::as_object).collect::<Vec<_>>(),
             "running": self.workers.iter().any(|w| w.alive),
+            "slots": self.ledger.as_ref().map(|ledger| json!({
+                "run": ledger.run, "time": Timestamp(ledger.at_ms).to_string(), "live": self.is_live(ledger),
+                "of": ledger.to_json(),
+            })),
         })
     }
 }

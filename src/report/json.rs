@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::event::{About, RunEvent};
 use crate::task::{Doubt, Failure, RecordingPath, Timestamp};
 
+use super::ledger::{self, Ledger};
 use super::stats::{self, RunStats};
 use super::summary::StopReason;
 
@@ -112,7 +113,7 @@ pub(super) fn event(
             ("draining", json!({ "in_flight": in_flight, "grace_ms": ms(*grace) }))
         }
         RunEvent::Aborting { in_flight } => ("aborting", json!({ "in_flight": in_flight })),
-        RunEvent::StatusAsked | RunEvent::RunEnded => return None,
+        RunEvent::SlotsChanged { .. } | RunEvent::StatusAsked | RunEvent::RunEnded => return None,
     };
     Some(object(kind, now, run, body))
 }
@@ -131,6 +132,7 @@ pub(super) fn status(stats: &RunStats, now: Timestamp) -> Value {
             json!({
                 "endpoint": endpoint.name(), "in_flight": lane.in_flight, "effective": lane.effective,
                 "ceiling": lane.ceiling, "paused_until": paused, "outage": lane.outage.is_some(),
+                "slot_seconds": ledger::seconds(lane.slot_time),
             })
         })
         .collect();
@@ -159,18 +161,16 @@ fn totals(stats: &RunStats) -> Value {
     let by = |counts: &[(crate::task::Cause, u64)]| -> Value {
         counts.iter().map(|(cause, n)| (cause.word().to_owned(), Value::from(*n))).collect()
     };
-    let seconds: Value = (stats.slot_time.accounts().iter())
-        .map(|(account, ms)| ((*account).to_owned(), Value::from(ms / 1000)))
-        .collect();
-    json!({
+    let mut totals = json!({
         "total": stats.total(), "scanning": stats.scanning(), "done": stats.done(),
         "succeeded": stats.succeeded, "failed": stats.failed(), "refused": stats.refused(), "queued": stats.left(),
         "bytes_done": stats.bytes, "bytes_total": stats.total_bytes(),
         "audio_seconds_done": stats.audio_ms / 1000, "billed_seconds": stats.billed_ms / 1000,
         "maybe_billed": stats.maybe_billed,
         "failed_by": by(&stats::most_first(&stats.failed_by)), "retried_by": by(&stats.repeated_by()),
-        "slot_seconds": seconds,
-    })
+    });
+    merge(&mut totals, Ledger::of(stats, Timestamp(0)).to_json());
+    totals
 }
 
 /// What a task's objects say of it. A name that is not UTF-8 travels as base64 beside its display form, unless

@@ -9,7 +9,7 @@ use crate::task::{Failure, RecordingPath, Timestamp};
 use super::refusals::Group;
 use super::stats::{self, RunStats};
 use super::summary::StopReason;
-use super::{format, json};
+use super::{Ledger, format, json};
 
 /// Columns of the API's words on a line; all of them are in the queue. A failed task's stay there (`voxbatch show`).
 const EVIDENCE: usize = 160;
@@ -122,6 +122,7 @@ pub(super) fn line(
         RunEvent::TaskStarted(_)
         | RunEvent::TaskSucceeded { .. }
         | RunEvent::TaskReleased { .. }
+        | RunEvent::SlotsChanged { .. }
         | RunEvent::StatusAsked
         | RunEvent::RunEnded => return None,
     };
@@ -191,6 +192,7 @@ pub(super) fn end(stats: &RunStats, now: Timestamp, stop: StopReason, exit: u8) 
         .put("left", stats.left())
         .put("audio_h", format_args!("{:.1}", stats.audio_ms as f64 / 3_600_000.0))
         .put("maybe_billed", stats.maybe_billed)
+        .put_some("slots_used", Ledger::of(stats, now).use_permille().map(|share| share as f64 / 1000.0))
         .put("exit", exit)
         .put("stop", stop.word())
         .0

@@ -10,6 +10,7 @@ mod estimate;
 mod format;
 mod histogram;
 mod json;
+mod ledger;
 mod lines;
 mod look;
 mod notice;
@@ -30,6 +31,7 @@ pub use format::{
     audio, bytes, clean, clock, columns, count, elide, hours, percent, plural, shares, span, times,
 };
 pub use histogram::Histogram;
+pub use ledger::Ledger;
 pub use look::{ColorChoice, Look, Stream};
 pub use problem::{Mend, Problem};
 pub use progress::{Namer, ProgressMode, ReportSettings, Reporter, UnknownMode};

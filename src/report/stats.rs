@@ -2,15 +2,15 @@
 //! How the numbers look is left to the block, the lines and the summary.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::event::{About, RunEvent};
+use crate::event::{About, RunEvent, SlotState};
 use crate::task::{Billed, Cause, Endpoint, Failure, HaltReason, HaltScope, TaskId, Timestamp, WorkerId};
 
+use super::Histogram;
 use super::estimate::{Eta, Pace};
 use super::slots::{SlotTime, Stretch};
-use super::{Histogram, format};
 
 /// The month's audio hours that an endpoint may use, by `jobs.toml`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,10 @@ pub struct Lane {
     pub succeeded: u64,
     /// Its share of the month, when one is set.
     pub budget: Option<Budget>,
+    /// Why slots are free, by its pool's word.
+    pub slots: SlotState,
+    /// Where its slots' time went.
+    pub slot_time: SlotTime,
 }
 
 /// A request that has no answer yet.
@@ -131,13 +135,14 @@ pub struct RunStats {
     pub bytes: u64,
     /// How long answers took.
     pub walls: Histogram,
-    /// Where the slots' time went.
-    pub slot_time: SlotTime,
+    /// When the first request began.
+    pub first_sent_at: Option<Timestamp>,
+    /// When the last one that is over was over.
+    pub last_ended_at: Option<Timestamp>,
     queued_at_start: u64,
     queued_bytes_at_start: u64,
     recovered_since: u64,
     scans: BTreeMap<String, Scan>,
-    waiting: BinaryHeap<Reverse<Timestamp>>,
     pace: Pace,
     last: Option<Timestamp>,
 }
@@ -185,15 +190,15 @@ impl RunStats {
                 self.walls.add(*wall);
                 self.pace.complete(*bytes, audio_ms);
             }
-            RunEvent::TaskRetried { about, failure, wait } => {
+            RunEvent::TaskRetried { about, failure, .. } => {
                 self.leave(about);
                 add(self.retried_by.entry(failure.cause).or_default(), 1);
-                self.repeat(failure, now.after(*wait));
+                self.repeat(failure);
             }
-            RunEvent::TaskSnoozed { about, failure, wait } => {
+            RunEvent::TaskSnoozed { about, failure, .. } => {
                 self.leave(about);
                 add(self.snoozed_by.entry(failure.cause).or_default(), 1);
-                self.repeat(failure, now.after(*wait));
+                self.repeat(failure);
             }
             RunEvent::TaskReleased { about, failure } => {
                 self.leave(about);
@@ -228,6 +233,10 @@ impl RunStats {
                 let lane = self.lane(*endpoint);
                 (lane.effective, lane.ceiling) = (*effective, *ceiling);
             }
+            RunEvent::SlotsChanged { endpoint, state } => {
+                let lane = self.lane(*endpoint);
+                (lane.slots, lane.effective) = (*state, state.effective);
+            }
             RunEvent::OutageBegan { endpoint, failure } => {
                 self.lane(*endpoint).outage = Some((now, failure.clone()));
             }
@@ -256,29 +265,24 @@ impl RunStats {
     pub fn advance(&mut self, now: Timestamp) {
         let time = self.last.map_or(Duration::ZERO, |last| now.since(last));
         self.last = Some(self.last.map_or(now, |last| last.max(now)));
-        while self.waiting.peek().is_some_and(|Reverse(until)| *until <= now) {
-            self.waiting.pop();
-        }
         if self.started_at.is_none() || self.ended_at.is_some() || time.is_zero() {
             return;
         }
-        let (in_flight, left) = (self.in_flight.len() as u64, self.left());
-        let ending = self.draining.is_some() || (!self.scanning() && left <= in_flight);
-        let waiting = left > in_flight && left - in_flight <= self.waiting.len() as u64;
+        let none_left = !self.scanning() && self.left() <= self.in_flight.len() as u64;
+        let ending = self.draining.is_some() || none_left;
         let mut working = false;
-        for (endpoint, lane) in &self.lanes {
+        for (endpoint, lane) in &mut self.lanes {
             let stretch = Stretch {
                 ceiling: lane.ceiling,
-                effective: lane.effective,
                 busy: lane.in_flight,
+                state: SlotState { effective: lane.effective, ..lane.slots },
                 paused: lane.paused_until.is_some_and(|until| until > now),
-                halted: self.halts.iter().any(|halt| halt.scope.covers(*endpoint)),
                 outage: lane.outage.is_some(),
+                halted: self.halts.iter().find(|h| h.scope.covers(*endpoint)).map(|h| h.reason),
                 ending,
-                waiting,
             };
-            self.slot_time.book(time, stretch);
-            working |= lane.in_flight > 0 || !(stretch.halted || stretch.outage);
+            lane.slot_time.book(time, stretch);
+            working |= lane.in_flight > 0 || !(stretch.halted.is_some() || stretch.outage);
         }
         // Standing still says nothing about how fast it goes.
         if working {
@@ -293,17 +297,18 @@ impl RunStats {
             lane.in_flight = lane.in_flight.saturating_sub(1);
         }
         self.lane(about.endpoint).in_flight += 1;
+        self.first_sent_at.get_or_insert(now);
     }
 
     fn leave(&mut self, about: &About) {
         if let Some(request) = self.in_flight.remove(&about.task) {
             let lane = self.lane(request.about.endpoint);
             lane.in_flight = lane.in_flight.saturating_sub(1);
+            self.last_ended_at = self.last;
         }
     }
 
-    fn repeat(&mut self, failure: &Failure, run_at: Timestamp) {
-        self.waiting.push(Reverse(run_at));
+    fn repeat(&mut self, failure: &Failure) {
         add(&mut self.maybe_billed, u64::from(failure.billed == Billed::Unknown));
     }
 
@@ -408,9 +413,15 @@ impl RunStats {
         self.in_flight.values().min_by_key(|request| request.since)
     }
 
-    /// The share of the slots' time that requests were in flight, in tenths of a per cent.
-    pub fn use_permille(&self) -> u64 {
-        format::shares(&self.slot_time.accounts().map(|(_, ms)| ms))[0]
+    /// Where the time of all slots went.
+    pub fn slot_time(&self) -> SlotTime {
+        self.lanes.values().fold(SlotTime::default(), |sum, lane| sum.plus(lane.slot_time))
+    }
+
+    /// From the first request to the last answer, or until now while requests are in flight.
+    pub fn sending(&self) -> Duration {
+        let until = if self.in_flight.is_empty() { self.last_ended_at } else { self.last };
+        self.first_sent_at.zip(until).map_or(Duration::ZERO, |(first, until)| until.since(first))
     }
 
     /// From start to end, or to `now`.

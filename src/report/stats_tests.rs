@@ -1,6 +1,7 @@
 //! The fold, told as runs.
 
 use super::*;
+use crate::event::Idle;
 use crate::report::testing::{
     MIDWAY, START, about, any_run, at, failed, midway, started, succeeded, throttled,
 };
@@ -100,7 +101,7 @@ fn time_in_which_everything_stands_still_does_not_slow_the_average() {
     assert_eq!(stats.eta(), None);
     stats.advance(at(MIDWAY + 86_400));
     assert_eq!(stats.audio_rate(), Some(rate));
-    assert_eq!(stats.slot_time.halted, 5 * 86_400_000);
+    assert_eq!(stats.slot_time().halted, 5 * 86_400_000);
     stats.apply(&RunEvent::HaltLifted { scope, reason }, at(MIDWAY + 86_400));
     assert!(stats.eta().is_some());
 }
@@ -120,18 +121,38 @@ fn a_range_is_given_for_what_is_left_and_says_at_least_while_scanning() {
 }
 
 #[test]
-fn idle_slots_are_put_down_to_waiting_and_to_the_tail() {
+fn idle_slots_are_put_down_to_what_the_pool_says_and_to_the_tail() {
     let mut stats = after(&[started(2, 2)]);
     stats.apply(&RunEvent::TaskStarted(about(1)), START);
     let wait = Duration::from_secs(10);
     stats.apply(&RunEvent::TaskRetried { about: about(2), failure: throttled(), wait }, START);
+    let says = |idle| {
+        let state = SlotState { idle, effective: 2, ..SlotState::default() };
+        RunEvent::SlotsChanged { endpoint: Endpoint::SttBatch, state }
+    };
+    stats.advance(at(1));
+    assert_eq!((stats.slot_time().busy, stats.slot_time().claiming), (1000, 1000), "until it says anything");
+    stats.apply(&says(Idle::Backoff), at(1));
     stats.advance(at(5));
-    assert_eq!((stats.slot_time.busy, stats.slot_time.backoff), (5000, 5000));
+    assert_eq!((stats.slot_time().busy, stats.slot_time().backoff), (5000, 4000));
+    stats.apply(&says(Idle::Filling), at(5));
     stats.apply(&RunEvent::TaskStarted(about(2)), at(5));
     stats.apply(&succeeded(1), at(6));
     stats.advance(at(8));
-    assert_eq!(stats.slot_time.tail, 2000);
-    assert_eq!(stats.use_permille(), 563, "9 of 16 slot-seconds");
+    assert_eq!((stats.slot_time().tail, stats.slot_time().claiming), (2000, 1000), "nothing is left");
+}
+
+#[test]
+fn sending_lasts_from_the_first_request_to_the_last_answer_and_goes_on_while_any_is_in_flight() {
+    let mut stats = after(&[started(2, 2)]);
+    stats.advance(at(7));
+    assert_eq!(stats.sending(), Duration::ZERO);
+    stats.apply(&RunEvent::TaskStarted(about(1)), at(10));
+    stats.advance(at(14));
+    assert_eq!(stats.sending(), Duration::from_secs(4));
+    stats.apply(&succeeded(1), at(15));
+    stats.advance(at(60));
+    assert_eq!(stats.sending(), Duration::from_secs(5));
 }
 
 #[test]
@@ -152,13 +173,30 @@ fn the_budget_that_will_be_gone_first_is_the_one_to_show() {
 
 proptest! {
     #[test]
+    fn every_moment_of_every_slot_is_in_one_account(run in any_run()) {
+        let mut stats = RunStats::default();
+        let (mut owed, mut last) = (0u128, None::<Timestamp>);
+        for (event, now) in &run {
+            let ms = last.map_or(0, |last| now.since(last).as_millis());
+            if stats.started_at.is_some() && stats.ended_at.is_none() {
+                let slots = stats.lanes.values().map(|l| u128::from(l.ceiling.max(l.in_flight)));
+                owed += slots.sum::<u128>() * ms;
+            }
+            last = last.max(Some(*now));
+            stats.apply(event, *now);
+            let booked: u128 = stats.slot_time().accounts().iter().map(|(_, ms)| u128::from(*ms)).sum();
+            // Nobody runs for half a million years: then an account is full.
+            prop_assert!(booked == owed || owed > u128::from(u64::MAX / 2), "{booked} of {owed} after {event:?}");
+        }
+    }
+
+    #[test]
     fn no_sequence_of_events_can_upset_the_numbers(run in any_run()) {
         let mut stats = RunStats::default();
         for (event, now) in &run {
             stats.apply(event, *now);
             prop_assert!(stats.done() <= stats.total());
             prop_assert!(stats.bytes_left() <= stats.total_bytes());
-            prop_assert!(stats.use_permille() <= 1000);
             let flying: u32 = stats.lanes.values().map(|lane| lane.in_flight).sum();
             prop_assert_eq!(flying, stats.busy());
             if let Some(eta) = stats.eta() {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::task::{Cause, Endpoint, HaltReason, HaltScope, Timestamp};
 
-use super::format::{audio, clean, clock, count, permille, plural, shares, span, times, to_ascii};
+use super::format::{audio, clean, clock, count, plural, span, times, to_ascii};
+use super::ledger::Ledger;
 use super::stats::{RunStats, most_first};
 
 /// Why a run ended.
@@ -99,7 +100,7 @@ impl Summary {
     pub fn text(&self, ascii: bool) -> String {
         let lines = [
             Some(self.headline()),
-            self.slots(),
+            Ledger::of(&self.stats, self.now).text(),
             self.losses(),
             self.repeats(),
             self.halts(),
@@ -164,22 +165,6 @@ impl Summary {
             });
         let first = deeds.next().unwrap_or("succeeded");
         if deeds.all(|deed| deed == first) { first } else { "succeeded" }
-    }
-
-    fn slots(&self) -> Option<String> {
-        let accounts = self.stats.slot_time.accounts();
-        let shares = shares(&accounts.map(|(_, ms)| ms));
-        if shares.iter().all(|&share| share == 0) {
-            return None;
-        }
-        let mut lost: Vec<(&str, u64)> =
-            accounts.iter().zip(&shares).skip(1).map(|((name, _), &share)| (*name, share)).collect();
-        lost.retain(|&(_, share)| share > 0);
-        lost.sort_by_key(|&(_, share)| std::cmp::Reverse(share));
-        let lost: Vec<String> =
-            lost.iter().map(|(name, share)| format!("{name} {}", permille(*share))).collect();
-        let lost = if lost.is_empty() { String::new() } else { format!(" · lost: {}", lost.join(", ")) };
-        Some(format!("slots used {} of {}{lost}", permille(shares[0]), self.stats.ceiling()))
     }
 
     fn losses(&self) -> Option<String> {

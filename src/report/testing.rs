@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::event::{About, RunEvent};
+use crate::event::{About, Idle, RunEvent, SlotState};
 use crate::task::{
     Billed, Cause, Doubt, Endpoint, Failure, HaltReason, HaltScope, RecordingPath, TaskId, Timestamp,
     WorkerId,
@@ -135,6 +135,12 @@ fn any_failure() -> impl Strategy<Value = Failure> {
     )
 }
 
+pub(super) fn any_idle() -> impl Strategy<Value = Idle> {
+    let plain = [Idle::Filling, Idle::Throttled, Idle::Backoff, Idle::NoWork, Idle::Tail, Idle::Alone];
+    let halted = proptest::sample::select(HaltReason::ALL.to_vec()).prop_map(Idle::Halted);
+    prop_oneof![2 => proptest::sample::select(plain.to_vec()), 1 => halted]
+}
+
 fn any_wait() -> impl Strategy<Value = Duration> {
     prop_oneof![(0u64..100_000).prop_map(Duration::from_millis), Just(Duration::MAX)]
 }
@@ -201,6 +207,12 @@ pub(super) fn any_event() -> impl Strategy<Value = RunEvent> {
         (any_endpoint(), any::<u32>(), any::<u32>()).prop_map(|(endpoint, effective, ceiling)| {
             RunEvent::PaceChanged { endpoint, effective, ceiling }
         }),
+        (any_endpoint(), any_idle(), any::<[u32; 3]>()).prop_map(
+            |(endpoint, idle, [ready, elsewhere, effective])| {
+                let state = SlotState { idle, ready, elsewhere, effective };
+                RunEvent::SlotsChanged { endpoint, state }
+            }
+        ),
         (any_endpoint(), doubt).prop_map(|(endpoint, doubt)| RunEvent::Examining { endpoint, doubt }),
         (any_endpoint(), any_failure())
             .prop_map(|(endpoint, failure)| RunEvent::OutageBegan { endpoint, failure }),

@@ -148,7 +148,6 @@ impl Judge {
         self.pace.ceiling()
     }
 
-    #[cfg(test)]
     pub(super) fn effective(&self) -> u32 {
         self.pace.effective()
     }

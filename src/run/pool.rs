@@ -13,6 +13,7 @@ use super::judge::Mode;
 use super::probe::Probing;
 use super::quota::Quota;
 use super::ready::{Looked, Preparing, Ready};
+use super::slots::SlotsSeen;
 use super::stall::Stall;
 use super::worker::{Bench, Ended, Slot};
 use super::{Feed, LimitSettings, Work, now, steady};
@@ -61,7 +62,7 @@ pub(super) struct Pool {
     /// A slot was let go.
     freed: Arc<Notify>,
     pub(super) working: JoinSet<(TaskId, Ended)>,
-    preparing: Preparing,
+    pub(super) preparing: Preparing,
     /// Started or about to be, and not done with: they may go on when the quota is used up.
     chosen: HashSet<TaskId>,
     /// How often each file was not fit to be sent yet.
@@ -74,8 +75,9 @@ pub(super) struct Pool {
     /// When to ask the queue or the limiter again, at the latest.
     wake_at: Instant,
     /// The queue had nothing more when it was last asked.
-    dry: bool,
-    next_due: Option<Timestamp>,
+    pub(super) dry: bool,
+    pub(super) next_due: Option<Timestamp>,
+    pub(super) slots_seen: SlotsSeen,
     stall: Stall,
     pub(super) end: Option<End>,
 }
@@ -122,6 +124,7 @@ impl Pool {
             wake_at: Instant::now(),
             dry: false,
             next_due: None,
+            slots_seen: SlotsSeen::default(),
             stall: Stall::default(),
             end: None,
         }
@@ -145,6 +148,7 @@ impl Pool {
             if let Err(error) = self.fill().await {
                 self.stop_for(error);
             }
+            self.tell_slots().await;
             if let Some(end) = self.reason_to_end() {
                 return end;
             }
@@ -175,7 +179,7 @@ impl Pool {
 
     /// Whether the scan beside the run is over, or gone, and all that it added has been looked at: its last batch
     /// and its end often come together.
-    fn is_fed(&self) -> bool {
+    pub(super) fn is_fed(&self) -> bool {
         self.fed.done || (self.feed.has_changed().is_err() && *self.feed.borrow() == self.fed)
     }
 
@@ -354,6 +358,7 @@ impl Pool {
     }
 
     async fn begin(&mut self, claim: Claim) -> Result<(), QueueError> {
+        self.slots_seen.note(&claim, self.working.len());
         for id in &claim.gone {
             self.preparing.take(*id);
             if self.chosen.remove(id) {

@@ -111,3 +111,47 @@ fn what_another_program_takes_of_the_limit_is_found_out_and_taken_again_when_it_
     assert!((1..=40).contains(&refused), "{refused} of about 200 were refused while half was gone");
     assert!(world.results().iter().all(|line| line["attempts"] == 1));
 }
+
+/// What the last run wrote down, in slot-milliseconds.
+fn slot_ms(world: &World, account: &str) -> u64 {
+    let kept: serde_json::Value = serde_json::from_slice(&world.read(".voxbatch/slots.json")).unwrap();
+    kept["slot_ms"][account].as_u64().unwrap()
+}
+
+#[test]
+fn where_the_slots_time_went_is_told_by_the_run_and_by_status_after_it() {
+    let world = World::with_recordings(40);
+    world.control(Change::Latency(Latency { scale: 0.4, ..Latency::default() }));
+    let told = world.voxbatch(&["run", "--json"]).expect(0).stdout;
+    let last: serde_json::Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    let used = last["totals"]["utilisation"].as_f64().unwrap();
+    assert!(used > 0.5, "{last:#}");
+    let status = world.voxbatch(&["status", "--json"]).expect(0).json();
+    assert_eq!(status["slots"]["run"], last["run"]);
+    assert_eq!(status["slots"]["live"], false);
+    assert_eq!(status["slots"]["of"]["slots"], 4);
+    assert_eq!(status["slots"]["of"]["utilisation"].as_f64(), Some(used));
+    let lines = world.voxbatch(&["status"]).expect(0);
+    assert!(
+        lines.stdout.contains("the last run, until ") && lines.stdout.contains("slots used "),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn slots_that_stand_still_by_hand_are_lost_to_the_pause_and_to_nothing_else() {
+    let world = World::with_recordings(12);
+    world.control(Change::Hold);
+    let run = world.start(&["run"]);
+    world.when_held(4);
+    world.voxbatch(&["pause"]).expect(0);
+    world.control(Change::Release);
+    world.when("what was in flight is over", |r| r.of(STT).billed == 4 && r.of(STT).in_flight == 0);
+    world.voxbatch(&["status"]).expect(0);
+    world.voxbatch(&["resume"]).expect(0);
+    run.wait().expect(0);
+    world.assert_each_once();
+    let paused = slot_ms(&world, "paused");
+    assert!(paused > 0);
+    assert_eq!(["throttled", "halted", "budget", "outage", "shared"].map(|a| slot_ms(&world, a)), [0; 5]);
+}

@@ -35,7 +35,7 @@ fn a_purge_that_is_killed_before_the_outputs_is_ended_by_the_same_purge_again() 
     purge.kill();
     assert_eq!(number(&world, "SELECT count(*) FROM result WHERE purged_at IS NULL"), 0);
     assert!(holding(&world, SPOKEN).contains(&"results.jsonl".to_owned()), "the files still say it");
-    assert_eq!(findings(&world), ["file_unpurged", "purge_open"]);
+    assert_eq!(findings(&world), ["file_unpurged", "purge_open", "rendered_extra"]);
     drop(lock);
     world.voxbatch(&["purge", "--older-than", "1d", "-n"]).expect(0).said("voxbatch purge --finish");
     world.voxbatch(&args).expect(0).said("what an earlier purge left is purged");
