@@ -72,7 +72,7 @@ impl Pool {
         };
         let known = Known {
             mode,
-            probing: !self.probing.is_empty(),
+            probing: self.probing.is_on(),
             dry: self.dry,
             due: self.next_due.is_some(),
             fed: self.is_fed(),
