@@ -136,6 +136,11 @@ async fn register(store: &dyn TaskStore, id: WorkerId) -> Result<(), QueueError>
         .await
 }
 
+/// Whether nobody waits for more: the run was stopped, or stands before a halt.
+fn is_over(feed: &watch::Sender<Feed>, stop: &Stop) -> bool {
+    stop.drain.is_cancelled() || feed.is_closed()
+}
+
 struct Session<'a> {
     context: &'a Context,
     args: &'a RunArgs,
@@ -227,7 +232,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Scans one job after another while the run works beside it.
+    /// Scans one job after another while the run works beside it, and no longer than that.
     async fn scan(
         &self,
         feed: watch::Sender<Feed>,
@@ -237,7 +242,7 @@ impl Session<'_> {
         let mut sum = feed::Scanned::default();
         let result = async {
             for config in &self.configs {
-                if self.args.no_scan || stop.drain.is_cancelled() {
+                if self.args.no_scan || is_over(&feed, stop) {
                     break;
                 }
                 let scanned = self.scan_job(config, &feed, events, stop).await?;
@@ -278,7 +283,7 @@ impl Session<'_> {
         let scanned = feed::scan(config, &self.context.config.media, skip, into, async |sum| {
             feed.send_modify(|f| f.new += 1);
             let _ = events.send(told(sum, false)).await;
-            if stop.drain.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if is_over(feed, stop) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .await?;
         let _ = events.send(told(&scanned, true)).await;

@@ -35,6 +35,14 @@ pub struct Prepared {
     pub estimated_ms: u64,
 }
 
+impl Prepared {
+    /// Whether what was read before is still what the file holds, as far as its size and time tell.
+    pub fn is_fresh(&self) -> bool {
+        let meta = self.file.metadata();
+        meta.is_ok_and(|meta| meta.len() == self.len && modified_at(&meta) == self.modified_ns)
+    }
+}
+
 /// Why a file cannot be sent now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unfit {
@@ -109,6 +117,17 @@ mod tests {
         assert_eq!((found.len, found.estimated_ms), (16_044, 1000));
         assert_eq!(found.whole, Some(wav(8000, 8000)));
         assert!(found.file.write(b"x").is_err(), "sources are opened for reading only");
+    }
+
+    #[test]
+    fn a_small_file_that_is_written_to_after_it_was_read_is_not_fresh_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("call.wav");
+        std::fs::write(&path, wav(8000, 800)).unwrap();
+        let found = prepared(&path).unwrap();
+        assert!(found.is_fresh());
+        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
+        assert!(!found.is_fresh());
     }
 
     #[test]

@@ -181,10 +181,15 @@ impl Projector {
                 held.overtaken = true;
                 continue;
             }
+            // Little came: more is coming, and is worth a sync when it has gathered. Only an end goes to the end.
+            let enough = stale == Stale::HoldBack && rows.len() * 4 < page.rows() as usize;
             page.learn(&rows);
             let count = rows.len() as u64;
             if self.append(rows).await? {
                 progress.records += count;
+                if enough {
+                    return Ok(progress);
+                }
             } else {
                 lost = self.lost_again(lost)?;
             }

@@ -80,7 +80,8 @@ pub enum QueueError {
     /// A row that no version of ours writes.
     #[error("read the queue: {0}; the database was changed by something else")]
     Corrupt(String),
-    /// A group of writes did not reach the disk; none of them happened.
+    /// A group of writes did not reach the disk: none of them happened, or, where the message says that they are
+    /// written, a power cut may undo them.
     #[error("commit to the queue {message}")]
     CommitFailed {
         /// The database and its words.

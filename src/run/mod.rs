@@ -205,16 +205,20 @@ async fn work_all(run: &Run, in_flight: &Arc<AtomicU32>) -> Result<Outcome, Queu
             },
             () = tokio::time::sleep(RECHECK), if !halted.is_empty() && !pools.is_empty() => {}
         }
-        // Another pool's probe may have lifted what stopped this one, or the user has.
-        let open = run.store.halts(true, now()).await?;
-        let lifted = |endpoint: Endpoint| {
-            !open.iter().any(|h| h.scope.covers(endpoint) && h.reason != HaltReason::Paused)
-        };
-        let go_on = !run.stop.drain.is_cancelled() && outcome.local.is_none();
-        for endpoint in halted.keys().copied().filter(|e| go_on && lifted(*e)).collect::<Vec<_>>() {
-            halted.remove(&endpoint);
-            let pool = pool(run, endpoint, works[&endpoint].clone(), Arc::clone(&quota), in_flight).await?;
-            pools.spawn(async move { (endpoint, pool.run().await) });
+        if !run.stop.drain.is_cancelled() && outcome.local.is_none() && !halted.is_empty() {
+            match lifted(run, &halted, &works, &quota, in_flight).await {
+                Ok(again) => {
+                    for (endpoint, pool) in again {
+                        halted.remove(&endpoint);
+                        pools.spawn(async move { (endpoint, pool.run().await) });
+                    }
+                }
+                // Others have requests in flight, which are paid for: they end in order.
+                Err(error) => {
+                    outcome.local = Some(error);
+                    run.stop.drain.cancel();
+                }
+            }
         }
         if pools.is_empty() {
             break;
@@ -224,6 +228,25 @@ async fn work_all(run: &Run, in_flight: &Arc<AtomicU32>) -> Result<Outcome, Queu
     outcome.halts.sort_unstable();
     outcome.halts.dedup();
     Ok(outcome)
+}
+
+/// New pools for endpoints whose halts are gone: another pool's probe may have lifted them, or the user has.
+async fn lifted(
+    run: &Run,
+    halted: &BTreeMap<Endpoint, Vec<(HaltScope, HaltReason)>>,
+    works: &BTreeMap<Endpoint, Vec<Arc<Work>>>,
+    quota: &Arc<Quota>,
+    in_flight: &Arc<AtomicU32>,
+) -> Result<Vec<(Endpoint, Pool)>, QueueError> {
+    let open = run.store.halts(true, now()).await?;
+    let stands =
+        |endpoint: Endpoint| open.iter().any(|h| h.scope.covers(endpoint) && h.reason != HaltReason::Paused);
+    let mut again = Vec::new();
+    for endpoint in halted.keys().copied().filter(|e| !stands(*e)) {
+        let pool = pool(run, endpoint, works[&endpoint].clone(), Arc::clone(quota), in_flight).await?;
+        again.push((endpoint, pool));
+    }
+    Ok(again)
 }
 
 async fn pool(

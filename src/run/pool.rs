@@ -284,7 +284,10 @@ impl Pool {
 
     async fn take_in(&mut self, looked: Looked) {
         let (candidate, settlement) = match looked {
-            Looked::Fit(ready) => return self.preparing.keep(*ready),
+            Looked::Fit(ready) => {
+                self.looks.remove(&ready.candidate.id);
+                return self.preparing.keep(*ready);
+            }
             Looked::NoPlace(path, source) => return self.stop_for(QueueError::Io { path, source }),
             Looked::Refused(candidate, failure) => (candidate, Settlement::Fail(failure)),
             Looked::NotNow(candidate, failure) => {
@@ -370,7 +373,9 @@ impl Pool {
         for task in claim.tasks {
             match self.preparing.take(task.id) {
                 Some(ready) => self.spawn(task, ready),
-                None => tracing::error!(task.id = task.id.0, "a task was claimed that was not ready"),
+                None => {
+                    self.stop_for(QueueError::Bug(format!("task {} was claimed and is not ready", task.id.0)))
+                }
             }
         }
         if !claim.halts.is_empty() {

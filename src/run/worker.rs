@@ -13,6 +13,7 @@ use super::probe::Word;
 use super::ready::Ready;
 use super::{Stop, dice, now, steady};
 use crate::event::{About, RunEvent};
+use crate::media::Prepared;
 use crate::queue::{
     AudioFacts, ClaimedTask, NewResult, QueueError, RedactedAudio, Request, Settle, Settled, TaskStore,
 };
@@ -186,17 +187,23 @@ impl Bench {
     }
 
     async fn submit(&self, ready: Ready, facts: &Facts) -> Exchange {
+        let is_fresh = ready.prepared.is_fresh();
+        let Prepared { file, whole, len, upload_name, mime, .. } = ready.prepared;
+        let source = match whole {
+            Some(bytes) if is_fresh => {
+                drop(file); // many slots need not mean many open files
+                Source::Whole(bytes.into())
+            }
+            _ => Source::File(file),
+        };
         self.client
             .submit(Submission {
                 endpoint: self.endpoint,
                 options: &ready.work.options,
-                source: match ready.prepared.whole {
-                    Some(bytes) => Source::Whole(bytes.into()),
-                    None => Source::File(ready.prepared.file),
-                },
-                len: ready.prepared.len,
-                upload_name: &ready.prepared.upload_name,
-                mime: ready.prepared.mime,
+                source,
+                len,
+                upload_name: &upload_name,
+                mime,
                 audio_beside: self.endpoint.returns_audio().then_some(facts.audio_place.as_path()),
                 abort: &self.stop.abort,
             })

@@ -2,7 +2,7 @@
 //! the death of the process; whoever needs more waits here, and one `fdatasync` serves everybody who waits.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -21,13 +21,9 @@ impl Log {
     /// The log of an open database: SQLite keeps one file as long as any connection is open.
     pub(super) fn open(path: &Path) -> Result<Self, QueueError> {
         let file = File::open(path).map_err(|source| QueueError::Io { path: path.to_owned(), source })?;
-        Ok(Self::of(file))
-    }
-
-    fn of(file: File) -> Self {
         let (sender, waiting) = mpsc::unbounded_channel();
-        tokio::spawn(sync_for_all(Arc::new(file), waiting));
-        Log(sender)
+        tokio::spawn(sync_for_all(path.to_owned(), Arc::new(file), waiting));
+        Ok(Log(sender))
     }
 
     /// Calls the waiter once everything that is committed by now is on the disk.
@@ -48,7 +44,7 @@ impl Log {
 }
 
 /// Ends with the last handle.
-async fn sync_for_all(file: Arc<File>, mut waiting: mpsc::UnboundedReceiver<Waiter>) {
+async fn sync_for_all(path: PathBuf, file: Arc<File>, mut waiting: mpsc::UnboundedReceiver<Waiter>) {
     let mut waiters = Vec::new();
     // A disk that failed to keep something may call the next try a success without having it: the first failure
     // stays the answer.
@@ -58,7 +54,7 @@ async fn sync_for_all(file: Arc<File>, mut waiting: mpsc::UnboundedReceiver<Wait
             let file = Arc::clone(&file);
             let done = tokio::task::spawn_blocking(move || file.sync_data()).await;
             let done = done.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
-            broken = done.err().map(|error| CommitLost::from(sqlx::Error::Io(error)));
+            broken = done.err().map(|error| CommitLost::unsynced(&path, error));
         }
         waiters.drain(..).for_each(|waiter| waiter(broken.as_ref()));
     }

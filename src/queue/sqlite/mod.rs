@@ -108,7 +108,8 @@ impl TaskStore for SqliteStore {
     }
 
     async fn heartbeat(&self, worker: WorkerId, now: Timestamp) -> Result<(), QueueError> {
-        self.writer.write_lightly(move |c| Box::pin(jobs::heartbeat(c, worker, now))).await
+        // On the disk with it: whatever was claimed since the one before.
+        self.writer.write(move |c| Box::pin(jobs::heartbeat(c, worker, now))).await
     }
 
     async fn retire(&self, worker: WorkerId, exit_code: i32, now: Timestamp) -> Result<(), QueueError> {
@@ -192,7 +193,8 @@ impl TaskStore for SqliteStore {
         settlement: Settlement,
         now: Timestamp,
     ) -> Result<Settled, QueueError> {
-        self.writer.write(move |c| Box::pin(settle::set_aside(c, task, fence, settlement, now))).await
+        // Lost in a power cut, it is found by looking again: nothing was sent.
+        self.writer.write_lightly(move |c| Box::pin(settle::set_aside(c, task, fence, settlement, now))).await
     }
 
     async fn settle(&self, settle: Arc<Settle>) -> Result<Settled, QueueError> {

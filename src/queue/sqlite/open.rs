@@ -53,6 +53,11 @@ impl SqliteStore {
         migrate(&mut connection, &path).await.map_err(named)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
+            // One stays open whatever happens to the writer's: with the last one SQLite deletes the log.
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
             .connect_with(options(&path).pragma("query_only", "ON"))
             .await
             .map_err(|e| named(e.into()))?;
@@ -89,6 +94,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(BUSY)
         .foreign_keys(true)
+        // Pages that change often are copied back less often.
+        .pragma("wal_autocheckpoint", "8000")
         .pragma("journal_size_limit", "67108864");
     // A test asks for the plan of every statement that it can catch.
     if cfg!(test) { options } else { options.disable_statement_logging() }

@@ -74,7 +74,9 @@ async fn settle_each_once(
         moved.extend(succeed(c, &successes).await?);
     }
     close(c, settles, &moved).await?;
-    book_all(c, settles, &moved).await?;
+    for ((endpoint, month), sum) in bill(settles, &moved) {
+        book(c, endpoint, month, sum).await?;
+    }
     Ok(moved)
 }
 
@@ -123,11 +125,7 @@ async fn close(
 }
 
 /// What was billed, by endpoint and month.
-async fn book_all(
-    c: &mut SqliteConnection,
-    settles: &[&Settle],
-    moved: &HashSet<TaskId>,
-) -> Result<(), QueueError> {
+fn bill(settles: &[&Settle], moved: &HashSet<TaskId>) -> BTreeMap<(Endpoint, Month), Usage> {
     let mut sums: BTreeMap<(Endpoint, Month), Usage> = BTreeMap::new();
     for settle in settles.iter().filter(|s| moved.contains(&s.task.id)) {
         let sum = sums.entry((settle.task.endpoint, settle.now.month())).or_default();
@@ -136,10 +134,8 @@ async fn book_all(
         // Billed without a result to show for it, surely or perhaps.
         sum.unknown += u64::from(settle.settlement.failure().is_some_and(|f| f.billed != Billed::No));
     }
-    for ((endpoint, month), sum) in sums {
-        book(c, endpoint, month, sum).await?;
-    }
-    Ok(())
+    sums.retain(|_, sum| *sum != Usage::default());
+    sums
 }
 
 /// A success counts also when the task was taken back meanwhile and nobody has claimed it anew, whatever became of

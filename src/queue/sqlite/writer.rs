@@ -3,6 +3,7 @@
 //! wait for.
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
@@ -72,8 +73,8 @@ impl Writer {
         self.offer(Settling { settle, outcome: None, reply }, answer).await
     }
 
-    /// Claims inside the next group. It may be lost in a power cut without harm: a request that was under way is
-    /// counted as perhaps billed by nobody then.
+    /// Claims inside the next group. A power cut can undo it until the next sync, at the latest that of a heartbeat:
+    /// then nobody counts the request that was under way as perhaps billed.
     pub(super) async fn claim(&self, request: ClaimRequest) -> Result<Claim, QueueError> {
         let (reply, answer) = oneshot::channel();
         self.offer(Claiming { request, outcome: None, reply }, answer).await
@@ -99,7 +100,9 @@ impl Writer {
         if let Some(task) = task {
             let _ = self.operations.send(Box::new(LastOne)).await;
             let _ = task.await;
-            let _ = self.log.synced().await;
+            if let Err(error) = self.log.synced().await {
+                tracing::warn!(%error, "the last writes are perhaps not on the disk");
+            }
         }
     }
 }
@@ -273,6 +276,12 @@ impl CommitLost {
         CommitLost { message: "the queue is closed".to_owned(), disk_full: false }
     }
 
+    /// Written, and perhaps not to stay.
+    pub(super) fn unsynced(path: &Path, error: std::io::Error) -> Self {
+        let message = format!("{}: written, but the disk did not confirm it: {error}", path.display());
+        CommitLost { message, disk_full: error.kind() == std::io::ErrorKind::StorageFull }
+    }
+
     /// The same for each caller.
     pub(super) fn error(&self) -> QueueError {
         QueueError::CommitFailed { message: self.message.clone(), disk_full: self.disk_full }
@@ -377,9 +386,19 @@ async fn run_all(transaction: &mut SqliteConnection, group: &mut Group) -> bool 
 async fn settle_together(transaction: &mut SqliteConnection, run: &mut [Box<dyn Operation>]) -> bool {
     let mut settling: Vec<&mut Settling> = run.iter_mut().filter_map(|o| o.settling()).collect();
     let settles: Vec<Arc<Settle>> = settling.iter().map(|s| Arc::clone(&s.settle)).collect();
-    let Ok(settled) = settle_all(transaction, &settles).await else { return false };
-    for (settling, settled) in settling.iter_mut().zip(settled) {
-        settling.outcome = Some(Ok(settled));
+    match settle_all(transaction, &settles).await {
+        Ok(settled) => {
+            for (settling, settled) in settling.iter_mut().zip(settled) {
+                settling.outcome = Some(Ok(settled));
+            }
+            true
+        }
+        // Told to one of them if the group cannot be saved: that the disk is full must not get lost on the way.
+        Err(error) => {
+            if let Some(first) = settling.first_mut() {
+                first.outcome = Some(Err(error));
+            }
+            false
+        }
     }
-    true
 }
