@@ -11,7 +11,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use super::judge::{Finding, Heard, Judge, Mode, News};
 use super::probe::Word;
 use super::ready::Ready;
-use super::{Stop, dice, now, steady};
+use super::{Stop, dice, now, saving, steady};
 use crate::event::{About, RunEvent};
 use crate::queue::{
     AudioFacts, ClaimedTask, NewResult, QueueError, RedactedAudio, Request, Settle, Settled, TaskStore,
@@ -234,11 +234,14 @@ impl Bench {
             .await;
         }
         let until = decision.pause.map(|pause| now().after(pause));
-        if finding.pace.is_some() || until.is_some() {
-            let saved = self.store.save_pace(self.endpoint, finding.pace, until).await;
-            if let Err(error) = saved {
-                tracing::warn!(endpoint = %self.endpoint, %error, "the pace was not saved");
-            }
+        let tell = |effective| self.store.save_pace(self.endpoint, effective, until);
+        let saved = match finding.pace {
+            Some(_) => saving::save(&self.judge, |effective| tell(Some(effective))).await,
+            None if until.is_some() => tell(None).await,
+            None => Ok(()),
+        };
+        if let Err(error) = saved {
+            tracing::warn!(endpoint = %self.endpoint, %error, "the pace was not saved");
         }
         if let Some(effective) = finding.pace {
             let ceiling = self.judge().ceiling();
