@@ -98,6 +98,7 @@ impl Bench {
             path: task.path.clone(),
             endpoint: task.endpoint,
             attempt: task.attempts + 1,
+            fence: task.fence,
         };
         if self.stop.drain.is_cancelled() || !self.may_start(&task) {
             return self.put_back(task, about, slot).await;
