@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::task::{
-    Doubt, Endpoint, Failure, HaltReason, HaltScope, RecordingPath, TaskId, Timestamp, WorkerId,
+    Doubt, Endpoint, Failure, Fence, HaltReason, HaltScope, RecordingPath, TaskId, Timestamp, WorkerId,
 };
 
 /// The task that an event is about.
@@ -23,6 +23,8 @@ pub struct About {
     pub endpoint: Endpoint,
     /// The try this is about, from 1. Tries that cost nothing do not count on.
     pub attempt: u32,
+    /// The claim it is about. Tells tries apart: the next one can begin before the end of the last is told.
+    pub fence: Fence,
 }
 
 /// Why slots of an endpoint that nobody uses are not in use, as its pool knows it.

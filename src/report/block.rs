@@ -115,10 +115,9 @@ fn sending(stats: &RunStats, look: Look) -> Vec<Part> {
 
 fn slots(stats: &RunStats, now: Timestamp, look: Look, name: &dyn Fn(&RecordingPath) -> String) -> Vec<Part> {
     let (busy, ceiling) = (stats.busy(), stats.ceiling());
-    let most = ceiling.max(busy);
     // One dot a slot, or a share of twenty.
-    let dots = most.min(20) as usize;
-    let full = (busy as usize * dots).div_ceil((most as usize).max(1));
+    let dots = ceiling.min(20) as usize;
+    let full = (busy as usize * dots).div_ceil((ceiling as usize).max(1));
     let mut parts = vec![vec![
         (Paint::Good, "●".repeat(full)),
         (Paint::Label, "○".repeat(dots - full)),

@@ -130,7 +130,7 @@ pub(super) fn status(stats: &RunStats, now: Timestamp) -> Value {
         .map(|(endpoint, lane)| {
             let paused = lane.paused_until.filter(|&until| until > now).map(|until| until.to_string());
             json!({
-                "endpoint": endpoint.name(), "in_flight": lane.in_flight, "effective": lane.effective,
+                "endpoint": endpoint.name(), "in_flight": lane.busy(), "effective": lane.effective,
                 "ceiling": lane.ceiling, "paused_until": paused, "outage": lane.outage.is_some(),
                 "slot_seconds": ledger::seconds(lane.slot_time),
             })

@@ -40,6 +40,7 @@ pub struct SlotTime {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Stretch {
     pub(super) ceiling: u32,
+    /// Requests under way; more than slots while the end of one is told after the next one's start.
     pub(super) busy: u32,
     /// What the pool said last.
     pub(super) state: SlotState,
@@ -52,14 +53,15 @@ pub(super) struct Stretch {
 }
 
 impl SlotTime {
-    /// Books a stretch of time: every slot of the ceiling goes to exactly one account.
+    /// Books a stretch of time: every slot of the ceiling goes to exactly one account, and no account gets more.
     pub(super) fn book(&mut self, time: Duration, at: Stretch) {
         let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let book = |account: &mut u64, slots: u32| {
             *account = account.saturating_add(ms.saturating_mul(u64::from(slots)));
         };
-        book(&mut self.busy, at.busy);
-        let free = at.ceiling.saturating_sub(at.busy);
+        let busy = at.busy.min(at.ceiling);
+        book(&mut self.busy, busy);
+        let free = at.ceiling - busy;
         let idle = match at.halted {
             Some(reason) => Idle::Halted(reason),
             None if at.outage => Idle::Alone,
@@ -161,8 +163,8 @@ mod tests {
             let halted = halted.then_some(HaltReason::MonthlyHours);
             let time = booked(Stretch { ceiling, busy, state, paused, outage, halted, ending });
             let sum: u64 = time.accounts().iter().map(|(_, ms)| ms).sum();
-            prop_assert_eq!(sum, 1000 * u64::from(ceiling.max(busy)));
-            prop_assert_eq!(time.busy, 1000 * u64::from(busy));
+            prop_assert_eq!(sum, 1000 * u64::from(ceiling));
+            prop_assert_eq!(time.busy, 1000 * u64::from(busy.min(ceiling)));
             let all: u64 = time.plus(time).accounts().iter().map(|(_, ms)| ms).sum();
             prop_assert_eq!(all, 2 * sum);
         }
@@ -189,7 +191,7 @@ mod tests {
             SlotTime { busy: 2000, paused: 3000, ..SlotTime::default() }
         );
         let over = Stretch { busy: 7, ..FREE };
-        assert_eq!(booked(over), SlotTime { busy: 7000, ..SlotTime::default() });
+        assert_eq!(booked(over), SlotTime { busy: 5000, ..SlotTime::default() }, "five slots are five");
     }
 
     #[test]

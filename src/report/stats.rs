@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::event::{About, RunEvent, SlotState};
-use crate::task::{Billed, Cause, Endpoint, Failure, HaltReason, HaltScope, TaskId, Timestamp, WorkerId};
+use crate::task::{
+    Billed, Cause, Endpoint, Failure, Fence, HaltReason, HaltScope, TaskId, Timestamp, WorkerId,
+};
 
 use super::Histogram;
 use super::estimate::{Eta, Pace};
@@ -28,7 +30,7 @@ pub struct Lane {
     pub ceiling: u32,
     /// Slots used at once at present; lower than the ceiling after "too many at once".
     pub effective: u32,
-    /// Requests in flight.
+    /// Requests whose end was not told yet. A slot can be in use again before it is: see [`Lane::busy`].
     pub in_flight: u32,
     /// Nothing is started before.
     pub paused_until: Option<Timestamp>,
@@ -44,6 +46,13 @@ pub struct Lane {
     pub slots: SlotState,
     /// Where its slots' time went.
     pub slot_time: SlotTime,
+}
+
+impl Lane {
+    /// Slots in use.
+    pub fn busy(&self) -> u32 {
+        self.in_flight.min(self.ceiling)
+    }
 }
 
 /// A request that has no answer yet.
@@ -121,8 +130,8 @@ pub struct RunStats {
     pub maybe_billed: u64,
     /// By endpoint.
     pub lanes: BTreeMap<Endpoint, Lane>,
-    /// Requests without an answer yet; as many as there are slots.
-    pub in_flight: BTreeMap<TaskId, InFlight>,
+    /// Requests without an answer yet, by task and claim; hardly more than there are slots.
+    pub in_flight: BTreeMap<(TaskId, Fence), InFlight>,
     /// Stops that hold.
     pub halts: Vec<ActiveHalt>,
     /// The end that somebody asked for.
@@ -268,7 +277,7 @@ impl RunStats {
         if self.started_at.is_none() || self.ended_at.is_some() || time.is_zero() {
             return;
         }
-        let none_left = !self.scanning() && self.left() <= self.in_flight.len() as u64;
+        let none_left = !self.scanning() && self.left() <= self.tasks_in_flight();
         let ending = self.draining.is_some() || none_left;
         let mut working = false;
         for (endpoint, lane) in &mut self.lanes {
@@ -292,7 +301,7 @@ impl RunStats {
 
     fn start(&mut self, about: &About, now: Timestamp) {
         let request = InFlight { about: about.clone(), since: now };
-        if let Some(stale) = self.in_flight.insert(about.task, request) {
+        if let Some(stale) = self.in_flight.insert((about.task, about.fence), request) {
             let lane = self.lane(stale.about.endpoint);
             lane.in_flight = lane.in_flight.saturating_sub(1);
         }
@@ -301,7 +310,7 @@ impl RunStats {
     }
 
     fn leave(&mut self, about: &About) {
-        if let Some(request) = self.in_flight.remove(&about.task) {
+        if let Some(request) = self.in_flight.remove(&(about.task, about.fence)) {
             let lane = self.lane(request.about.endpoint);
             lane.in_flight = lane.in_flight.saturating_sub(1);
             self.last_ended_at = self.last;
@@ -324,9 +333,13 @@ impl RunStats {
     pub fn total(&self) -> u64 {
         let known = self.queued_at_start.saturating_add(self.scanned(|scan| scan.new));
         // Other processes on the queue may hand over what was not counted here.
-        known
-            .saturating_add(self.recovered_since)
-            .max(self.done().saturating_add(self.in_flight.len() as u64))
+        known.saturating_add(self.recovered_since).max(self.done().saturating_add(self.tasks_in_flight()))
+    }
+
+    /// A task that began anew before the end of its last try was told is still one task.
+    fn tasks_in_flight(&self) -> u64 {
+        let mut last = None;
+        self.in_flight.keys().filter(|(task, _)| last.replace(*task) != Some(*task)).count() as u64
     }
 
     /// Tasks that ended, whichever way.
@@ -390,7 +403,7 @@ impl RunStats {
 
     /// Slots in use.
     pub fn busy(&self) -> u32 {
-        u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX)
+        self.lanes.values().map(Lane::busy).fold(0, u32::saturating_add)
     }
 
     /// Hours of audio that an hour gets done, of late.

@@ -51,6 +51,33 @@ fn a_request_is_in_flight_until_it_ends_in_any_way() {
     }
 }
 
+/// A slot is let go before what came of its request is told, for that may have to be certain first.
+#[test]
+fn a_slot_that_is_taken_again_before_its_last_end_is_told_is_one_slot() {
+    let mut stats = after(&[started(3, 2)]);
+    (1..=3).for_each(|task| stats.apply(&RunEvent::TaskStarted(about(task)), START));
+    assert_eq!((stats.busy(), stats.ceiling()), (2, 2));
+    stats.apply(&succeeded(1), at(5));
+    assert_eq!(stats.slot_time(), SlotTime { busy: 10_000, ..SlotTime::default() });
+    assert_eq!(stats.busy(), 2);
+    stats.apply(&succeeded(2), at(6));
+    assert_eq!(stats.busy(), 1);
+}
+
+#[test]
+fn a_late_end_of_the_last_try_does_not_end_the_next_one() {
+    let wait = Duration::ZERO;
+    let of = |fence| About { fence: Fence(fence), ..about(1) };
+    let mut stats = after(&[started(1, 1), RunEvent::TaskStarted(of(1)), RunEvent::TaskStarted(of(2))]);
+    assert_eq!((stats.busy(), stats.total()), (1, 1), "one slot, one task");
+    stats.apply(&RunEvent::TaskRetried { about: of(1), failure: throttled(), wait }, at(3));
+    assert_eq!(stats.busy(), 1, "the next try is under way");
+    assert_eq!(stats.oldest().map(|request| request.since), Some(at(2)));
+    let snoozed = RunEvent::TaskSnoozed { about: of(2), failure: throttled(), wait };
+    stats.apply(&snoozed, at(4));
+    assert_eq!((stats.busy(), stats.in_flight.len()), (0, 0));
+}
+
 #[test]
 fn requests_that_may_have_been_billed_for_nothing_are_counted() {
     let unknown = Failure { billed: Billed::Unknown, ..throttled() };
@@ -179,7 +206,7 @@ proptest! {
         for (event, now) in &run {
             let ms = last.map_or(0, |last| now.since(last).as_millis());
             if stats.started_at.is_some() && stats.ended_at.is_none() {
-                let slots = stats.lanes.values().map(|l| u128::from(l.ceiling.max(l.in_flight)));
+                let slots = stats.lanes.values().map(|l| u128::from(l.ceiling));
                 owed += slots.sum::<u128>() * ms;
             }
             last = last.max(Some(*now));
@@ -197,8 +224,9 @@ proptest! {
             stats.apply(event, *now);
             prop_assert!(stats.done() <= stats.total());
             prop_assert!(stats.bytes_left() <= stats.total_bytes());
-            let flying: u32 = stats.lanes.values().map(|lane| lane.in_flight).sum();
-            prop_assert_eq!(flying, stats.busy());
+            let flying: usize = stats.lanes.values().map(|lane| lane.in_flight as usize).sum();
+            prop_assert_eq!(flying, stats.in_flight.len());
+            prop_assert!(stats.busy() <= stats.ceiling());
             if let Some(eta) = stats.eta() {
                 prop_assert!(eta.low <= eta.high);
             }

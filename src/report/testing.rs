@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::event::{About, Idle, RunEvent, SlotState};
 use crate::task::{
-    Billed, Cause, Doubt, Endpoint, Failure, HaltReason, HaltScope, RecordingPath, TaskId, Timestamp,
+    Billed, Cause, Doubt, Endpoint, Failure, Fence, HaltReason, HaltScope, RecordingPath, TaskId, Timestamp,
     WorkerId,
 };
 
@@ -26,6 +26,7 @@ pub(super) fn about(task: i64) -> About {
         path: RecordingPath::from_bytes(format!("calls/{task:04}.mp3")),
         endpoint: Endpoint::SttBatch,
         attempt: 1,
+        fence: Fence(1),
     }
 }
 
@@ -112,13 +113,16 @@ fn any_scope() -> impl Strategy<Value = HaltScope> {
 
 fn any_about() -> impl Strategy<Value = About> {
     let path = proptest::collection::vec(any::<u8>(), 0..40);
-    (0i64..40, path, any_endpoint(), any::<u32>()).prop_map(|(task, path, endpoint, attempt)| About {
-        task: TaskId(task),
-        job: "a job".to_owned(),
-        path: RecordingPath::from_bytes(path),
-        endpoint,
-        attempt,
-    })
+    (0i64..40, path, any_endpoint(), any::<u32>(), 0i64..3).prop_map(
+        |(task, path, endpoint, attempt, fence)| About {
+            task: TaskId(task),
+            job: "a job".to_owned(),
+            path: RecordingPath::from_bytes(path),
+            endpoint,
+            attempt,
+            fence: Fence(fence),
+        },
+    )
 }
 
 fn any_failure() -> impl Strategy<Value = Failure> {

@@ -157,6 +157,11 @@ impl Judge {
         self.pace.adopt(effective);
     }
 
+    /// The queue was told of a finding's pace.
+    pub(super) fn pace_saved(&mut self) {
+        self.pace.saved();
+    }
+
     pub(super) fn is_hopeless(&self, give_up_after: Duration, now: Timestamp) -> bool {
         self.outage.is_hopeless(give_up_after, now)
     }

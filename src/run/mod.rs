@@ -12,6 +12,7 @@ mod pool;
 mod probe;
 mod quota;
 mod ready;
+mod saving;
 mod slots;
 mod stall;
 mod stop;

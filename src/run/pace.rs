@@ -24,8 +24,10 @@ const CALM: u32 = 8;
 pub(super) struct Pace {
     ceiling: u32,
     effective: u32,
-    /// What the limit was before we moved it, until the queue has heard that we have.
-    before: Option<u32>,
+    /// Moves of ours that the queue may not have heard of yet.
+    unsaved: u32,
+    /// There were some: what the queue says next can be from before.
+    stale: bool,
     /// Requests of ours in flight at once that are known to be let in.
     known: u32,
     /// The request that may show more: with so many in flight it was sent, and when.
@@ -79,7 +81,8 @@ impl Pace {
         Pace {
             ceiling,
             effective: effective.clamp(1, ceiling),
-            before: None,
+            unsaved: 0,
+            stale: false,
             known: 0,
             shows: None,
             trial: 0,
@@ -103,15 +106,20 @@ impl Pace {
         self.ceiling
     }
 
-    /// What the queue says that the limit is: another process may have moved it. What it said before it had heard of
-    /// our own last move is no news.
+    /// What the queue says that the limit is: another process may have moved it. Until it has heard of our own moves
+    /// that is no news, nor is its first word afterwards: the pool asks one question after the other, and that one may
+    /// have been asked before.
     pub(super) fn adopt(&mut self, effective: u32) {
-        if effective == self.effective {
-            self.before = None;
-        } else if self.before != Some(effective) {
-            self.effective = effective.clamp(1, self.ceiling);
-            (self.before, self.trial) = (None, 0);
+        if self.unsaved > 0 || std::mem::take(&mut self.stale) || effective == self.effective {
+            return;
         }
+        self.effective = effective.clamp(1, self.ceiling);
+        self.trial = 0;
+    }
+
+    /// The queue was told of a move, well or in vain. To be said once for each.
+    pub(super) fn saved(&mut self) {
+        self.unsaved = self.unsaved.saturating_sub(1);
     }
 
     /// A request begins, and so many of this process are in flight with it.
@@ -231,7 +239,8 @@ impl Pace {
 
     fn move_to(&mut self, effective: u32) -> Option<u32> {
         (effective != self.effective).then(|| {
-            self.before = Some(self.effective);
+            self.unsaved += 1;
+            self.stale = true;
             self.effective = effective;
             effective
         })
@@ -422,15 +431,25 @@ mod tests {
     }
 
     #[test]
-    fn what_the_queue_said_before_it_heard_of_our_move_is_no_news() {
+    fn what_the_queue_said_before_it_heard_of_all_our_moves_is_no_news() {
         let mut game = Game::settled(16);
         game.refuse();
-        game.refuse();
+        assert_eq!([game.refuse(), game.refuse_next()], [Some(15), Some(14)]);
+        let mut hears = |word| {
+            game.pace.adopt(word);
+            game.pace.effective()
+        };
+        assert_eq!([hears(16), hears(15), hears(14)], [14; 3], "it has heard of none, of one, and of both");
+        game.pace.saved();
         game.pace.adopt(16);
-        assert_eq!(game.pace.effective(), 15);
+        assert_eq!(game.pace.effective(), 14, "one is still on its way");
+        game.pace.saved();
+        game.pace.adopt(16);
+        assert_eq!(game.pace.effective(), 14, "asked before the last was saved, and heard after it");
         game.pace.adopt(15);
+        assert_eq!(game.pace.effective(), 15, "now another process has moved it");
         game.pace.adopt(16);
-        assert_eq!(game.pace.effective(), 16, "now another process has moved it");
+        assert_eq!(game.pace.effective(), 16);
     }
 
     proptest! {

@@ -320,7 +320,8 @@ impl Pool {
         if let Settlement::Fail(failure) = settlement {
             self.chosen.remove(&id);
             let job = self.works.get(&job).map(|w| w.job.name.clone()).unwrap_or_default();
-            let about = About { task: id, job, path, endpoint: self.bench.endpoint, attempt: attempts };
+            let endpoint = self.bench.endpoint;
+            let about = About { task: id, job, path, endpoint, attempt: attempts, fence };
             self.bench.tell(RunEvent::TaskFailed { about, failure, sent: false }).await;
         }
         Ok(())

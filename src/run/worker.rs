@@ -11,7 +11,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use super::judge::{Finding, Heard, Judge, Mode, News};
 use super::probe::Word;
 use super::ready::Ready;
-use super::{Stop, dice, now, steady};
+use super::{Stop, dice, now, saving, steady};
 use crate::event::{About, RunEvent};
 use crate::media::Prepared;
 use crate::queue::{
@@ -99,6 +99,7 @@ impl Bench {
             path: task.path.clone(),
             endpoint: task.endpoint,
             attempt: task.attempts + 1,
+            fence: task.fence,
         };
         if self.stop.drain.is_cancelled() || !self.may_start(&task) {
             return self.put_back(task, about, slot).await;
@@ -241,11 +242,14 @@ impl Bench {
             .await;
         }
         let until = decision.pause.map(|pause| now().after(pause));
-        if finding.pace.is_some() || until.is_some() {
-            let saved = self.store.save_pace(self.endpoint, finding.pace, until).await;
-            if let Err(error) = saved {
-                tracing::warn!(endpoint = %self.endpoint, %error, "the pace was not saved");
-            }
+        let tell = |effective| self.store.save_pace(self.endpoint, effective, until);
+        let saved = match finding.pace {
+            Some(_) => saving::save(&self.judge, |effective| tell(Some(effective))).await,
+            None if until.is_some() => tell(None).await,
+            None => Ok(()),
+        };
+        if let Err(error) = saved {
+            tracing::warn!(endpoint = %self.endpoint, %error, "the pace was not saved");
         }
         if let Some(effective) = finding.pace {
             let ceiling = self.judge().ceiling();

@@ -13,8 +13,10 @@ use crate::task::{Filter, Timestamp};
 const NEXT: i64 = 2000;
 /// Up to so many tasks of the wanted kinds are read one by one to find those of a folder or a time.
 const FEW: u64 = 20_000;
-/// SQLite joins no more than 500 selections.
+/// SQLite joins no more than 500 selections,
 const MOST_KINDS: usize = 400;
+/// and takes no more than 32,766 values: each kind names all patterns.
+const MOST_PATTERNS: usize = 10_000;
 
 /// Rows of `select` that match, by number, from behind `after`.
 pub(super) async fn page(
@@ -71,7 +73,6 @@ enum Column {
 
 fn way(filter: &Filter, kinds: &[Tally]) -> Way {
     let tasks: u64 = kinds.iter().map(|k| k.tasks).sum();
-    let places = !filter.paths.is_empty() && filter.paths.iter().all(|p| !prefix(p).is_empty());
     let times = filter.since.is_some() || filter.before.is_some();
     let (column, mut by_kind): (_, Vec<(i64, &'static str)>) = if filter.causes.is_empty() {
         (Column::State, kinds.iter().map(|k| (k.job.0, k.state.word())).collect())
@@ -82,7 +83,11 @@ fn way(filter: &Filter, kinds: &[Tally]) -> Way {
     by_kind.dedup();
     let mut jobs: Vec<i64> = kinds.iter().map(|k| k.job.0).collect();
     jobs.dedup();
-    let may_go_by_kind = by_kind.len() <= MOST_KINDS;
+    let paths = &filter.paths;
+    let places = !paths.is_empty()
+        && paths.iter().all(|p| !prefix(p).is_empty())
+        && jobs.len() * paths.len() <= MOST_KINDS;
+    let may_go_by_kind = by_kind.len() <= MOST_KINDS && by_kind.len() * paths.len() <= MOST_PATTERNS;
     match () {
         () if kinds.is_empty() => Way::Nothing,
         () if may_go_by_kind && (tasks <= FEW || !(places || times)) => Way::ByKind(by_kind, column),
@@ -180,4 +185,71 @@ fn behind(mut prefix: Vec<u8>) -> Vec<u8> {
         *last = last.saturating_add(1);
     }
     prefix
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::ConnectOptions;
+    use sqlx::sqlite::SqliteConnectOptions;
+
+    use super::*;
+    use crate::queue::{JobSpec, NewTask, QueueSettings, SqliteStore, TaskStore};
+    use crate::task::{Endpoint, JobId, Order, RecordingPath, TaskState};
+
+    const NOW: Timestamp = Timestamp(1_790_000_000_000);
+
+    fn paths(n: usize) -> Filter {
+        Filter { paths: (0..n).map(|i| format!("{i}/*")).collect(), ..Filter::default() }
+    }
+
+    /// So many jobs of which each has this many tasks waiting.
+    fn kinds(jobs: i64, tasks: u64) -> Vec<Tally> {
+        let kind = |job| Tally { job: JobId(job), state: TaskState::Queued, cause: None, tasks, bytes: 0 };
+        (1..=jobs).map(kind).collect()
+    }
+
+    #[test]
+    fn folder_by_folder_is_only_gone_where_so_many_selections_can_be_joined() {
+        assert!(matches!(way(&paths(10), &kinds(40, FEW)), Way::ByPath(jobs) if jobs.len() == 40));
+        assert!(matches!(way(&paths(10), &kinds(41, FEW)), Way::ByKind(kinds, _) if kinds.len() == 41));
+        let lately = Filter { since: Some(std::time::Duration::from_secs(9)), ..paths(10) };
+        assert!(matches!(way(&lately, &kinds(41, FEW)), Way::ByTime(_)));
+        assert_eq!(way(&paths(26), &kinds(400, 1)), Way::OneByOne);
+    }
+
+    #[tokio::test]
+    async fn many_folders_of_many_jobs_are_found_among_many_tasks() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = QueueSettings { state_dir: folder.path().to_owned() };
+        let store = SqliteStore::open(&settings).await.unwrap();
+        let spec = |n| JobSpec {
+            name: format!("job {n}"),
+            endpoint: Endpoint::SttBatch,
+            options: serde_json::json!({}),
+            root: "/in".into(),
+            output: "/out".into(),
+            order: Order::Longest,
+        };
+        let jobs = store.upsert_jobs((0..51).map(spec).collect(), NOW).await.unwrap();
+        for job in &jobs {
+            let found = |path: &str| NewTask {
+                path: RecordingPath::from_bytes(path),
+                size_bytes: 5,
+                modified_ns: 7,
+                format: None,
+                refusal: None,
+            };
+            store.enqueue_batch(job.id, vec![found("7/a.wav"), found("70/a.wav")], NOW).await.unwrap();
+        }
+        // As if there were more of them than are looked at one by one.
+        let mut c =
+            SqliteConnectOptions::new().filename(folder.path().join("queue.db")).connect().await.unwrap();
+        sqlx::raw_sql("UPDATE tally SET tasks = tasks + 1000000").execute(&mut c).await.unwrap();
+        c.close().await.unwrap();
+        for (patterns, wanted) in [(1, 0), (10, 51), (200, 102)] {
+            let page = store.tasks(paths(patterns), None, 1000, NOW).await;
+            assert_eq!(page.map(|tasks| tasks.len()).map_err(|e| e.to_string()), Ok(wanted), "{patterns}");
+        }
+        store.close().await;
+    }
 }

@@ -97,6 +97,9 @@ impl Game {
         };
         let finding = self.judge.hear(verdict, heard);
         self.halted |= matches!(finding.verdict, Verdict::Halted(..));
+        if finding.pace.is_some() {
+            self.judge.pace_saved();
+        }
         finding
     }
 }
@@ -145,7 +148,11 @@ proptest! {
                     prop_assert!(!clear || finding.verdict == verdict, "what is clear is not reinterpreted");
                 }
                 Event::Pass(ms) => game.clock += ms,
-                Event::Adopt(effective) => game.judge.adopt(effective),
+                Event::Adopt(effective) => {
+                    // Every move has been saved: of two words the second is from after it.
+                    (0..2).for_each(|_| game.judge.adopt(effective));
+                    prop_assert_eq!(game.judge.effective(), effective.clamp(1, SLOTS));
+                }
             }
             prop_assert!((1..=SLOTS).contains(&game.judge.effective()));
             prop_assert_eq!(game.halted, game.judge.mode() == Mode::Closed);
