@@ -13,7 +13,7 @@ use super::judge::Mode;
 use super::probe::Probing;
 use super::quota::Quota;
 use super::ready::{Looked, Preparing, Ready};
-use super::slots::SlotsSeen;
+use super::slots::{self, SlotsSeen};
 use super::stall::Stall;
 use super::worker::{Bench, Ended, Slot};
 use super::{Feed, LimitSettings, Work, now, steady};
@@ -356,13 +356,14 @@ impl Pool {
             cap_ms: self.limit.monthly_ms,
             now: now(),
         };
+        let own = slots::taken(self.limit.concurrent, &self.slots);
         let claim = self.bench.store.claim(request).await?;
+        self.slots_seen.note(&claim, own);
         self.bench.judge().adopt(claim.limiter.effective);
         self.begin(claim).await
     }
 
     async fn begin(&mut self, claim: Claim) -> Result<(), QueueError> {
-        self.slots_seen.note(&claim, self.working.len());
         for id in &claim.gone {
             self.preparing.take(*id);
             if self.chosen.remove(id) {

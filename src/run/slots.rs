@@ -1,6 +1,8 @@
 //! Says why slots are free that could be in use: what the pool and its last claim know, told when it changes.
 //! What it adds up to is left to those who hear it.
 
+use tokio::sync::Semaphore;
+
 use super::judge::Mode;
 use super::now;
 use super::pool::{End, Pool};
@@ -18,7 +20,7 @@ pub(super) struct SlotsSeen {
 }
 
 impl SlotsSeen {
-    /// A claim was answered, while this process had so many tasks under way without those it brought.
+    /// A claim was answered. As it was made, so many slots were [`taken`] by this process.
     pub(super) fn note(&mut self, claim: &Claim, own: usize) {
         let own = u32::try_from(own + claim.tasks.len()).unwrap_or(u32::MAX);
         let capped = claim.cap_reached && claim.tasks.is_empty();
@@ -26,6 +28,12 @@ impl SlotsSeen {
         self.paused_until = claim.limiter.paused_until;
         self.elsewhere = claim.limiter.busy.saturating_sub(own);
     }
+}
+
+/// Slots of this process that are in use. A worker that only waits until its answer is stored has let its own go, and
+/// the queue has been told: what holds it by now is somebody else's.
+pub(super) fn taken(concurrent: u32, slots: &Semaphore) -> usize {
+    (concurrent as usize).saturating_sub(slots.available_permits())
 }
 
 /// What a pool knows of itself.
@@ -90,8 +98,11 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::queue::LimiterState;
+    use crate::run::worker::Slot;
 
     const NOW: Timestamp = Timestamp(1000);
     const OPEN: Known = Known { mode: Mode::Open, probing: false, dry: false, due: false, fed: false };
@@ -115,6 +126,19 @@ mod tests {
             idle(Known { mode: Mode::Closed, ..OPEN }, &halted, NOW),
             Idle::Halted(HaltReason::Paused)
         );
+    }
+
+    #[test]
+    fn a_worker_that_has_let_its_slot_go_hides_nobody_elses() {
+        let (slots, freed) = (Arc::new(Semaphore::new(5)), Arc::default());
+        let mut workers: Vec<_> = (0..3).map(|_| Some(Slot::take(&slots, &freed))).collect();
+        workers[0] = None; // it waits until its answer is stored
+        let limiter = LimiterState { busy: 5, ..LimiterState::default() };
+        let mut seen = SlotsSeen::default();
+        seen.note(&Claim { limiter, ..Claim::default() }, taken(5, &slots));
+        assert_eq!((workers.len(), seen.elsewhere), (3, 3));
+        drop(workers);
+        assert_eq!(taken(5, &slots), 0);
     }
 
     #[test]
