@@ -208,7 +208,7 @@ impl Look {
         while !files.is_empty() {
             let rest = files.split_off(share.min(files.len()));
             let (part, look) = (std::mem::replace(&mut files, rest), Arc::clone(self));
-            shares.push(tokio::task::spawn_blocking(move || look.into_some(part)));
+            shares.push(tokio::task::spawn_blocking(move || look.look_into(part)));
         }
         for share in shares {
             for (file, inspection) in share.await.map_err(|e| bug("look", &e))? {
@@ -218,7 +218,7 @@ impl Look {
         Ok(batch)
     }
 
-    fn into_some(&self, files: Vec<Sighting>) -> Vec<(Sighting, Inspection)> {
+    fn look_into(&self, files: Vec<Sighting>) -> Vec<(Sighting, Inspection)> {
         let inspect = |path: &Path| media::inspect(&self.root.join(path), self.endpoint, &self.media);
         files
             .into_iter()

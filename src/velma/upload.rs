@@ -241,7 +241,7 @@ impl Upload {
         let unreadable = |e: io::Error| TransportError::SourceRead(e.to_string());
         let wanted = self.left.min(CHUNK as u64);
         let mut chunk = Vec::with_capacity(wanted as usize);
-        (&*file).take(wanted).read_to_end(&mut chunk).map_err(unreadable)?;
+        file.take(wanted).read_to_end(&mut chunk).map_err(unreadable)?;
         if (chunk.len() as u64) < wanted {
             let short = self.left - chunk.len() as u64;
             return Err(TransportError::SourceChanged(format!("it ended {short} bytes early")));
