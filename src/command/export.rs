@@ -218,6 +218,8 @@ async fn each(
             let mut stdout = BufWriter::new(io::stdout());
             let to: &mut (dyn Write + Send) = if most == 1 { &mut out } else { &mut stdout };
             let done = outputs::export_joined(store, format, filter, now(), most, to).await;
+            // More than one is refused: then none is printed.
+            out.truncate(if done.as_ref().is_ok_and(|n| *n > most) { 0 } else { out.len() });
             let done = done.and_then(|n| {
                 stdout.write_all(&out).and_then(|()| stdout.flush()).map(|()| n).map_err(OutputError::Export)
             });

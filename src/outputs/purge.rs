@@ -113,15 +113,11 @@ async fn says_too_much(store: &dyn TaskStore, job: &Job) -> Result<bool, OutputE
     if store.outputs_stale(job.id).await? {
         return Ok(true);
     }
-    for format in Format::ALL {
-        let state = store.output(job.id, format.file_name()).await?;
-        if state.bytes == 0 && !state.sha256.is_empty() {
-            return Ok(true);
-        }
-    }
-    for format in FileFormat::ALL {
-        let state = store.output(job.id, format.word()).await?;
-        if state.last_seq == 0 && !state.sha256.is_empty() {
+    let names = Format::ALL.map(Format::file_name).into_iter();
+    for name in names.chain(FileFormat::ALL.map(FileFormat::word)) {
+        let state = store.output(job.id, name).await?;
+        // Begun, and not come to the end: what lies behind may be as it was before.
+        if !state.sha256.is_empty() && !store.results(job.id, state.last_seq, 1).await?.is_empty() {
             return Ok(true);
         }
     }

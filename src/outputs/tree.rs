@@ -70,7 +70,9 @@ impl Tree {
         let state = store.output(job.id, format.word()).await?;
         let is_ours = !state.sha256.is_empty();
         let folder = Tree::folder(job, format);
-        let there = lock.during(move || look_at(&folder, is_ours)).await?;
+        // What a killed process left half written may hold words that are to be forgotten.
+        let torn = beside(job, format);
+        let there = lock.during(move || forget(&torn).and_then(|()| look_at(&folder, is_ours))).await?;
         let lost = state.records > 0 && !there;
         let mut tree = Tree { format, state, to_sweep: false };
         if !is_ours || overtaken || lost {
@@ -78,7 +80,23 @@ impl Tree {
             store.commit_output(job.id, format.word(), tree.state.clone()).await?;
         }
         tree.to_sweep = there && tree.state.last_seq == 0;
+        // Also when no recording has a file: a folder that is gone means that somebody deleted them.
+        let folder = Tree::folder(job, format);
+        lock.during(move || file::make_folder(&folder)).await?;
         Ok((tree, is_ours && (overtaken || lost)))
+    }
+}
+
+/// Where a file of this format is written before it takes its place. No recording's file or folder is called like this.
+fn beside(job: &Job, format: FileFormat) -> PathBuf {
+    job.output.join(format!(".{}.new", format.word()))
+}
+
+fn forget(path: &Path) -> Result<(), OutputError> {
+    match std::fs::remove_file(path) {
+        Ok(()) => file::sync_folder(path.parent().unwrap_or(path)),
+        Err(error) if is_absent(&error) => Ok(()),
+        Err(error) => Err(OutputError::io("delete", path)(error)),
     }
 }
 
@@ -142,10 +160,8 @@ fn write_page(job: &Job, formats: &[(FileFormat, i64)], rows: &[ResultRow]) -> R
     for row in rows {
         for (format, _) in formats.iter().filter(|(_, last_seq)| row.seq > *last_seq) {
             let place = job.file_of(&row.path, format.word());
-            // No recording's file or folder is called like this.
-            let beside = job.output.join(format!(".{}.new", format.word()));
             match format.render(row) {
-                Some(file) => put(&beside, &place, &file).map(drop)?,
+                Some(file) => put(&beside(job, *format), &place, &file).map(drop)?,
                 None => remove(&place)?,
             }
         }

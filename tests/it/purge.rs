@@ -83,6 +83,7 @@ fn nothing_that_was_said_is_left_and_every_recording_still_adds_up() {
     let usage = world.voxbatch(&["status", "--json"]).expect(0).json()["jobs"].clone();
     // What killed runs leave lying about.
     world.write("out/words/.results.jsonl.new", SPOKEN.as_bytes());
+    world.write("out/words/.srt.new", SPOKEN.as_bytes());
     world.write("out/clean/audio/2024/.voxbatch-abc123.part", SPOKEN.as_bytes());
     assert!(holding(&world, SPOKEN).len() >= 26, "{:?}", holding(&world, SPOKEN));
     let subtitle = world.read("out/words/srt/2024/call-000.wav.srt");

@@ -86,6 +86,21 @@ impl Model {
 
     /// What a write does, asked of process `process`.
     pub(super) fn apply(&mut self, call: &Call, process: usize) -> Answer {
+        let waits = |t: &&Task| t.result.is_some() && t.row.state != TaskState::Succeeded;
+        let again: Vec<TaskId> = self.tasks.iter().filter(waits).map(|t| t.row.id).collect();
+        let answer = self.answer(call, process);
+        // Files that were rendered meanwhile lack what stands again.
+        for id in again {
+            if let Some(row) = self.task(id).map(|t| t.row.clone())
+                && row.state == TaskState::Succeeded
+            {
+                self.job(row.job).stale = true;
+            }
+        }
+        answer
+    }
+
+    fn answer(&mut self, call: &Call, process: usize) -> Answer {
         match call.clone() {
             Call::Jobs(specs) => self.upsert(specs),
             Call::Scan(job, found) => self.scan(job, found),

@@ -185,6 +185,7 @@ fn migrations() -> Vec<Migration> {
         migration(1, "queue", include_str!("../../../migrations/sqlite/0001_queue.sql")),
         migration(2, "purge", include_str!("../../../migrations/sqlite/0002_purge.sql")),
         migration(3, "scale", include_str!("../../../migrations/sqlite/0003_scale.sql")),
+        migration(4, "stands again", include_str!("../../../migrations/sqlite/0004_stands_again.sql")),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Ending what was held: one transaction for the task, its slot, its attempt, its result and the ledger.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -167,23 +167,26 @@ async fn succeed(
     .bind(array(done))
     .fetch_all(&mut *c)
     .await?;
-    let mut moved = HashSet::new();
-    let mut kept = Vec::with_capacity(rows.len());
+    let mut done = HashMap::with_capacity(rows.len());
     for row in rows {
-        let (id, job) = (TaskId(row.value("id")?), row.value("job_id")?);
+        let (id, job): (_, i64) = (TaskId(row.value("id")?), row.value("job_id")?);
         if row.value("again")? {
             replace(c, id, job).await?;
         }
-        let success = successes.iter().find(|(settle, _)| settle.task.id == id);
-        let (settle, result) =
-            *success.ok_or_else(|| QueueError::Corrupt(format!("task {} moved by itself", id.0)))?;
-        kept.push(Kept { settle, result, job, attempts: row.value("attempts")? });
-        moved.insert(id);
+        done.insert(id, (job, row.value::<i64>("attempts")?));
     }
+    // In the order in which they came: that is the order of the lines that are made of them.
+    let kept: Vec<Kept<'_>> = successes
+        .iter()
+        .filter_map(|&(settle, result)| {
+            let (job, attempts) = *done.get(&settle.task.id)?;
+            Some(Kept { settle, result, job, attempts })
+        })
+        .collect();
     for some in kept.chunks(KEPT_AT_ONCE) {
         keep(c, some).await?;
     }
-    Ok(moved)
+    Ok(done.into_keys().collect())
 }
 
 /// Results that one statement stores: few enough that each number of them has its prepared statement.
