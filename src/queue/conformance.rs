@@ -6,6 +6,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::*;
 use crate::task::*;
 
@@ -691,6 +693,57 @@ async fn one_writes_failure_does_not_undo_its_neighbours(b: Bench) {
     assert_eq!(b.busy().await, 50);
 }
 
+async fn a_write_that_fails_leaves_nothing_behind_alone_or_among_others(b: Bench) {
+    b.filled(1, 1).await;
+    // The first job is written before the second one is refused.
+    let half = || b.store.upsert_jobs(vec![spec("half", STT), spec("archive", Endpoint::Batch)], NOW);
+    assert!(half().await.is_err());
+    let (refused, _) = tokio::join!(join_all((0..20).map(|_| half())), b.job("whole"));
+    assert!(refused.iter().all(Result::is_err));
+    let jobs = b.store.jobs().await.unwrap();
+    assert_eq!(jobs.iter().map(|job| job.name.as_str()).collect::<HashSet<_>>(), ["archive", "whole"].into());
+}
+
+async fn settlements_handed_over_together_keep_each_what_is_theirs_and_count_once(b: Bench) {
+    let job = b.filled(31, 31).await;
+    let held = b.claim(&job, 30).await;
+    let next = b.candidates(&job, 1, NOW).await;
+    let settles = held.into_iter().flat_map(|task| [twin(&task), task]).map(|task| {
+        let result = Some(NewResult { billed_ms: task.id.0.unsigned_abs(), ..answer() });
+        let (settlement, request) = (Settlement::Succeed, Request::default());
+        b.store.settle(Arc::new(Settle { task, settlement, request, result, now: NOW }))
+    });
+    let (settled, claim) = tokio::join!(join_all(settles), b.store.claim(b.wish("a", &next, 1)));
+    let accepted = settled.into_iter().filter(|settled| *settled.as_ref().unwrap() == Settled::Accepted);
+    assert_eq!((accepted.count(), claim.unwrap().tasks.len(), b.busy().await), (30, 1, 1));
+    let results = b.store.results(job.id, 0, 99).await.unwrap();
+    assert_eq!(results.len(), 30);
+    assert!(results.iter().all(|result| result.billed_ms == result.task.0.unsigned_abs()));
+    let usage = b.store.usage(STT, NOW.month()).await.unwrap();
+    assert_eq!(
+        usage,
+        Usage { billed_ms: results.iter().map(|r| r.billed_ms).sum(), succeeded: 30, unknown: 0 }
+    );
+}
+
+async fn a_settlement_that_fails_leaves_those_beside_it(b: Bench) {
+    let job = b.filled(20, 20).await;
+    let settles = b.claim(&job, 20).await.into_iter().enumerate().map(|(n, task)| {
+        let retry = Settlement::Retry { run_at: later(50), failure: overloaded() };
+        // A success without a result is nobody's.
+        let settlement = if n == 10 { Settlement::Succeed } else { retry };
+        let request = Request::default();
+        b.store.settle(Arc::new(Settle { task, settlement, request, result: None, now: NOW }))
+    });
+    for (n, settled) in join_all(settles).await.into_iter().enumerate() {
+        match settled {
+            Ok(settled) => assert!(n != 10 && settled == Settled::Accepted),
+            Err(error) => assert!(n == 10 && matches!(error, QueueError::Bug(_)), "{n}: {error}"),
+        }
+    }
+    assert_eq!(b.busy().await, 1, "the one that could not be settled");
+}
+
 async fn a_file_that_changed_is_not_blamed_with_the_old_ones_answer(b: Bench) {
     let job = b.filled(1, 1).await;
     let task = b.claim(&job, 1).await.remove(0);
@@ -960,6 +1013,9 @@ mod sqlite {
         an_output_holds_what_was_committed
         workers_are_known_and_known_to_be_alive
         one_writes_failure_does_not_undo_its_neighbours
+        a_write_that_fails_leaves_nothing_behind_alone_or_among_others
+        settlements_handed_over_together_keep_each_what_is_theirs_and_count_once
+        a_settlement_that_fails_leaves_those_beside_it
         a_file_that_changed_is_not_blamed_with_the_old_ones_answer
         a_success_is_kept_once_for_each_claim_whatever_became_of_the_task
         a_halt_that_ended_by_itself_is_neither_lifted_nor_probed
