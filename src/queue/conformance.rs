@@ -217,6 +217,26 @@ async fn a_claim_takes_no_more_than_slots(b: Bench) {
     assert!(second.tasks.is_empty() && second.gone.is_empty());
 }
 
+async fn a_claim_takes_no_more_than_the_pace_allows(b: Bench) {
+    let job = b.filled(9, 4).await;
+    b.store.save_pace(STT, Some(2), None).await.unwrap();
+    assert_eq!((b.claim(&job, 9).await.len(), b.claim(&job, 9).await.len()), (2, 0));
+}
+
+async fn what_is_gone_leaves_its_turn_and_its_share_of_the_cap_to_the_next(b: Bench) {
+    let job = b.filled(6, 6).await;
+    let tasks = b.candidates(&job, 6, NOW).await;
+    let ids = |range: std::ops::Range<usize>| tasks[range].iter().map(|t| t.id).collect::<Vec<_>>();
+    let taken = |claim: &Claim| claim.tasks.iter().map(|t| t.id).collect::<Vec<_>>();
+    b.store.claim(b.wish("a", &tasks[..1], 1)).await.unwrap();
+    let claim = b.store.claim(b.wish("a", &tasks, 2)).await.unwrap();
+    assert_eq!((taken(&claim), &claim.gone), (ids(1..3), &ids(0..1)));
+    assert_eq!(claim.tasks.iter().map(|t| t.busy).collect::<Vec<_>>(), [2, 3]);
+    let capped = ClaimRequest { cap_ms: Some(5500), ..b.wish("a", &tasks[2..], 4) };
+    let claim = b.store.claim(capped).await.unwrap();
+    assert_eq!((taken(&claim), &claim.gone, claim.cap_reached), (ids(3..5), &ids(2..3), true));
+}
+
 async fn two_processes_never_exceed_the_limit_nor_share_a_task(b: Bench) {
     let job = b.filled(200, 16).await;
     b.register(&b.other, "b").await;
@@ -528,6 +548,12 @@ async fn nothing_starts_beside_a_lone_request(b: Bench) {
     let claimed = b.store.claim(lone).await.unwrap().tasks;
     assert_eq!((claimed.len(), claimed[0].alone), (1, true));
     assert!(b.other.claim(b.wish("a", &tasks[1..], 3)).await.unwrap().tasks.is_empty());
+    let elsewhere = b.store.upsert_jobs(vec![spec("elsewhere", Endpoint::Batch)], NOW).await.unwrap()[0].id;
+    b.store.enqueue_batch(elsewhere, vec![found("a.wav", 1)], NOW).await.unwrap();
+    b.store.set_ceiling(Endpoint::Batch, 1).await.unwrap();
+    let theirs = b.store.candidates(Endpoint::Batch, vec![elsewhere], vec![], 1, NOW).await.unwrap();
+    let theirs = ClaimRequest { endpoint: Endpoint::Batch, ..b.wish("a", &theirs, 1) };
+    assert_eq!(b.store.claim(theirs).await.unwrap().tasks.len(), 1, "another endpoint has its own slots");
     for task in claimed {
         b.settle(task, Settlement::Release(overloaded()), NOW).await;
     }
@@ -782,6 +808,23 @@ async fn a_success_is_kept_once_for_each_claim_whatever_became_of_the_task(b: Be
     assert_eq!(b.state(id).await, TaskState::Queued);
 }
 
+async fn a_late_success_over_a_result_that_stood_again_lets_no_file_keep_both(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let first = b.claim(&job, 1).await.remove(0);
+    b.settle(first, Settlement::Succeed, NOW).await;
+    b.store.retry(Filter::default(), true, NOW).await.unwrap();
+    b.register(&b.other, "slow").await;
+    let tasks = b.candidates(&job, 1, NOW).await;
+    let late = b.other.claim(b.wish("slow", &tasks, 1)).await.unwrap().tasks.remove(0);
+    b.other.retire(worker("slow"), 1, NOW).await.unwrap();
+    b.store.sweep(NOW).await.unwrap();
+    b.store.cancel(Filter::default(), NOW).await.unwrap();
+    assert_eq!(b.store.results(job.id, 0, 9).await.unwrap().len(), 1, "the first one stands again");
+    b.store.outputs_renewed(job.id).await.unwrap();
+    assert_eq!(b.settle(late, Settlement::Succeed, NOW).await, Settled::Accepted);
+    assert!(b.store.outputs_stale(job.id).await.unwrap());
+}
+
 async fn a_halt_that_ended_by_itself_is_neither_lifted_nor_probed(b: Bench) {
     let order =
         HaltOrder { scope: HaltScope::Everything, reason: HaltReason::Paused, evidence: String::new() };
@@ -980,6 +1023,8 @@ mod sqlite {
         the_order_of_a_job_decides_who_goes_first_and_can_be_changed
         jobs_of_one_endpoint_take_turns
         a_claim_takes_no_more_than_slots
+        a_claim_takes_no_more_than_the_pace_allows
+        what_is_gone_leaves_its_turn_and_its_share_of_the_cap_to_the_next
         two_processes_never_exceed_the_limit_nor_share_a_task
         a_lowered_ceiling_lets_nothing_start_until_enough_is_free
         a_settled_task_frees_its_slot_and_keeps_its_result
@@ -1018,6 +1063,7 @@ mod sqlite {
         a_settlement_that_fails_leaves_those_beside_it
         a_file_that_changed_is_not_blamed_with_the_old_ones_answer
         a_success_is_kept_once_for_each_claim_whatever_became_of_the_task
+        a_late_success_over_a_result_that_stood_again_lets_no_file_keep_both
         a_halt_that_ended_by_itself_is_neither_lifted_nor_probed
         a_new_order_also_holds_for_what_comes_back_to_the_queue
         a_refusal_by_looks_is_no_failed_attempt_of_the_file_that_comes_after
