@@ -6,6 +6,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::*;
 use crate::task::*;
 
@@ -213,6 +215,26 @@ async fn a_claim_takes_no_more_than_slots(b: Bench) {
     assert_eq!(first.limiter.busy, 3);
     let second = b.store.claim(b.wish("a", &tasks[3..], 10)).await.unwrap();
     assert!(second.tasks.is_empty() && second.gone.is_empty());
+}
+
+async fn a_claim_takes_no_more_than_the_pace_allows(b: Bench) {
+    let job = b.filled(9, 4).await;
+    b.store.save_pace(STT, Some(2), None).await.unwrap();
+    assert_eq!((b.claim(&job, 9).await.len(), b.claim(&job, 9).await.len()), (2, 0));
+}
+
+async fn what_is_gone_leaves_its_turn_and_its_share_of_the_cap_to_the_next(b: Bench) {
+    let job = b.filled(6, 6).await;
+    let tasks = b.candidates(&job, 6, NOW).await;
+    let ids = |range: std::ops::Range<usize>| tasks[range].iter().map(|t| t.id).collect::<Vec<_>>();
+    let taken = |claim: &Claim| claim.tasks.iter().map(|t| t.id).collect::<Vec<_>>();
+    b.store.claim(b.wish("a", &tasks[..1], 1)).await.unwrap();
+    let claim = b.store.claim(b.wish("a", &tasks, 2)).await.unwrap();
+    assert_eq!((taken(&claim), &claim.gone), (ids(1..3), &ids(0..1)));
+    assert_eq!(claim.tasks.iter().map(|t| t.busy).collect::<Vec<_>>(), [2, 3]);
+    let capped = ClaimRequest { cap_ms: Some(5500), ..b.wish("a", &tasks[2..], 4) };
+    let claim = b.store.claim(capped).await.unwrap();
+    assert_eq!((taken(&claim), &claim.gone, claim.cap_reached), (ids(3..5), &ids(2..3), true));
 }
 
 async fn two_processes_never_exceed_the_limit_nor_share_a_task(b: Bench) {
@@ -526,6 +548,12 @@ async fn nothing_starts_beside_a_lone_request(b: Bench) {
     let claimed = b.store.claim(lone).await.unwrap().tasks;
     assert_eq!((claimed.len(), claimed[0].alone), (1, true));
     assert!(b.other.claim(b.wish("a", &tasks[1..], 3)).await.unwrap().tasks.is_empty());
+    let elsewhere = b.store.upsert_jobs(vec![spec("elsewhere", Endpoint::Batch)], NOW).await.unwrap()[0].id;
+    b.store.enqueue_batch(elsewhere, vec![found("a.wav", 1)], NOW).await.unwrap();
+    b.store.set_ceiling(Endpoint::Batch, 1).await.unwrap();
+    let theirs = b.store.candidates(Endpoint::Batch, vec![elsewhere], vec![], 1, NOW).await.unwrap();
+    let theirs = ClaimRequest { endpoint: Endpoint::Batch, ..b.wish("a", &theirs, 1) };
+    assert_eq!(b.store.claim(theirs).await.unwrap().tasks.len(), 1, "another endpoint has its own slots");
     for task in claimed {
         b.settle(task, Settlement::Release(overloaded()), NOW).await;
     }
@@ -691,6 +719,57 @@ async fn one_writes_failure_does_not_undo_its_neighbours(b: Bench) {
     assert_eq!(b.busy().await, 50);
 }
 
+async fn a_write_that_fails_leaves_nothing_behind_alone_or_among_others(b: Bench) {
+    b.filled(1, 1).await;
+    // The first job is written before the second one is refused.
+    let half = || b.store.upsert_jobs(vec![spec("half", STT), spec("archive", Endpoint::Batch)], NOW);
+    assert!(half().await.is_err());
+    let (refused, _) = tokio::join!(join_all((0..20).map(|_| half())), b.job("whole"));
+    assert!(refused.iter().all(Result::is_err));
+    let jobs = b.store.jobs().await.unwrap();
+    assert_eq!(jobs.iter().map(|job| job.name.as_str()).collect::<HashSet<_>>(), ["archive", "whole"].into());
+}
+
+async fn settlements_handed_over_together_keep_each_what_is_theirs_and_count_once(b: Bench) {
+    let job = b.filled(31, 31).await;
+    let held = b.claim(&job, 30).await;
+    let next = b.candidates(&job, 1, NOW).await;
+    let settles = held.into_iter().flat_map(|task| [twin(&task), task]).map(|task| {
+        let result = Some(NewResult { billed_ms: task.id.0.unsigned_abs(), ..answer() });
+        let (settlement, request) = (Settlement::Succeed, Request::default());
+        b.store.settle(Arc::new(Settle { task, settlement, request, result, now: NOW }))
+    });
+    let (settled, claim) = tokio::join!(join_all(settles), b.store.claim(b.wish("a", &next, 1)));
+    let accepted = settled.into_iter().filter(|settled| *settled.as_ref().unwrap() == Settled::Accepted);
+    assert_eq!((accepted.count(), claim.unwrap().tasks.len(), b.busy().await), (30, 1, 1));
+    let results = b.store.results(job.id, 0, 99).await.unwrap();
+    assert_eq!(results.len(), 30);
+    assert!(results.iter().all(|result| result.billed_ms == result.task.0.unsigned_abs()));
+    let usage = b.store.usage(STT, NOW.month()).await.unwrap();
+    assert_eq!(
+        usage,
+        Usage { billed_ms: results.iter().map(|r| r.billed_ms).sum(), succeeded: 30, unknown: 0 }
+    );
+}
+
+async fn a_settlement_that_fails_leaves_those_beside_it(b: Bench) {
+    let job = b.filled(20, 20).await;
+    let settles = b.claim(&job, 20).await.into_iter().enumerate().map(|(n, task)| {
+        let retry = Settlement::Retry { run_at: later(50), failure: overloaded() };
+        // A success without a result is nobody's.
+        let settlement = if n == 10 { Settlement::Succeed } else { retry };
+        let request = Request::default();
+        b.store.settle(Arc::new(Settle { task, settlement, request, result: None, now: NOW }))
+    });
+    for (n, settled) in join_all(settles).await.into_iter().enumerate() {
+        match settled {
+            Ok(settled) => assert!(n != 10 && settled == Settled::Accepted),
+            Err(error) => assert!(n == 10 && matches!(error, QueueError::Bug(_)), "{n}: {error}"),
+        }
+    }
+    assert_eq!(b.busy().await, 1, "the one that could not be settled");
+}
+
 async fn a_file_that_changed_is_not_blamed_with_the_old_ones_answer(b: Bench) {
     let job = b.filled(1, 1).await;
     let task = b.claim(&job, 1).await.remove(0);
@@ -727,6 +806,23 @@ async fn a_success_is_kept_once_for_each_claim_whatever_became_of_the_task(b: Be
         .await;
     assert_eq!(b.settle(late, Settlement::Succeed, NOW).await, Settled::Fenced);
     assert_eq!(b.state(id).await, TaskState::Queued);
+}
+
+async fn a_late_success_over_a_result_that_stood_again_lets_no_file_keep_both(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let first = b.claim(&job, 1).await.remove(0);
+    b.settle(first, Settlement::Succeed, NOW).await;
+    b.store.retry(Filter::default(), true, NOW).await.unwrap();
+    b.register(&b.other, "slow").await;
+    let tasks = b.candidates(&job, 1, NOW).await;
+    let late = b.other.claim(b.wish("slow", &tasks, 1)).await.unwrap().tasks.remove(0);
+    b.other.retire(worker("slow"), 1, NOW).await.unwrap();
+    b.store.sweep(NOW).await.unwrap();
+    b.store.cancel(Filter::default(), NOW).await.unwrap();
+    assert_eq!(b.store.results(job.id, 0, 9).await.unwrap().len(), 1, "the first one stands again");
+    b.store.outputs_renewed(job.id).await.unwrap();
+    assert_eq!(b.settle(late, Settlement::Succeed, NOW).await, Settled::Accepted);
+    assert!(b.store.outputs_stale(job.id).await.unwrap());
 }
 
 async fn a_halt_that_ended_by_itself_is_neither_lifted_nor_probed(b: Bench) {
@@ -927,6 +1023,8 @@ mod sqlite {
         the_order_of_a_job_decides_who_goes_first_and_can_be_changed
         jobs_of_one_endpoint_take_turns
         a_claim_takes_no_more_than_slots
+        a_claim_takes_no_more_than_the_pace_allows
+        what_is_gone_leaves_its_turn_and_its_share_of_the_cap_to_the_next
         two_processes_never_exceed_the_limit_nor_share_a_task
         a_lowered_ceiling_lets_nothing_start_until_enough_is_free
         a_settled_task_frees_its_slot_and_keeps_its_result
@@ -960,8 +1058,12 @@ mod sqlite {
         an_output_holds_what_was_committed
         workers_are_known_and_known_to_be_alive
         one_writes_failure_does_not_undo_its_neighbours
+        a_write_that_fails_leaves_nothing_behind_alone_or_among_others
+        settlements_handed_over_together_keep_each_what_is_theirs_and_count_once
+        a_settlement_that_fails_leaves_those_beside_it
         a_file_that_changed_is_not_blamed_with_the_old_ones_answer
         a_success_is_kept_once_for_each_claim_whatever_became_of_the_task
+        a_late_success_over_a_result_that_stood_again_lets_no_file_keep_both
         a_halt_that_ended_by_itself_is_neither_lifted_nor_probed
         a_new_order_also_holds_for_what_comes_back_to_the_queue
         a_refusal_by_looks_is_no_failed_attempt_of_the_file_that_comes_after
