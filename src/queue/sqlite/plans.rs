@@ -196,8 +196,28 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
     store.retire(worker, 0, NOW).await.unwrap();
 }
 
-#[tokio::test]
-async fn no_query_reads_a_large_table_from_end_to_end() {
+/// Set in the process that catches.
+const ALONE: &str = "VOXBATCH_TEST_ALONE";
+
+/// In a process of its own: whoever catches statements catches those of all tests around.
+#[test]
+fn no_query_reads_a_large_table_from_end_to_end() {
+    if std::env::var_os(ALONE).is_some() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        return runtime.block_on(catch_and_explain());
+    }
+    let name = std::thread::current().name().unwrap().to_owned();
+    let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+    let ended = alone.args(["--exact", &name, "--nocapture"]).env(ALONE, "1").output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stdout);
+    assert!(
+        ended.status.success() && told.contains("1 passed"),
+        "{told}{}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
+}
+
+async fn catch_and_explain() {
     let statements = Statements::default();
     // For all threads: SQLite has one of its own for each connection.
     let catcher = tracing_subscriber::registry().with(statements.clone());
