@@ -237,6 +237,24 @@ async fn what_is_gone_leaves_its_turn_and_its_share_of_the_cap_to_the_next(b: Be
     assert_eq!((taken(&claim), &claim.gone, claim.cap_reached), (ids(3..5), &ids(2..3), true));
 }
 
+async fn what_was_put_off_since_it_was_looked_at_is_gone(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let tasks = b.candidates(&job, 1, NOW).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    b.settle(task, Settlement::Retry { run_at: later(50), failure: overloaded() }, NOW).await;
+    let claim = b.store.claim(b.wish("a", &tasks, 1)).await.unwrap();
+    assert_eq!((claim.tasks.len(), claim.gone), (0, vec![tasks[0].id]));
+}
+
+async fn each_request_reserves_of_the_cap_what_it_needs_itself(b: Bench) {
+    let job = b.filled(3, 3).await;
+    let ids: Vec<_> = b.candidates(&job, 3, NOW).await.iter().map(|t| t.id).collect();
+    let first = ClaimRequest { tasks: vec![(ids[0], 1000), (ids[1], 3000)], ..b.wish("a", &[], 2) };
+    assert_eq!(b.store.claim(first).await.unwrap().tasks.len(), 2);
+    let next = ClaimRequest { tasks: vec![(ids[2], 1000)], cap_ms: Some(4999), ..b.wish("a", &[], 1) };
+    assert!(b.store.claim(next).await.unwrap().cap_reached);
+}
+
 async fn two_processes_never_exceed_the_limit_nor_share_a_task(b: Bench) {
     let job = b.filled(200, 16).await;
     b.register(&b.other, "b").await;
@@ -1025,6 +1043,8 @@ mod sqlite {
         a_claim_takes_no_more_than_slots
         a_claim_takes_no_more_than_the_pace_allows
         what_is_gone_leaves_its_turn_and_its_share_of_the_cap_to_the_next
+        what_was_put_off_since_it_was_looked_at_is_gone
+        each_request_reserves_of_the_cap_what_it_needs_itself
         two_processes_never_exceed_the_limit_nor_share_a_task
         a_lowered_ceiling_lets_nothing_start_until_enough_is_free
         a_settled_task_frees_its_slot_and_keeps_its_result
