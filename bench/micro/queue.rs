@@ -100,6 +100,7 @@ impl Queue {
                 endpoint: ENDPOINT,
                 tasks: candidates.iter().map(|task| (task.id, 500)).collect(),
                 want,
+                ahead: 0,
                 alone: false,
                 probing: vec![],
                 cap_ms: None,
@@ -120,7 +121,7 @@ impl Queue {
                     let result = matches!(settlement, Settlement::Succeed).then(answer);
                     let request =
                         Request { started_at: Some(NOW), http_status: Some(200), ..Request::default() };
-                    let settle = Arc::new(Settle { task, settlement, request, result, now: NOW });
+                    let settle = Arc::new(Settle { task, settlement, request, result, next: None, now: NOW });
                     let store = Arc::clone(&self.store);
                     tokio::spawn(async move { store.settle(settle).await })
                 })

@@ -86,6 +86,7 @@ impl Bench {
             endpoint: STT,
             tasks: tasks.iter().map(|t| (t.id, 1000)).collect(),
             want,
+            ahead: 0,
             alone: false,
             probing: vec![],
             cap_ms: None,
@@ -105,7 +106,7 @@ impl Bench {
     async fn settle(&self, task: ClaimedTask, settlement: Settlement, now: Timestamp) -> Settled {
         let result = matches!(settlement, Settlement::Succeed).then(answer);
         let request = Request { started_at: Some(NOW), http_status: Some(200), ..Request::default() };
-        self.store.settle(Arc::new(Settle { task, settlement, request, result, now })).await.unwrap()
+        self.store.settle(Arc::new(Settle { task, settlement, request, result, next: None, now })).await.unwrap()
     }
 
     async fn state(&self, id: TaskId) -> TaskState {
@@ -650,7 +651,7 @@ async fn an_absurd_length_does_not_poison_the_ledger(b: Bench) {
     for task in b.claim(&job, 2).await {
         let result = Some(NewResult { billed_ms: u64::MAX, duration_ms: Some(u64::MAX), ..answer() });
         let request = Request::default();
-        let settle = Settle { task, settlement: Settlement::Succeed, request, result, now: NOW };
+        let settle = Settle { task, settlement: Settlement::Succeed, request, result, next: None, now: NOW };
         assert_eq!(b.store.settle(Arc::new(settle)).await.unwrap(), Settled::Accepted);
     }
     assert_eq!(b.store.usage(STT, NOW.month()).await.unwrap().succeeded, 2);
@@ -755,7 +756,7 @@ async fn settlements_handed_over_together_keep_each_what_is_theirs_and_count_onc
     let settles = held.into_iter().flat_map(|task| [twin(&task), task]).map(|task| {
         let result = Some(NewResult { billed_ms: task.id.0.unsigned_abs(), ..answer() });
         let (settlement, request) = (Settlement::Succeed, Request::default());
-        b.store.settle(Arc::new(Settle { task, settlement, request, result, now: NOW }))
+        b.store.settle(Arc::new(Settle { task, settlement, request, result, next: None, now: NOW }))
     });
     let (settled, claim) = tokio::join!(join_all(settles), b.store.claim(b.wish("a", &next, 1)));
     let accepted = settled.into_iter().filter(|settled| *settled.as_ref().unwrap() == Settled::Accepted);
@@ -777,7 +778,7 @@ async fn a_settlement_that_fails_leaves_those_beside_it(b: Bench) {
         // A success without a result is nobody's.
         let settlement = if n == 10 { Settlement::Succeed } else { retry };
         let request = Request::default();
-        b.store.settle(Arc::new(Settle { task, settlement, request, result: None, now: NOW }))
+        b.store.settle(Arc::new(Settle { task, settlement, request, result: None, next: None, now: NOW }))
     });
     for (n, settled) in join_all(settles).await.into_iter().enumerate() {
         match settled {
@@ -892,7 +893,7 @@ impl Bench {
             let result = Some(NewResult { response, redacted_audio: Some(audio), ..answer() });
             let request = Request { started_at: Some(NOW), http_status: Some(200), ..Request::default() };
             let settlement = Settlement::Succeed;
-            let settle = Settle { task, settlement, request, result, now: NOW };
+            let settle = Settle { task, settlement, request, result, next: None, now: NOW };
             self.store.settle(Arc::new(settle)).await.unwrap();
         }
         job

@@ -124,8 +124,10 @@ pub struct ClaimRequest {
     pub endpoint: Endpoint,
     /// Tasks that are ready to be sent, best first, each with the audio it will be billed for (an estimate).
     pub tasks: Vec<(TaskId, u64)>,
-    /// How many of them at most.
+    /// How many of them at most, each with a slot of its own.
     pub want: u32,
+    /// How many more, to wait on deck until a slot of this worker is handed over ([`Settle::next`]).
+    pub ahead: u32,
     /// Refuse unless no slot of the limiter is taken by anyone.
     pub alone: bool,
     /// Pass these halts: the request is their probe.
@@ -139,8 +141,12 @@ pub struct ClaimRequest {
 /// What a claim gave.
 #[derive(Debug, Default)]
 pub struct Claim {
-    /// Held from now on.
+    /// Held from now on, with a slot.
     pub tasks: Vec<ClaimedTask>,
+    /// Held from now on, without one. Empty when other processes want slots, too.
+    pub ahead: Vec<ClaimedTask>,
+    /// Held before, and no longer on deck: they got slots first, and count among those wanted.
+    pub seated: Vec<TaskId>,
     /// Wished for, but no longer to be had (another worker, or cancelled).
     pub gone: Vec<TaskId>,
     /// The limiter as the claim left it.
@@ -218,6 +224,8 @@ pub struct Settle {
     pub request: Request,
     /// With [`Settlement::Succeed`], always; otherwise never.
     pub result: Option<NewResult>,
+    /// A task that was claimed ahead, and takes over the slot.
+    pub next: Option<TaskId>,
     /// Now.
     pub now: Timestamp,
 }
@@ -337,7 +345,8 @@ pub trait TaskStore: Send + Sync {
     ) -> Result<Vec<Candidate>, QueueError>;
     /// When the next waiting task of these jobs becomes due, if any waits.
     async fn next_due(&self, endpoint: Endpoint, jobs: Vec<JobId>) -> Result<Option<Timestamp>, QueueError>;
-    /// Holds tasks, as many as slots, pace, pauses, halts and the cap allow.
+    /// Holds tasks, as many as slots, pace, pauses, halts and the cap allow; and some ahead, if all that is asked for
+    /// got a slot and nobody else is at work on the queue.
     async fn claim(&self, request: ClaimRequest) -> Result<Claim, QueueError>;
     /// Fails a task that was never sent, or lets it wait, if nobody claimed it meanwhile.
     async fn set_aside(
@@ -347,9 +356,10 @@ pub trait TaskStore: Send + Sync {
         settlement: Settlement,
         now: Timestamp,
     ) -> Result<Settled, QueueError>;
-    /// Ends a held task: everybody sees it, the slot is free, and the death of the process changes nothing any more;
-    /// a power cut can until [`TaskStore::sync`] has answered. On an error nothing is written and the same settlement
-    /// may be offered again: a result that was received is not given up while the program lives.
+    /// Ends a held task: everybody sees it, its slot is free or handed over, and the death of the process changes
+    /// nothing any more; a power cut can until [`TaskStore::sync`] has answered. Not in a hurry: what is settled within
+    /// a few milliseconds is written together. On an error nothing is written and the same settlement may be offered
+    /// again: a result that was received is not given up while the program lives.
     async fn settle(&self, settle: Arc<Settle>) -> Result<Settled, QueueError>;
     /// Answers once everything that was answered before is on the disk for certain.
     async fn sync(&self) -> Result<(), QueueError>;

@@ -16,7 +16,7 @@ impl Pool {
             self.wake_in(POLL_PAUSED);
             return Ok(());
         }
-        if !self.working.is_empty() {
+        if self.is_working() {
             // What is under way was sent before: it proves nothing.
             self.wake_in(POLL);
             return Ok(());

@@ -144,6 +144,11 @@ impl Judge {
         }
     }
 
+    /// Whether the pace allows one more than is in flight here.
+    pub(super) fn has_room(&self) -> bool {
+        self.in_flight < self.pace.effective()
+    }
+
     pub(super) fn ceiling(&self) -> u32 {
         self.pace.ceiling()
     }

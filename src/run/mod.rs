@@ -4,6 +4,7 @@
 //! which knows what the answers mean together, whether the next one may start.
 
 mod clock;
+mod deck;
 mod halt;
 mod judge;
 mod outage;
@@ -20,7 +21,7 @@ mod telling;
 mod worker;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 pub use self::stop::Stop;
 
 use self::clock::{now, steady};
+use self::deck::Deck;
 use self::judge::Judge;
 use self::pace::Pace;
 use self::pool::{End, Pool, Terms};
@@ -173,16 +175,30 @@ pub async fn run(run: Run) -> Result<Outcome, QueueError> {
     outcome
 }
 
+/// What the pools of a run have in common.
+#[derive(Clone)]
+struct Common {
+    quota: Arc<Quota>,
+    /// Requests under way on all endpoints.
+    in_flight: Arc<AtomicU32>,
+    /// One of them has stopped all endpoints.
+    all_stopped: Arc<AtomicBool>,
+}
+
 async fn work_all(run: &Run, in_flight: &Arc<AtomicU32>) -> Result<Outcome, QueueError> {
     let mut works: BTreeMap<Endpoint, Vec<Arc<Work>>> = BTreeMap::new();
     for work in &run.works {
         let shared = Work { job: work.job.clone(), options: work.options.clone(), settle: work.settle };
         works.entry(work.job.endpoint).or_default().push(Arc::new(shared));
     }
-    let quota = Arc::new(Quota::new(run.settings.limit));
+    let common = Common {
+        quota: Arc::new(Quota::new(run.settings.limit)),
+        in_flight: Arc::clone(in_flight),
+        all_stopped: Arc::default(),
+    };
     let mut ready = Vec::new();
     for (&endpoint, works) in &works {
-        ready.push((endpoint, pool(run, endpoint, works.clone(), Arc::clone(&quota), in_flight).await?));
+        ready.push((endpoint, pool(run, endpoint, works.clone(), common.clone()).await?));
     }
     let mut pools = JoinSet::new();
     for (endpoint, pool) in ready {
@@ -207,7 +223,7 @@ async fn work_all(run: &Run, in_flight: &Arc<AtomicU32>) -> Result<Outcome, Queu
             () = tokio::time::sleep(RECHECK), if !halted.is_empty() && !pools.is_empty() => {}
         }
         if !run.stop.drain.is_cancelled() && outcome.local.is_none() && !halted.is_empty() {
-            match lifted(run, &halted, &works, &quota, in_flight).await {
+            match lifted(run, &halted, &works, &common).await {
                 Ok(again) => {
                     for (endpoint, pool) in again {
                         halted.remove(&endpoint);
@@ -236,15 +252,14 @@ async fn lifted(
     run: &Run,
     halted: &BTreeMap<Endpoint, Vec<(HaltScope, HaltReason)>>,
     works: &BTreeMap<Endpoint, Vec<Arc<Work>>>,
-    quota: &Arc<Quota>,
-    in_flight: &Arc<AtomicU32>,
+    common: &Common,
 ) -> Result<Vec<(Endpoint, Pool)>, QueueError> {
     let open = run.store.halts(true, now()).await?;
     let stands =
         |endpoint: Endpoint| open.iter().any(|h| h.scope.covers(endpoint) && h.reason != HaltReason::Paused);
     let mut again = Vec::new();
     for endpoint in halted.keys().copied().filter(|e| !stands(*e)) {
-        let pool = pool(run, endpoint, works[&endpoint].clone(), Arc::clone(quota), in_flight).await?;
+        let pool = pool(run, endpoint, works[&endpoint].clone(), common.clone()).await?;
         again.push((endpoint, pool));
     }
     Ok(again)
@@ -254,14 +269,14 @@ async fn pool(
     run: &Run,
     endpoint: Endpoint,
     works: Vec<Arc<Work>>,
-    quota: Arc<Quota>,
-    in_flight: &Arc<AtomicU32>,
+    common: Common,
 ) -> Result<Pool, QueueError> {
     let limit = run.settings.limit_of(endpoint);
     let limiter = run.store.set_ceiling(endpoint, limit.concurrent).await?;
     let usage = run.store.usage(endpoint, now().month()).await?;
     let pace = Pace::new(limit.concurrent, limiter.effective);
     let (events, telling) = telling::start(Arc::clone(&run.store), run.events.clone(), run.stop.clone());
+    let (ends, ended) = mpsc::unbounded_channel();
     let bench = Bench {
         endpoint,
         store: Arc::clone(&run.store),
@@ -271,18 +286,23 @@ async fn pool(
         stop: run.stop.clone(),
         judge: Mutex::new(Judge::new(pace, usage.succeeded > 0)),
         raised_by: run.worker.to_string(),
-        in_flight: Arc::clone(in_flight),
+        in_flight: common.in_flight,
         trouble: Mutex::default(),
+        deck: Mutex::new(Deck::new(tokio::time::Instant::now())),
+        all_stopped: common.all_stopped,
+        at_work: AtomicUsize::new(0),
+        ends,
     };
     let terms = Terms {
         telling,
+        ended,
         worker: run.worker.clone(),
         works,
         media: run.media.clone(),
         limit,
         give_up_after: run.settings.give_up_after,
         probe_interval: run.settings.probe_interval,
-        quota,
+        quota: common.quota,
         feed: run.feed.clone(),
     };
     Ok(Pool::new(bench, terms))

@@ -3,10 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::judge::Mode;
@@ -48,6 +49,7 @@ pub(super) enum End {
 pub(super) struct Pool {
     pub(super) bench: Arc<Bench>,
     telling: JoinHandle<Result<(), QueueError>>,
+    ended: mpsc::UnboundedReceiver<(TaskId, Ended)>,
     worker: WorkerId,
     works: HashMap<JobId, Arc<Work>>,
     media: MediaSettings,
@@ -61,7 +63,6 @@ pub(super) struct Pool {
     slots: Arc<Semaphore>,
     /// A slot was let go.
     freed: Arc<Notify>,
-    pub(super) working: JoinSet<(TaskId, Ended)>,
     pub(super) preparing: Preparing,
     /// Started or about to be, and not done with: they may go on when the quota is used up.
     chosen: HashSet<TaskId>,
@@ -74,6 +75,8 @@ pub(super) struct Pool {
     pub(super) started_at: Timestamp,
     /// When to ask the queue or the limiter again, at the latest.
     wake_at: Instant,
+    /// When the queue last said that nothing stands against those on deck.
+    cleared_at: Instant,
     /// The queue had nothing more when it was last asked.
     pub(super) dry: bool,
     pub(super) next_due: Option<Timestamp>,
@@ -86,6 +89,8 @@ pub(super) struct Pool {
 pub(super) struct Terms {
     /// Ends with the bench's events.
     pub(super) telling: JoinHandle<Result<(), QueueError>>,
+    /// How its workers end.
+    pub(super) ended: mpsc::UnboundedReceiver<(TaskId, Ended)>,
     pub(super) worker: WorkerId,
     pub(super) works: Vec<Arc<Work>>,
     pub(super) media: MediaSettings,
@@ -98,11 +103,12 @@ pub(super) struct Terms {
 
 impl Pool {
     pub(super) fn new(bench: Bench, terms: Terms) -> Self {
-        let Terms { telling, worker, works, media, limit, give_up_after, probe_interval, quota, feed } =
+        let Terms { telling, ended, worker, works, media, limit, give_up_after, probe_interval, quota, feed } =
             terms;
         Pool {
             bench: Arc::new(bench),
             telling,
+            ended,
             worker,
             works: works.into_iter().map(|w| (w.job.id, w)).collect(),
             media,
@@ -114,7 +120,6 @@ impl Pool {
             fed: Feed::default(),
             slots: Arc::new(Semaphore::new(limit.concurrent as usize)),
             freed: Arc::default(),
-            working: JoinSet::new(),
             preparing: Preparing::default(),
             chosen: HashSet::new(),
             looks: HashMap::new(),
@@ -122,6 +127,7 @@ impl Pool {
             probing: Probing::default(),
             probe_not_before: Timestamp(0),
             wake_at: Instant::now(),
+            cleared_at: Instant::now(),
             dry: false,
             next_due: None,
             slots_seen: SlotsSeen::default(),
@@ -154,7 +160,7 @@ impl Pool {
             }
             let stop = self.bench.stop.drain.clone();
             tokio::select! {
-                Some(ended) = self.working.join_next() => self.note_ends(ended).await,
+                Some(ended) = self.ended.recv() => self.note_ends(ended).await,
                 () = self.freed.notified() => {}
                 looked = self.preparing.looked() => match looked {
                     Ok(looked) => for one in looked { self.take_in(one).await },
@@ -183,8 +189,13 @@ impl Pool {
         self.fed.done || (self.feed.has_changed().is_err() && *self.feed.borrow() == self.fed)
     }
 
+    /// Whether workers are at it, or wait for their turn: those that ended and were not heard of count.
+    pub(super) fn is_working(&self) -> bool {
+        self.bench.at_work.load(Ordering::Relaxed) > 0 || !self.bench.deck().is_empty()
+    }
+
     fn reason_to_end(&mut self) -> Option<End> {
-        if !self.working.is_empty() {
+        if self.is_working() {
             return None;
         }
         if let Some(error) = self.bench.trouble().take() {
@@ -207,12 +218,16 @@ impl Pool {
 
     /// Looks ahead in the queue and starts what can start.
     async fn fill(&mut self) -> Result<(), QueueError> {
-        if self.end.is_some() || self.bench.stop.drain.is_cancelled() {
+        let mode = self.bench.judge().mode();
+        let stopping = self.end.is_some() || self.bench.stop.drain.is_cancelled();
+        if stopping || mode != Mode::Open || self.probing.is_on() {
+            self.clear_deck();
+        }
+        if stopping {
             return Ok(());
         }
-        let mode = self.bench.judge().mode();
         match mode {
-            Mode::Closed if self.working.is_empty() => self.halt_here().await?,
+            Mode::Closed if !self.is_working() => self.halt_here().await?,
             Mode::Closed => {}
             Mode::AskFree => self.ask_free().await,
             Mode::Open | Mode::Alone(_) => {
@@ -225,7 +240,8 @@ impl Pool {
 
     /// Asks the queue for candidates when less than half of what could be ahead is.
     async fn look_ahead(&mut self) -> Result<(), QueueError> {
-        let ahead = (self.limit.concurrent as usize).clamp(4, 64);
+        let on_deck = 2 * self.bench.deck().aim() as usize;
+        let ahead = (self.limit.concurrent as usize).clamp(4, 64) + on_deck;
         let aim = self.slots.available_permits() + ahead;
         if self.dry || self.preparing.len() > aim.saturating_sub(ahead.div_ceil(2)) {
             return Ok(());
@@ -338,19 +354,29 @@ impl Pool {
             self.wake_in(not_before.since(steady()));
             return Ok(());
         }
-        if !self.preparing.has_ready() || (lone && !self.working.is_empty()) {
+        if lone && self.is_working() {
             return Ok(());
         }
         let want = if lone { 1 } else { self.slots.available_permits() };
-        if want == 0 {
+        let (waiting, lacking) = {
+            let deck = self.bench.deck();
+            (!deck.is_empty(), deck.lacking())
+        };
+        let ahead = if lone || !self.preparing.has_ready() { 0 } else { lacking };
+        let is_cleared = !waiting || self.cleared_at.elapsed() < POLL;
+        if !self.preparing.has_ready() && !(waiting && want > 0) && is_cleared {
+            return Ok(());
+        }
+        if want == 0 && ahead == 0 && is_cleared {
             // Slots of ours that nobody holds should be free.
-            return self.note_stall(self.working.is_empty(), "no free slot");
+            return self.note_stall(!self.is_working(), "no free slot");
         }
         let request = ClaimRequest {
             worker: self.worker.clone(),
             endpoint: self.bench.endpoint,
-            tasks: self.preparing.wish(want + 8), // some may be gone to another process
+            tasks: self.preparing.wish(want + ahead as usize + 8), // some may be gone to another process
             want: want as u32,
+            ahead,
             alone: lone,
             probing: self.probing.halts().to_vec(),
             cap_ms: self.limit.monthly_ms,
@@ -371,14 +397,28 @@ impl Pool {
             }
             self.dry = false;
         }
-        let nothing_began = claim.tasks.is_empty();
-        for task in claim.tasks {
-            match self.preparing.take(task.id) {
-                Some(ready) => self.spawn(task, ready),
-                None => {
-                    self.stop_for(QueueError::Bug(format!("task {} was claimed and is not ready", task.id.0)))
-                }
+        let nothing_began = claim.tasks.is_empty() && claim.ahead.is_empty() && claim.seated.is_empty();
+        for id in claim.seated {
+            // Unless one that left its slot was quicker: then the queue lets that one go.
+            let next = self.bench.deck().take_this(id);
+            if let Some((task, ready)) = next {
+                self.spawn(task, ready);
             }
+        }
+        for task in claim.tasks {
+            if let Some(ready) = self.ready(&task) {
+                self.spawn(task, ready);
+            }
+        }
+        for task in claim.ahead {
+            if let Some(ready) = self.ready(&task) {
+                self.bench.deck().put(task, ready);
+            }
+        }
+        self.cleared_at = Instant::now();
+        let paused = claim.limiter.paused_until.is_some_and(|until| until > now());
+        if paused || !claim.halts.is_empty() {
+            self.clear_deck();
         }
         if !claim.halts.is_empty() {
             return self.meet(claim.halts).await;
@@ -386,7 +426,6 @@ impl Pool {
         if claim.cap_reached && nothing_began && claim.limiter.busy == 0 {
             return self.cap_reached().await;
         }
-        let paused = claim.limiter.paused_until.is_some_and(|until| until > now());
         let could = claim.limiter.busy == 0 && claim.gone.is_empty() && !claim.cap_reached && !paused;
         self.note_stall(nothing_began && could, &format!("{:?}", claim.limiter))?;
         if nothing_began && claim.gone.is_empty() {
@@ -417,25 +456,40 @@ impl Pool {
         )))
     }
 
-    fn spawn(&mut self, task: ClaimedTask, ready: Ready) {
-        let bench = Arc::clone(&self.bench);
-        let slot = Slot::take(&self.slots, &self.freed);
-        self.working.spawn(async move { (task.id, bench.work(task, ready, slot).await) });
+    fn ready(&mut self, task: &ClaimedTask) -> Option<Ready> {
+        let ready = self.preparing.take(task.id);
+        if ready.is_none() {
+            self.stop_for(QueueError::Bug(format!("task {} was claimed and is not ready", task.id.0)));
+        }
+        ready
     }
 
-    /// Those that ended together are followed by one claim.
-    async fn note_ends(&mut self, first: Result<(TaskId, Ended), tokio::task::JoinError>) {
-        let mut next = Some(first);
-        while let Some(ended) = next {
-            self.note_end(ended).await;
-            next = self.working.try_join_next();
+    fn spawn(&self, task: ClaimedTask, ready: Ready) {
+        self.bench.begin(task, ready, Slot::take(&self.slots, &self.freed));
+    }
+
+    /// Nobody is up next any more.
+    fn clear_deck(&self) {
+        let waiting = self.bench.deck().clear();
+        for (task, ready) in waiting {
+            self.bench.send_back(task, ready);
         }
     }
 
-    async fn note_end(&mut self, ended: Result<(TaskId, Ended), tokio::task::JoinError>) {
+    /// Those that ended together are followed by one claim.
+    async fn note_ends(&mut self, first: (TaskId, Ended)) {
+        let mut next = Some(first);
+        while let Some((id, ended)) = next {
+            self.bench.at_work.fetch_sub(1, Ordering::Relaxed);
+            self.note_end(id, ended).await;
+            next = self.ended.try_recv().ok();
+        }
+    }
+
+    async fn note_end(&mut self, id: TaskId, ended: Ended) {
         self.dry = false;
         match ended {
-            Ok((id, Ended::Settled { terminal, word })) => {
+            Ended::Settled { terminal, word } => {
                 if terminal {
                     self.chosen.remove(&id);
                 }
@@ -443,11 +497,9 @@ impl Pool {
                     self.stop_for(error);
                 }
             }
-            Ok((_, Ended::Unstored(error))) => self.stop_for(error),
-            Err(panic) => {
-                // Its slot and task come back when this process ends; the run must not go on as if nothing were.
-                self.stop_for(bug("a worker", &panic));
-            }
+            Ended::Unstored(error) => self.stop_for(error),
+            // Its slot and task come back when this process ends; the run must not go on as if nothing were.
+            Ended::Panicked => self.stop_for(QueueError::Bug("a worker ended by a bug".to_owned())),
         }
     }
 

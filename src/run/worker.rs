@@ -1,13 +1,15 @@
-//! One task: submit, classify, decide, settle, tell. Its file was prepared and its slot taken before.
+//! One task: submit, classify, decide, settle, tell. Its file was prepared and its slot taken before; the slot goes to
+//! whoever is on deck as soon as the queue has been told.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::deck::Deck;
 use super::judge::{Finding, Heard, Judge, Mode, News};
 use super::probe::Word;
 use super::ready::Ready;
@@ -18,8 +20,8 @@ use crate::queue::{
     AudioFacts, ClaimedTask, NewResult, QueueError, RedactedAudio, Request, Settle, Settled, TaskStore,
 };
 use crate::task::{
-    Billed, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, RecordingPath, RetryPolicy,
-    Settlement, Standing, Timestamp, Verdict, decide,
+    Billed, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, HaltScope, RecordingPath, RetryPolicy,
+    Settlement, Standing, TaskId, Timestamp, Verdict, decide,
 };
 use crate::velma::{self, Answer, Client, Exchange, Source, Submission};
 
@@ -38,6 +40,13 @@ pub(super) struct Slot {
 impl Slot {
     pub(super) fn take(slots: &Arc<Semaphore>, freed: &Arc<Notify>) -> Self {
         Slot { permit: Arc::clone(slots).try_acquire_owned().ok(), freed: Arc::clone(freed) }
+    }
+}
+
+impl Slot {
+    /// Has the pool look at what is up next.
+    fn wake(&self) {
+        self.freed.notify_one();
     }
 }
 
@@ -63,6 +72,14 @@ pub(super) struct Bench {
     pub(super) in_flight: Arc<AtomicU32>,
     /// Why an answer could not be stored at once: the run ends with it even if a later try went well.
     pub(super) trouble: Mutex<Option<QueueError>>,
+    /// Who is up next.
+    pub(super) deck: Mutex<Deck>,
+    /// Somebody has stopped all endpoints.
+    pub(super) all_stopped: Arc<AtomicBool>,
+    /// Workers that the pool has not heard the end of.
+    pub(super) at_work: AtomicUsize,
+    /// Where it hears of it.
+    pub(super) ends: mpsc::UnboundedSender<(TaskId, Ended)>,
 }
 
 /// How a worker's task ended, for its pool.
@@ -76,6 +93,22 @@ pub(super) enum Ended {
     },
     /// The answer could not be stored.
     Unstored(QueueError),
+    /// By a bug of ours.
+    Panicked,
+}
+
+/// Says how a worker ended, whatever way that was.
+struct LastWord {
+    bench: Arc<Bench>,
+    task: TaskId,
+    ended: Ended,
+}
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        let ended = std::mem::replace(&mut self.ended, Ended::Panicked);
+        let _ = self.bench.ends.send((self.task, ended)); // a pool that is gone has stopped for a bug
+    }
 }
 
 impl Bench {
@@ -87,22 +120,61 @@ impl Bench {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn deck(&self) -> MutexGuard<'_, Deck> {
+        self.deck.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a worker off, in the slot.
+    pub(super) fn begin(self: &Arc<Self>, task: ClaimedTask, ready: Ready, slot: Slot) {
+        self.deck().count_start(tokio::time::Instant::now());
+        self.spawn(task.id, |bench| async move { bench.work(task, ready, slot).await });
+    }
+
+    /// Returns one that was claimed and is not to begin.
+    pub(super) fn send_back(self: &Arc<Self>, task: ClaimedTask, ready: Ready) {
+        self.spawn(task.id, |bench| async move {
+            let about = about(&task, &ready);
+            bench.put_back(task, about, None).await
+        });
+    }
+
+    fn spawn<F>(self: &Arc<Self>, task: TaskId, work: impl FnOnce(Arc<Bench>) -> F)
+    where
+        F: Future<Output = Ended> + Send + 'static,
+    {
+        self.at_work.fetch_add(1, Ordering::Relaxed);
+        let work = work(Arc::clone(self));
+        let word = LastWord { bench: Arc::clone(self), task, ended: Ended::Panicked };
+        tokio::spawn(async move {
+            let mut word = word; // all of it, to be dropped here
+            word.ended = work.await;
+        });
+    }
+
+    /// Who may take over a slot that is being left, if anybody may.
+    fn heir(&self, left: &ClaimedTask) -> Option<(ClaimedTask, Ready)> {
+        if self.stop.drain.is_cancelled() || self.all_stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        let judge = self.judge();
+        if judge.mode() != Mode::Open || !judge.has_room() {
+            return None;
+        }
+        drop(judge);
+        let (mut task, ready) = self.deck().take()?;
+        task.busy = left.busy;
+        Some((task, ready))
+    }
+
     pub(super) async fn tell(&self, event: RunEvent) {
         let _ = self.events.send(event).await; // a run goes on when nobody listens
     }
 
     /// Sends one recording and writes down what came of it.
-    pub(super) async fn work(&self, task: ClaimedTask, ready: Ready, slot: Slot) -> Ended {
-        let about = About {
-            task: task.id,
-            job: ready.work.job.name.clone(),
-            path: task.path.clone(),
-            endpoint: task.endpoint,
-            attempt: task.attempts + 1,
-            fence: task.fence,
-        };
+    async fn work(self: &Arc<Self>, task: ClaimedTask, ready: Ready, slot: Slot) -> Ended {
+        let about = about(&task, &ready);
         if self.stop.drain.is_cancelled() || !self.may_start(&task) {
-            return self.put_back(task, about, slot).await;
+            return self.put_back(task, about, Some(slot)).await;
         }
         self.tell(RunEvent::TaskStarted(about.clone())).await;
 
@@ -130,13 +202,22 @@ impl Bench {
         let finding = self.judge().hear(verdict, heard);
         let decision = self.decide(&task, &finding);
         let settlement = decision.settlement.clone();
-        let settle = Arc::new(Settle { task, settlement, request, result, now: now() });
-        let succeeded = settle.settlement == Settlement::Succeed;
+        let succeeded = settlement == Settlement::Succeed;
         // What is paid for is stored first; what stops others is said before the slot is free for them.
         if !succeeded {
             self.apply(&finding, &decision).await;
         }
-        let settled = match self.settle(&settle, slot).await {
+        let heir = self.heir(&task);
+        let next = heir.as_ref().map(|(task, _)| task.id);
+        if self.deck().lacking() > 0 {
+            slot.wake();
+        }
+        let settle = Arc::new(Settle { task, settlement, request, result, next, now: now() });
+        let leave = || match heir {
+            Some((task, ready)) => self.begin(task, ready, slot),
+            None => drop(slot),
+        };
+        let settled = match self.settle(&settle, leave).await {
             Ok(settled) => settled,
             Err(error) => return Ended::Unstored(error),
         };
@@ -173,12 +254,12 @@ impl Bench {
         }
     }
 
-    async fn put_back(&self, task: ClaimedTask, about: About, slot: Slot) -> Ended {
+    async fn put_back(&self, task: ClaimedTask, about: About, slot: Option<Slot>) -> Ended {
         let failure = Failure::local(Cause::Interrupted, "nothing was sent");
         let settlement = Settlement::Release(failure);
-        let settle = Settle { task, settlement, request: Request::default(), result: None, now: now() };
+        let settle = Settle { task, settlement, request: Request::default(), result: None, next: None, now: now() };
         let settle = Arc::new(settle);
-        match self.settle(&settle, slot).await {
+        match self.settle(&settle, || drop(slot)).await {
             Ok(settled) => {
                 self.tell_end(about, &settle, settled, Duration::ZERO).await;
                 Ended::Settled { terminal: false, word: Word::of_none() }
@@ -269,6 +350,7 @@ impl Bench {
         let until = order.reason.ends_with_the_month().then(|| at.month().end().after(HALT_SLACK));
         match self.store.raise_halt(order.clone(), until, self.raised_by.clone(), at).await {
             Ok(true) => {
+                self.all_stopped.fetch_or(order.scope == HaltScope::Everything, Ordering::Relaxed);
                 let HaltOrder { scope, reason, evidence } = order;
                 self.tell(RunEvent::HaltRaised { scope, reason, evidence, until }).await;
             }
@@ -294,15 +376,17 @@ impl Bench {
         }
     }
 
-    /// A result that was received is paid for: storing it is tried for as long as that makes sense. The slot is let go
+    /// A result that was received is paid for: storing it is tried for as long as that makes sense. The slot is left
     /// as soon as the queue has been asked: what it is asked next it does after that.
-    async fn settle(&self, settle: &Arc<Settle>, slot: Slot) -> Result<Settled, QueueError> {
+    async fn settle(&self, settle: &Arc<Settle>, leave: impl FnOnce()) -> Result<Settled, QueueError> {
         let mut waited = Duration::ZERO;
-        let mut slot = Some(slot);
+        let mut leave = Some(leave);
         loop {
             let mut settling = self.store.settle(Arc::clone(settle));
             let at_once = futures_util::poll!(&mut settling);
-            drop(slot.take());
+            if let Some(leave) = leave.take() {
+                leave();
+            }
             let settled = match at_once {
                 Poll::Ready(settled) => settled,
                 Poll::Pending => settling.await,
@@ -352,6 +436,17 @@ impl Bench {
             Settlement::Release(failure) => RunEvent::TaskReleased { about, failure: failure.clone() },
         };
         self.tell(event).await;
+    }
+}
+
+fn about(task: &ClaimedTask, ready: &Ready) -> About {
+    About {
+        task: task.id,
+        job: ready.work.job.name.clone(),
+        path: task.path.clone(),
+        endpoint: task.endpoint,
+        attempt: task.attempts + 1,
+        fence: task.fence,
     }
 }
 

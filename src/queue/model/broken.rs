@@ -22,6 +22,8 @@ pub(super) enum Fault {
     /// A retry takes what succeeded as well.
     RetryGrabs,
     PauseForgotten,
+    /// A slot that was to be handed over is let go.
+    HandOverForgotten,
     /// A purge of audio takes the answers as well.
     PurgeGrabs,
     /// Written tomorrow.
@@ -70,10 +72,11 @@ store! {
                 Fault::FenceIgnored => self.whole.task(settle.task.id).await?.map(|t| t.fence),
                 _ => None,
             };
-            let Settle { task, settlement, request, result, now } = &*settle;
+            let Settle { task, settlement, request, result, next, now } = &*settle;
             let task = ClaimedTask { path: task.path.clone(), fence: fence.unwrap_or(task.fence), ..*task };
             let (settlement, request, result) = (settlement.clone(), request.clone(), result.clone());
-            self.whole.settle(Arc::new(Settle { task, settlement, request, result, now: *now })).await
+            let next = next.filter(|_| !matches!(self.fault, Fault::HandOverForgotten));
+            self.whole.settle(Arc::new(Settle { task, settlement, request, result, next, now: *now })).await
         }
 
         async fn claim(&self, mut request: ClaimRequest) -> Told<Claim> {

@@ -42,6 +42,7 @@ pub(super) struct Ended {
     pub(super) settlement: Settlement,
     pub(super) request: Request,
     pub(super) result: Option<NewResult>,
+    pub(super) next: Option<TaskId>,
 }
 
 /// A claimed task, written down: a holder that is late has one too.
@@ -95,6 +96,8 @@ pub(super) enum Answer {
     Limiter(LimiterState),
     Claimed {
         tasks: Vec<ClaimedTask>,
+        ahead: Vec<ClaimedTask>,
+        seated: Vec<TaskId>,
         gone: Vec<TaskId>,
         limiter: LimiterState,
         halts: Vec<(HaltScope, HaltReason)>,
@@ -131,14 +134,16 @@ async fn answer(store: &dyn TaskStore, call: Call, now: Timestamp) -> Result<Ans
             let claim = store.claim(wish).await?;
             Answer::Claimed {
                 tasks: claim.tasks,
+                ahead: claim.ahead,
+                seated: claim.seated,
                 gone: claim.gone,
                 limiter: claim.limiter,
                 halts: claim.halts.iter().map(|h| (h.scope, h.reason)).collect(),
                 cap_reached: claim.cap_reached,
             }
         }
-        Call::Settle(Ended { hold, settlement, request, result }) => {
-            let settle = Settle { task: hold.proof(), settlement, request, result, now };
+        Call::Settle(Ended { hold, settlement, request, result, next }) => {
+            let settle = Settle { task: hold.proof(), settlement, request, result, next, now };
             Answer::Settled(store.settle(Arc::new(settle)).await?)
         }
         Call::SetAside(task, fence, settlement) => {

@@ -52,6 +52,7 @@ impl Task {
             cancel_requested: false,
             reserved_ms: 0,
             lone: false,
+            on_deck: false,
             tries: vec![],
             result: None,
         }
@@ -86,15 +87,15 @@ impl Task {
         self.row.state == TaskState::Queued && (self.row.hold.is_none() || self.row.run_at <= now)
     }
 
-    pub(super) fn start(&mut self, wish: &ClaimRequest, estimate_ms: u64) {
+    pub(super) fn start(&mut self, wish: &ClaimRequest, estimate_ms: u64, on_deck: bool) {
         let (worker, now) = (&wish.worker, wish.now);
         self.row.state = TaskState::Running;
         self.row.hold = None;
         self.row.owner = Some(worker.clone());
         self.row.fence.0 += 1;
-        self.row.changed_at = now;
         self.reserved_ms = estimate_ms;
         self.lone = wish.alone;
+        self.on_deck = on_deck;
         self.tries.push(AttemptRow {
             fence: self.row.fence,
             worker: worker.clone(),
@@ -138,6 +139,7 @@ impl Task {
         self.row.finished_at = (state != TaskState::Queued).then_some(now);
         self.cancel_requested = false;
         self.reserved_ms = 0;
+        self.on_deck = false;
     }
 
     /// Where it goes that is not to be tried any more: to its result, if it has one from before.
@@ -184,6 +186,7 @@ impl Task {
         row.finished_at = Some(now);
         self.cancel_requested = false;
         self.reserved_ms = 0;
+        self.on_deck = false;
         let result = ResultRow {
             seq: 0,
             task: row.id,

@@ -31,7 +31,8 @@ pub(super) async fn look(store: &dyn TaskStore, model: &mut Model, all: bool) ->
     results(store, model).await?;
     for task in &mut model.tasks {
         let id = task.row.id;
-        if !all && before.contains_key(&id) && task.row.changed_at != model.now {
+        let still = task.row.changed_at != model.now && task.row.state != TaskState::Running;
+        if !all && before.contains_key(&id) && still {
             continue;
         }
         let mut wanted = task.tries.clone();

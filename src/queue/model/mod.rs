@@ -182,6 +182,7 @@ mod sqlite {
             Fault::CancelForgets,
             Fault::RetryGrabs,
             Fault::PauseForgotten,
+            Fault::HandOverForgotten,
             Fault::PurgeGrabs,
             Fault::SettledUnwritten,
         ];

@@ -112,6 +112,8 @@ pub(super) enum Op {
         hold: Pick,
         ending: Ending,
         blame: Blame,
+        /// Its slot is handed over.
+        next: Option<Pick>,
     },
     /// A task was settled, and is so again.
     SettleAgain {
@@ -180,6 +182,7 @@ pub(super) struct Wish {
     pub(super) offered: bool,
     pub(super) tasks: Vec<Pick>,
     pub(super) want: u8,
+    pub(super) ahead: u8,
     pub(super) alone: bool,
     pub(super) probing: bool,
     /// Seconds above what is billed already.
@@ -201,7 +204,8 @@ pub(super) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         12 => claim(),
-        12 => (any::<Pick>(), ending(), blame()).prop_map(|(hold, ending, blame)| Op::Settle { hold, ending, blame }),
+        12 => (any::<Pick>(), ending(), blame(), proptest::option::of(any::<Pick>()))
+            .prop_map(|(hold, ending, blame, next)| Op::Settle { hold, ending, blame, next }),
         3 => (any::<Pick>(), ending(), blame())
             .prop_map(|(hold, ending, blame)| Op::SettleAgain { hold, ending, blame }),
         4 => (any::<Pick>(), vec(find(), 1..6)).prop_map(|(job, found)| Op::Scan { job, found }),
@@ -241,16 +245,18 @@ fn claim() -> impl Strategy<Value = Op> {
         proptest::bool::weighted(0.8),
         vec(any::<Pick>(), 1..5),
         0..4u8,
+        prop_oneof![Just(0u8), 1..4u8],
         proptest::bool::weighted(0.15),
         proptest::bool::weighted(0.3),
         proptest::option::weighted(0.2, 0..8u8),
         0..4u8,
     );
-    let wish = wish.prop_map(|(english, offered, tasks, want, alone, probing, cap_s, estimate_s)| Wish {
+    let wish = wish.prop_map(|(english, offered, tasks, want, ahead, alone, probing, cap_s, estimate_s)| Wish {
         english,
         offered,
         tasks,
         want,
+        ahead,
         alone,
         probing,
         cap_s,

@@ -18,6 +18,8 @@ pub(super) struct Task {
     pub(super) reserved_ms: u64,
     /// Claimed to be alone.
     pub(super) lone: bool,
+    /// Claimed ahead, and not handed a slot yet.
+    pub(super) on_deck: bool,
     /// Oldest first.
     pub(super) tries: Vec<AttemptRow>,
     pub(super) result: Option<Kept>,
@@ -288,7 +290,7 @@ impl Model {
     }
 
     pub(super) fn limiter(&self, endpoint: Endpoint) -> LimiterState {
-        let busy = self.running(endpoint).count() as u32;
+        let busy = self.running(endpoint).filter(|t| !t.on_deck).count() as u32;
         LimiterState { busy, ..self.limiters.get(&endpoint).copied().unwrap_or_default() }
     }
 
@@ -316,11 +318,32 @@ impl Model {
         } else {
             wish.want.min(free)
         };
+        let others = self.workers.iter().any(|w| {
+            w.row.id != wish.worker && w.row.ended_at.is_none() && now.0 - w.row.beat_at.0 < 60_000
+        });
+        let own = |t: &Task| !t.on_deck && t.row.owner.as_ref() == Some(&wish.worker);
+        let has_slot = may > 0 || self.running(wish.endpoint).any(own);
+        let stopped = !halts.is_empty() || paused || crowded || wish.alone;
+        let more = if stopped || others || !has_slot { 0 } else { wish.ahead };
+        let mut seated = vec![];
+        if !stopped {
+            let waits = |t: &&mut Task| {
+                t.on_deck && t.row.endpoint == wish.endpoint && t.row.owner.as_ref() == Some(&wish.worker)
+            };
+            let mut waiting: Vec<&mut Task> = self.tasks.iter_mut().filter(waits).collect();
+            waiting.sort_by_key(|t| t.row.id);
+            for task in waiting.into_iter().take(may as usize) {
+                task.on_deck = false;
+                seated.push(task.row.id);
+            }
+        }
+        let may = may - seated.len() as u32;
+        limiter.busy += seated.len() as u32;
         let on_their_way: u64 = self.running(wish.endpoint).map(|t| t.reserved_ms).sum();
         let mut spent = self.billed_ms(wish.endpoint) + on_their_way;
-        let (mut tasks, mut gone, mut cap_reached) = (vec![], vec![], false);
+        let (mut tasks, mut ahead, mut gone, mut cap_reached) = (vec![], vec![], vec![], false);
         for &(id, estimate_ms) in &wish.tasks {
-            if tasks.len() == may as usize {
+            if tasks.len() + ahead.len() == (may + more) as usize {
                 break;
             }
             if wish.cap_ms.is_some_and(|cap| spent + estimate_ms > cap) {
@@ -332,18 +355,20 @@ impl Model {
                 gone.push(id);
                 continue;
             };
-            task.start(&wish, estimate_ms);
+            let on_deck = tasks.len() == may as usize;
+            task.start(&wish, estimate_ms, on_deck);
             spent += estimate_ms;
-            limiter.busy += 1;
-            let hold = task.hold(nobody_else, limiter.busy);
-            tasks.push(hold.proof());
+            limiter.busy += u32::from(!on_deck);
+            let alone = if on_deck { limiter.ceiling == 1 } else { nobody_else };
+            let hold = task.hold(alone, limiter.busy);
+            if on_deck { &mut ahead } else { &mut tasks }.push(hold.proof());
             self.holds.push(hold);
         }
-        Answer::Claimed { tasks, gone, limiter, halts, cap_reached }
+        Answer::Claimed { tasks, ahead, seated, gone, limiter, halts, cap_reached }
     }
 
     fn settle(&mut self, ended: Ended) -> Settled {
-        let Ended { hold, settlement, request, result } = ended;
+        let Ended { hold, settlement, request, result, next } = ended;
         let (now, order) = (self.now, self.counter);
         self.counter += 1;
         if let Some(held) = self.holds.iter_mut().find(|h| (h.id, h.fence) == (hold.id, hold.fence)) {
@@ -353,6 +378,11 @@ impl Model {
         if task.row.fence != hold.fence {
             return Settled::Fenced; // somebody claimed it anew
         }
+        let leaves_slot = task.row.state == TaskState::Running && !task.on_deck;
+        if leaves_slot && let Some(heir) = next.and_then(|id| self.task(id)) {
+            heir.on_deck = false;
+        }
+        let task = self.task(hold.id).unwrap();
         let attempt = task.tries.last().unwrap();
         let open = attempt.outcome.is_none();
         let presumed_lost = attempt.outcome.as_deref() == Some("lost");

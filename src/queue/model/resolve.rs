@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::call::{Call, Ended, Hold};
 use super::op::{ABSURD, Blame, Ending, Find, Op, Pick, Which, Wish};
-use super::reference::{Model, is_open};
+use super::reference::{Model, Task, is_open};
 use crate::queue::*;
 use crate::task::{self, *};
 
@@ -97,8 +97,8 @@ impl Model {
             Op::Claim { worker, wish } => {
                 Call::Claim(self.wish(pick(&self.alive(), worker)?.0.clone(), wish))
             }
-            Op::Settle { hold, ending, blame } => self.settlement(false, hold, ending, blame)?,
-            Op::SettleAgain { hold, ending, blame } => self.settlement(true, hold, ending, blame)?,
+            Op::Settle { hold, ending, blame, next } => self.settlement(false, hold, ending, blame, next)?,
+            Op::SettleAgain { hold, ending, blame } => self.settlement(true, hold, ending, blame, None)?,
             Op::SetAside { task, stale, ending, blame } => {
                 let queued: Vec<_> = self.tasks.iter().filter(|t| t.row.id.0 > 0).collect();
                 let row = &pick(&queued, task)?.row;
@@ -179,6 +179,7 @@ impl Model {
             endpoint,
             tasks: tasks.into_iter().map(|id| (id, estimate_ms)).collect(),
             want: u32::from(wish.want),
+            ahead: u32::from(wish.ahead),
             alone: wish.alone,
             probing: if wish.probing {
                 self.halts.iter().map(|h| h.id).filter(|id| *id > 0).collect()
@@ -190,7 +191,14 @@ impl Model {
         }
     }
 
-    fn settlement(&self, again: bool, hold: Pick, ending: Ending, blame: Blame) -> Option<Call> {
+    fn settlement(
+        &self,
+        again: bool,
+        hold: Pick,
+        ending: Ending,
+        blame: Blame,
+        next: Option<Pick>,
+    ) -> Option<Call> {
         let holds: Vec<&Hold> = self.holds.iter().filter(|h| h.settled == again).collect();
         // The latest are the likeliest to matter.
         let hold = holds.iter().rev().nth(usize::from(hold) % holds.len().clamp(1, 12))?;
@@ -206,7 +214,10 @@ impl Model {
             Ending::Succeed { billed_s, sounds } => Some(new_result(billed_s, sounds)),
             _ => None,
         };
-        Some(Call::Settle(Ended { hold: (*hold).clone(), settlement, request, result }))
+        let mine = |t: &&Task| t.on_deck && t.row.endpoint == hold.endpoint && t.row.id != hold.id;
+        let on_deck: Vec<TaskId> = self.tasks.iter().filter(mine).map(|t| t.row.id).collect();
+        let next = next.and_then(|at| pick(&on_deck, at).copied());
+        Some(Call::Settle(Ended { hold: (*hold).clone(), settlement, request, result, next }))
     }
 
     fn filter(&self, which: Which) -> Filter {

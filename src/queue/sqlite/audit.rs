@@ -10,13 +10,18 @@ const NEVER: &[(&str, &str)] = &[
     ("damage", "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'"),
     ("a row that refers to none", "SELECT \"table\" FROM pragma_foreign_key_check"),
     (
-        "a running task without exactly its own slot",
-        "SELECT id FROM task WHERE state = 'running' AND 1 <> (SELECT count(*) FROM slot WHERE slot.task_id = task.id
-             AND slot.fence = task.fence AND slot.owner = task.owner AND slot.limiter = task.endpoint)",
+        "a running task that has neither its own slot nor its place on deck, or both",
+        "WITH hold AS (SELECT task_id, fence, owner, limiter FROM slot UNION ALL SELECT task_id, fence, owner, limiter FROM deck)
+         SELECT id FROM task WHERE state = 'running' AND 1 <> (SELECT count(*) FROM hold WHERE hold.task_id = task.id
+             AND hold.fence = task.fence AND hold.owner = task.owner AND hold.limiter = task.endpoint)",
     ),
     (
         "a slot of a task that does not run",
         "SELECT no FROM slot JOIN task ON task.id = slot.task_id WHERE task.state <> 'running'",
+    ),
+    (
+        "a task on deck that does not run",
+        "SELECT task_id FROM deck JOIN task ON task.id = deck.task_id WHERE task.state <> 'running'",
     ),
     ("audio reserved in a free slot", "SELECT no FROM slot WHERE task_id IS NULL AND reserved_ms <> 0"),
     (

@@ -1,6 +1,7 @@
 //! Choosing what could start, and holding it: slots, pace, pauses, halts and the month's cap in one transaction.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use serde_json::json;
 use sqlx::SqliteConnection;
@@ -130,17 +131,25 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Resu
         return Ok(claim); // somebody finds something out, and needs to be alone for it
     }
     let free = claim.limiter.effective.min(claim.limiter.ceiling).saturating_sub(claim.limiter.busy);
-    let take = wish.want.min(free).min(if wish.alone { 1 } else { u32::MAX }) as usize;
+    let slots = wish.want.min(free).min(if wish.alone { 1 } else { u32::MAX }) as usize;
+    // Only who has a slot can hand it over; and where others want slots, too, they must get free.
+    let hands_over = !wish.alone && !standing.others && (slots > 0 || standing.own);
+    if slots > 0 && standing.on_deck && !wish.alone {
+        claim.seated = seat(c, wish, slots).await?;
+        claim.limiter.busy += claim.seated.len() as u32;
+    }
+    let slots = slots - claim.seated.len();
+    let take = slots + if hands_over { wish.ahead as usize } else { 0 };
     let mut spoken_for = match wish.cap_ms {
         Some(_) => limits::spoken_for(c, wish.endpoint, wish.now.month()).await?,
         None => 0,
     };
     let mut wished = wish.tasks.iter().copied().peekable();
-    while claim.tasks.len() < take && !claim.cap_reached {
+    while claim.tasks.len() + claim.ahead.len() < take && !claim.cap_reached {
         // As many as still fit; should some of them be gone, the next ones get their turn.
         let mut batch = Vec::new();
         let mut reserved = spoken_for;
-        while claim.tasks.len() + batch.len() < take
+        while claim.tasks.len() + claim.ahead.len() + batch.len() < take
             && let Some(&(id, estimate_ms)) = wished.peek()
         {
             reserved = reserved.saturating_add(estimate_ms);
@@ -155,16 +164,22 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Resu
         if batch.is_empty() {
             break;
         }
-        let mut taken = take_tasks(c, wish, &batch).await?;
+        let mut taken = take_tasks(c, wish, &batch, slots - claim.tasks.len()).await?;
         for (id, estimate_ms) in batch {
             let Some(mut task) = taken.remove(&id) else {
                 claim.gone.push(id);
                 continue;
             };
+            spoken_for = spoken_for.saturating_add(estimate_ms);
+            if claim.tasks.len() == slots {
+                // Its turn comes with a slot that another one of these leaves.
+                (task.alone, task.busy) = (claim.limiter.ceiling == 1, claim.limiter.busy);
+                claim.ahead.push(task);
+                continue;
+            }
             task.alone = claim.limiter.busy == 0 && (wish.alone || claim.limiter.ceiling == 1);
             claim.limiter.busy += 1;
             task.busy = claim.limiter.busy;
-            spoken_for = spoken_for.saturating_add(estimate_ms);
             claim.tasks.push(task);
         }
     }
@@ -178,7 +193,16 @@ struct Standing {
     halted: bool,
     /// A slot is held by a request that must be alone.
     lone: bool,
+    /// Whoever asks has a slot already.
+    own: bool,
+    /// And tasks that wait for one.
+    on_deck: bool,
+    /// Another process is at work on the queue, as far as its last sign of life tells.
+    others: bool,
 }
+
+/// A process that has said nothing for so long waits for no slot.
+const SILENCE: Duration = Duration::from_secs(60);
 
 impl Standing {
     async fn of(c: &mut SqliteConnection, wish: &ClaimRequest) -> Result<Standing, QueueError> {
@@ -186,31 +210,68 @@ impl Standing {
             "SELECT ceiling, effective, paused_until,
                     (SELECT count(*) FROM slot WHERE limiter = name AND task_id IS NOT NULL) AS busy,
                     EXISTS (SELECT 1 FROM slot WHERE limiter = name AND lone AND task_id IS NOT NULL) AS lone,
+                    EXISTS (SELECT 1 FROM slot WHERE limiter = name AND owner = ?2) AS own,
+                    EXISTS (SELECT 1 FROM deck WHERE limiter = name AND owner = ?2) AS on_deck,
+                    EXISTS (SELECT 1 FROM worker WHERE ended_at IS NULL AND id <> ?2 AND beat_at > ?3) AS others,
                     EXISTS (SELECT 1 FROM halt WHERE lifted_at IS NULL) AS halted
-             FROM limiter WHERE name = ?",
+             FROM limiter WHERE name = ?1",
         )
         .bind(wish.endpoint.name())
+        .bind(&wish.worker.0)
+        .bind(wish.now.0 - SILENCE.as_millis() as i64)
         .fetch_optional(c)
         .await?;
         let Some(row) = row else {
-            return Ok(Standing { limiter: LimiterState::default(), halted: true, lone: false });
+            let limiter = LimiterState::default();
+            let nobody = Standing { limiter, halted: true, lone: false, own: false, on_deck: false, others: false };
+            return Ok(nobody);
         };
         Ok(Standing {
             limiter: limits::limiter(&row)?,
             halted: row.value("halted")?,
             lone: row.value("lone")?,
+            own: row.value("own")?,
+            on_deck: row.value("on_deck")?,
+            others: row.value("others")?,
         })
     }
 }
 
-/// Moves those of the tasks that are still to be had, each into a slot of its own.
+/// Moves tasks that wait on deck into free slots.
+async fn seat(c: &mut SqliteConnection, wish: &ClaimRequest, slots: usize) -> Result<Vec<TaskId>, QueueError> {
+    let rows = sqlx::query(
+        "UPDATE slot SET task_id = next.task_id, fence = next.fence, owner = next.owner,
+                reserved_ms = next.reserved_ms, lone = 0
+         FROM (SELECT *, row_number() OVER (ORDER BY task_id) AS turn FROM deck WHERE limiter = ?1 AND owner = ?2) AS next
+         JOIN (SELECT no AS free, row_number() OVER (ORDER BY no) AS turn
+               FROM slot WHERE limiter = ?1 AND task_id IS NULL) USING (turn)
+         WHERE slot.limiter = ?1 AND slot.no = free AND turn <= ?3
+         RETURNING task_id",
+    )
+    .bind(wish.endpoint.name())
+    .bind(&wish.worker.0)
+    .bind(int(slots as u64))
+    .fetch_all(&mut *c)
+    .await?;
+    let mut seated =
+        rows.iter().map(|row| Ok(TaskId(row.value("task_id")?))).collect::<Result<Vec<_>, QueueError>>()?;
+    seated.sort_unstable();
+    sqlx::query("DELETE FROM deck WHERE task_id IN (SELECT value FROM json_each(?1))")
+        .bind(array(seated.iter().map(|id| json!(id.0))))
+        .execute(c)
+        .await?;
+    Ok(seated)
+}
+
+/// Moves those of the tasks that are still to be had: the first ones each into a slot of its own, the others on deck.
 async fn take_tasks(
     c: &mut SqliteConnection,
     wish: &ClaimRequest,
     tasks: &[(TaskId, u64)],
+    slots: usize,
 ) -> Result<HashMap<TaskId, ClaimedTask>, QueueError> {
     let rows = sqlx::query(
-        "UPDATE task SET state = 'running', hold = NULL, owner = ?2, fence = fence + 1, changed_at = ?3
+        "UPDATE task SET state = 'running', hold = NULL, owner = ?2, fence = fence + 1
          WHERE id IN (SELECT value FROM json_each(?1)) AND state = 'queued' AND (hold IS NULL OR run_at <= ?3)
          RETURNING id, job_id, path, fence, attempts, throttles, retry_cause, retry_repeats, first_failed_at",
     )
@@ -223,25 +284,29 @@ async fn take_tasks(
     if taken.is_empty() {
         return Ok(taken);
     }
-    let holds = taken.values().map(|task| {
-        let estimate = tasks.iter().find(|(id, _)| *id == task.id).map_or(0, |(_, ms)| int(*ms));
-        json!([task.id.0, task.fence.0, estimate])
+    let mut seen = HashSet::new(); // one may be wished for twice
+    let holds = tasks.iter().filter(|(id, _)| seen.insert(*id)).filter_map(|(id, estimate_ms)| {
+        taken.get(id).map(|task| json!([task.id.0, task.fence.0, int(*estimate_ms)]))
     });
+    let in_slots = slots.min(taken.len());
     let done = sqlx::query(
         "INSERT INTO attempt (task_id, fence, worker, started_at)
          SELECT value ->> 0, value ->> 1, ?2, ?3 FROM json_each(?1);
+         INSERT INTO deck (task_id, fence, limiter, owner, reserved_ms)
+         SELECT value ->> 0, value ->> 1, ?4, ?2, value ->> 2 FROM json_each(?1) WHERE key >= ?6;
          UPDATE slot SET task_id = held.value ->> 0, fence = held.value ->> 1, owner = ?2,
                 reserved_ms = held.value ->> 2, lone = ?5
          FROM json_each(?1) AS held
          JOIN (SELECT no AS free, row_number() OVER (ORDER BY no) - 1 AS turn
                FROM slot WHERE limiter = ?4 AND task_id IS NULL) ON turn = held.key
-         WHERE limiter = ?4 AND no = free",
+         WHERE limiter = ?4 AND no = free AND held.key < ?6",
     )
     .bind(array(holds))
     .bind(&wish.worker.0)
     .bind(wish.now.0)
     .bind(wish.endpoint.name())
     .bind(wish.alone)
+    .bind(int(in_slots as u64))
     .execute(&mut *c)
     .await?;
     if done.rows_affected() != 2 * taken.len() as u64 {

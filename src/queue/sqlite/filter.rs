@@ -58,7 +58,7 @@ fn row(row: &SqliteRow) -> Result<TaskRow, QueueError> {
 
 pub(super) async fn tallies(c: &mut SqliteConnection) -> Result<Vec<Tally>, QueueError> {
     let rows =
-        sqlx::query("SELECT * FROM tally WHERE tasks > 0 ORDER BY job_id, state, cause").fetch_all(c).await?;
+        sqlx::query("SELECT * FROM standing WHERE tasks > 0 ORDER BY job_id, state, cause").fetch_all(c).await?;
     rows.iter().map(tally).collect()
 }
 
@@ -89,7 +89,7 @@ fn names_kinds_only(filter: &Filter) -> bool {
 /// the table has.
 pub(super) async fn kinds(c: &mut SqliteConnection, filter: &Filter) -> Result<Vec<Tally>, QueueError> {
     let mut query =
-        QueryBuilder::new("SELECT tally.* FROM tally JOIN job ON job.id = tally.job_id WHERE tasks > 0");
+        QueryBuilder::new("SELECT standing.* FROM standing JOIN job ON job.id = job_id WHERE tasks > 0");
     one_of(&mut query, "state", filter.states.iter().map(|s| TaskState::word(*s).to_owned()));
     one_of(&mut query, "cause", filter.causes.iter().map(|c| c.word().to_owned()));
     one_of(&mut query, "job.endpoint", filter.endpoints.iter().map(|e| e.name().to_owned()));

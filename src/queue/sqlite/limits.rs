@@ -104,7 +104,7 @@ pub(super) async fn usage(
     })
 }
 
-/// Audio billed in the month, and audio that is being sent right now.
+/// Audio billed in the month, and audio that is being sent right now or about to be.
 pub(super) async fn spoken_for(
     c: &mut SqliteConnection,
     endpoint: Endpoint,
@@ -112,7 +112,9 @@ pub(super) async fn spoken_for(
 ) -> Result<u64, QueueError> {
     let billed = usage(&mut *c, endpoint, month).await?.billed_ms;
     let reserved: i64 = sqlx::query_scalar(
-        "SELECT ifnull(sum(reserved_ms), 0) FROM slot WHERE limiter = ? AND task_id IS NOT NULL",
+        "SELECT ifnull(sum(reserved_ms), 0)
+                + (SELECT ifnull(sum(reserved_ms), 0) FROM deck WHERE limiter = ?1)
+         FROM slot WHERE limiter = ?1 AND task_id IS NOT NULL",
     )
     .bind(endpoint.name())
     .fetch_one(c)

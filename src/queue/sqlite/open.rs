@@ -186,6 +186,8 @@ fn migrations() -> Vec<Migration> {
         migration(2, "purge", include_str!("../../../migrations/sqlite/0002_purge.sql")),
         migration(3, "scale", include_str!("../../../migrations/sqlite/0003_scale.sql")),
         migration(4, "stands again", include_str!("../../../migrations/sqlite/0004_stands_again.sql")),
+        migration(5, "deck", include_str!("../../../migrations/sqlite/0005_deck.sql")),
+        migration(6, "tally", include_str!("../../../migrations/sqlite/0006_tally.sql")),
     ]
 }
 

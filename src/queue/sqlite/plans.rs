@@ -115,6 +115,7 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
         endpoint: STT,
         tasks: ready.iter().map(|t| (t.id, 1000)).collect(),
         want: 3,
+        ahead: 0,
         alone: false,
         probing: vec![],
         cap_ms: Some(1 << 40),
@@ -138,7 +139,7 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
             redacted_audio: None,
         });
         let (task, request) = (held.remove(0), Request::default());
-        store.settle(Arc::new(Settle { task, settlement, request, result, now: NOW })).await.unwrap();
+        store.settle(Arc::new(Settle { task, settlement, request, result, next: None, now: NOW })).await.unwrap();
     }
     store.next_due(STT, vec![job.id]).await.unwrap();
 

@@ -80,13 +80,14 @@ async fn settle_each_once(
     Ok(moved)
 }
 
-/// Frees the slots, also of tasks that have moved on: their requests are over. Closes the attempts.
+/// Frees the slots or hands them over, also of tasks that have moved on: their requests are over. Closes the attempts.
 async fn close(
     c: &mut SqliteConnection,
     settles: &[&Settle],
     moved: &HashSet<TaskId>,
 ) -> Result<(), QueueError> {
-    let ends = settles.iter().map(|settle| {
+    let heirs = heirs(settles);
+    let ends = settles.iter().zip(heirs).map(|(settle, heir)| {
         let Settle { task, settlement, request, now, .. } = settle;
         let failure = settlement.failure();
         let moved = moved.contains(&task.id);
@@ -103,12 +104,17 @@ async fn close(
             "billed": failure.map_or(Billed::Yes, |f| f.billed).word(),
             "message": failure.map(|f| f.message.as_str()),
             "moved": i64::from(moved),
+            "heir": heir.map(|id| id.0),
         })
     });
+    // Who was put back from the deck inherits nothing any more; who inherits is on deck no more.
     sqlx::query(
-        "UPDATE slot SET task_id = NULL, fence = NULL, owner = NULL, reserved_ms = 0, lone = 0
-         FROM json_each(?1) AS ended
-         WHERE task_id = ended.value ->> 'id' AND fence = ended.value ->> 'fence';
+        "DELETE FROM deck WHERE (task_id, fence) IN (SELECT value ->> 'id', value ->> 'fence' FROM json_each(?1));
+         UPDATE slot SET task_id = deck.task_id, fence = deck.fence, owner = deck.owner,
+                reserved_ms = ifnull(deck.reserved_ms, 0), lone = 0
+         FROM json_each(?1) AS ended LEFT JOIN deck ON deck.task_id = ended.value ->> 'heir'
+         WHERE slot.task_id = ended.value ->> 'id' AND slot.fence = ended.value ->> 'fence';
+         DELETE FROM deck WHERE EXISTS (SELECT 1 FROM slot WHERE slot.task_id = deck.task_id);
          UPDATE attempt SET ended_at = ended.value ->> 'ended_at', outcome = ended.value ->> 'outcome',
                 cause = ended.value ->> 'cause', http_status = ended.value ->> 'status',
                 request_id = ended.value ->> 'request', retry_after_ms = ended.value ->> 'retry_after',
@@ -122,6 +128,19 @@ async fn close(
     .execute(c)
     .await?;
     Ok(())
+}
+
+/// Who takes over the slot of each that ends. Of several that handed it on to one another, the last one's heir does.
+fn heirs(settles: &[&Settle]) -> Vec<Option<TaskId>> {
+    let mut heirs = vec![None; settles.len()];
+    // Whose slot it is that somebody holds by inheritance, as the tables will only know once this is written.
+    let mut inherited: HashMap<TaskId, usize> = HashMap::new();
+    for (n, settle) in settles.iter().enumerate() {
+        let from = inherited.remove(&settle.task.id).unwrap_or(n);
+        heirs[from] = settle.next;
+        inherited.extend(settle.next.map(|next| (next, from)));
+    }
+    heirs
 }
 
 /// What was billed, by endpoint and month.
@@ -382,7 +401,8 @@ pub(super) async fn recover(
         book(c, row.word("endpoint")?, now.month(), unknown).await?;
     }
     sqlx::query(
-        "UPDATE slot SET task_id = NULL, fence = NULL, owner = NULL, reserved_ms = 0, lone = 0 WHERE owner = ?",
+        "UPDATE slot SET task_id = NULL, fence = NULL, owner = NULL, reserved_ms = 0, lone = 0 WHERE owner = ?1;
+         DELETE FROM deck WHERE owner = ?1",
     )
     .bind(&worker.0)
     .execute(c)

@@ -6,11 +6,13 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use super::claim::claim;
 use super::log::Log;
@@ -19,6 +21,8 @@ use crate::queue::{Claim, ClaimRequest, QueueError, Settle, Settled};
 
 /// The most operations that one commit carries.
 const GROUP: usize = 256;
+/// So long those wait for company that nobody waits for: a commit costs about the same for one as for many.
+const PATIENCE: Duration = Duration::from_millis(8);
 
 /// A write in the making.
 pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, QueueError>> + Send + 'c>>;
@@ -116,6 +120,10 @@ trait Operation: Send {
     fn answer(self: Box<Self>, lost: Option<&CommitLost>);
     /// Whether it has to be on the disk before it is answered.
     fn is_durable(&self) -> bool;
+    /// Whether nobody minds if it takes a few milliseconds longer.
+    fn is_patient(&self) -> bool {
+        false
+    }
     /// Whether it can be run again after the group's transaction was rolled back.
     fn is_repeatable(&self) -> bool {
         false
@@ -207,6 +215,11 @@ impl Operation for Settling {
         true
     }
 
+    /// Its slot is in use again already. One that is let go may be waited for.
+    fn is_patient(&self) -> bool {
+        self.settle.next.is_some()
+    }
+
     fn settling(&mut self) -> Option<&mut Settling> {
         Some(self)
     }
@@ -242,6 +255,10 @@ impl Operation for Claiming {
 
     fn is_repeatable(&self) -> bool {
         true
+    }
+
+    fn is_patient(&self) -> bool {
+        self.request.want == 0
     }
 }
 
@@ -306,7 +323,7 @@ async fn write_in_groups(
     let mut connection = Some(connection);
     let mut group = Vec::with_capacity(GROUP);
     let mut last = false;
-    while !last && waiting.recv_many(&mut group, GROUP).await > 0 {
+    while !last && gather(&mut group, &mut waiting).await {
         let lost = commit_or_reopen(&mut connection, &options, &mut group).await.err().map(|lost| {
             CommitLost { message: format!("{}: {}", options.get_filename().display(), lost.message), ..lost }
         });
@@ -322,6 +339,23 @@ async fn write_in_groups(
     if let Some(open) = connection {
         let _ = open.close().await;
     }
+}
+
+/// Fills the next group. False when nobody is left who could write.
+async fn gather(group: &mut Group, waiting: &mut mpsc::Receiver<Box<dyn Operation>>) -> bool {
+    if waiting.recv_many(group, GROUP).await == 0 {
+        return false;
+    }
+    let until = Instant::now() + PATIENCE;
+    let mut patient = 0;
+    while group.len() < GROUP && group[patient..].iter().all(|operation| operation.is_patient()) {
+        patient = group.len();
+        match timeout_at(until, waiting.recv_many(group, GROUP - group.len())).await {
+            Ok(more) if more > 0 => {}
+            _ => break,
+        }
+    }
+    true
 }
 
 /// After a group is lost (a full disk makes SQLite end the transaction by itself) nobody knows what the connection

@@ -139,6 +139,7 @@ impl Place {
             worker: worker.clone(),
             endpoint: endpoint(),
             tasks: (1..=RECORDINGS).map(|id| (TaskId(id), 0)).collect(),
+            ahead: 0,
             want: 9,
             alone: false,
             probing: vec![],
@@ -171,6 +172,7 @@ impl Place {
                 settlement: Settlement::Succeed,
                 request: Request::default(),
                 result: Some(result),
+                next: None,
                 now,
             };
             store.settle(Arc::new(settle)).await.unwrap();

@@ -1,0 +1,107 @@
+//! Who is up next: claimed, ready, and begun the moment a slot of this process is left, so that no slot waits for the
+//! queue. As many as begin while the queue is asked for more: where requests take seconds, that is one.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::ready::Ready;
+use crate::queue::ClaimedTask;
+use crate::task::TaskId;
+
+/// How long the deck should last: the queue gathers writes for some milliseconds, and needs some to write them.
+const LASTS: Duration = Duration::from_millis(25);
+/// What is on deck when a process dies counts as perhaps sent, so there is never more.
+const MOST: u32 = 256;
+/// How long starts are counted before the rate is worked out anew.
+const WINDOW: Duration = Duration::from_millis(20);
+
+/// See the module.
+pub(super) struct Deck {
+    waiting: VecDeque<(ClaimedTask, Ready)>,
+    /// Starts of requests since then.
+    started: u32,
+    since: Instant,
+    aim: u32,
+}
+
+impl Deck {
+    pub(super) fn new(now: Instant) -> Self {
+        Deck { waiting: VecDeque::new(), started: 0, since: now, aim: 1 }
+    }
+
+    /// A request began, from here or not.
+    pub(super) fn count_start(&mut self, now: Instant) {
+        self.started += 1;
+        let passed = now.duration_since(self.since);
+        if passed >= WINDOW {
+            let lasts = f64::from(self.started) * LASTS.div_duration_f64(passed);
+            // A number of at most `MOST`; casts of floats saturate.
+            self.aim = (lasts.ceil() as u32).clamp(1, MOST);
+            (self.started, self.since) = (0, now);
+        }
+    }
+
+    /// How many should wait.
+    pub(super) fn aim(&self) -> u32 {
+        self.aim
+    }
+
+    /// How many are lacking, once that is worth asking for.
+    pub(super) fn lacking(&self) -> u32 {
+        let waiting = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+        if waiting > self.aim / 2 { 0 } else { self.aim - waiting }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn put(&mut self, task: ClaimedTask, ready: Ready) {
+        self.waiting.push_back((task, ready));
+    }
+
+    /// The next one.
+    pub(super) fn take(&mut self) -> Option<(ClaimedTask, Ready)> {
+        self.waiting.pop_front()
+    }
+
+    /// This one, if nobody was quicker.
+    pub(super) fn take_this(&mut self, id: TaskId) -> Option<(ClaimedTask, Ready)> {
+        let at = self.waiting.iter().position(|(task, _)| task.id == id)?;
+        self.waiting.remove(at)
+    }
+
+    /// All of them: they are not to begin after all.
+    pub(super) fn clear(&mut self) -> VecDeque<(ClaimedTask, Ready)> {
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(starts: u32, passed: Duration) -> u32 {
+        let begin = Instant::now();
+        let mut deck = Deck::new(begin);
+        (0..starts).for_each(|n| deck.count_start(begin + passed * (n + 1) / starts));
+        deck.aim()
+    }
+
+    #[test]
+    fn one_waits_where_requests_take_long_and_many_where_they_are_over_at_once() {
+        assert_eq!(after(1, Duration::from_secs(60)), 1);
+        assert_eq!(after(100, Duration::from_secs(1)), 3, "25 slots of a quarter of a second");
+        assert_eq!(after(150, Duration::from_millis(20)), 188);
+        assert_eq!(after(9000, Duration::from_millis(20)), MOST);
+    }
+
+    #[test]
+    fn more_is_asked_for_when_half_is_gone() {
+        let deck = Deck { aim: 8, ..Deck::new(Instant::now()) };
+        assert_eq!(deck.lacking(), 8);
+        assert_eq!(Deck::new(Instant::now()).lacking(), 1, "one of one");
+    }
+}
