@@ -21,7 +21,7 @@ END;
 CREATE VIEW standing (job_id, state, cause, tasks, bytes) AS
 WITH running AS (
     SELECT job_id, ifnull(cause, '') AS cause, count(*) AS tasks, sum(size_bytes) AS bytes
-    FROM task WHERE state = 'running' GROUP BY 1, 2
+    FROM task INDEXED BY task_held WHERE state = 'running' GROUP BY 1, 2
 )
 SELECT tally.job_id, state, tally.cause, tally.tasks - ifnull(running.tasks, 0), tally.bytes - ifnull(running.bytes, 0)
 FROM tally LEFT JOIN running ON state = 'queued' AND running.job_id = tally.job_id AND running.cause = tally.cause

@@ -106,7 +106,17 @@ impl Bench {
     async fn settle(&self, task: ClaimedTask, settlement: Settlement, now: Timestamp) -> Settled {
         let result = matches!(settlement, Settlement::Succeed).then(answer);
         let request = Request { started_at: Some(NOW), http_status: Some(200), ..Request::default() };
-        self.store.settle(Arc::new(Settle { task, settlement, request, result, next: None, now })).await.unwrap()
+        self.store
+            .settle(Arc::new(Settle { task, settlement, request, result, next: None, now }))
+            .await
+            .unwrap()
+    }
+
+    async fn hand_over(&self, task: ClaimedTask, to: TaskId) -> Settled {
+        let (settlement, result) = (Settlement::Succeed, Some(answer()));
+        let settle =
+            Settle { task, settlement, request: Request::default(), result, next: Some(to), now: NOW };
+        self.store.settle(Arc::new(settle)).await.unwrap()
     }
 
     async fn state(&self, id: TaskId) -> TaskState {
@@ -297,6 +307,72 @@ async fn a_settled_task_frees_its_slot_and_keeps_its_result(b: Bench) {
     assert_eq!((results.len(), results[0].attempts, results[0].duration_ms), (1, 1, Some(1000)));
     let usage = b.store.usage(STT, NOW.month()).await.unwrap();
     assert_eq!(usage, Usage { billed_ms: 1000, succeeded: 1, unknown: 0 });
+}
+
+async fn a_slot_is_handed_to_a_task_that_was_claimed_ahead(b: Bench) {
+    let job = b.filled(5, 1).await;
+    let tasks = b.candidates(&job, 5, NOW).await;
+    let wish = ClaimRequest { ahead: 2, ..b.wish("a", &tasks, 1) };
+    let mut claim = b.store.claim(wish).await.unwrap();
+    assert_eq!((claim.tasks.len(), claim.ahead.len(), claim.limiter.busy), (1, 2, 1));
+    assert_eq!(b.state(claim.ahead[1].id).await, TaskState::Running);
+    // They may end before the queue has heard of it: the slot goes to the last one.
+    let (one, two, three) = (claim.tasks.remove(0), claim.ahead.remove(0), claim.ahead.remove(0));
+    let (second, third) = (two.id, three.id);
+    let ends = [b.hand_over(one, second), b.hand_over(two, third)];
+    assert_eq!(join_all(ends).await, [Settled::Accepted; 2]);
+    assert_eq!((b.busy().await, b.state(second).await), (1, TaskState::Succeeded));
+    assert!(b.claim(&job, 1).await.is_empty(), "it was never seen free");
+    assert_eq!(b.settle(three, Settlement::Succeed, NOW).await, Settled::Accepted);
+    assert_eq!((b.busy().await, b.claim(&job, 1).await.len()), (0, 1));
+}
+
+async fn nothing_is_claimed_ahead_that_nobody_of_this_process_could_hand_a_slot(b: Bench) {
+    let job = b.filled(9, 2).await;
+    let ask = async |want, alone| {
+        let tasks = b.candidates(&job, 9, NOW).await;
+        b.store.claim(ClaimRequest { ahead: 1, alone, ..b.wish("a", &tasks, want) }).await.unwrap()
+    };
+    let counts = |claim: &Claim| (claim.tasks.len(), claim.ahead.len());
+    assert_eq!(counts(&ask(0, false).await), (0, 0), "it has no slot");
+    let mut lone = ask(1, true).await;
+    assert_eq!(counts(&lone), (1, 0), "it is to be alone");
+    assert_eq!(counts(&ask(0, false).await), (0, 0), "and stays so");
+    b.settle(lone.tasks.remove(0), Settlement::Succeed, NOW).await;
+    assert_eq!(counts(&ask(1, false).await), (1, 1));
+    b.register(&b.other, "b").await;
+    assert_eq!(counts(&ask(0, false).await), (0, 0), "somebody else waits for slots, too");
+    b.other.retire(worker("b"), 0, NOW).await.unwrap();
+    assert_eq!(counts(&ask(0, false).await), (0, 1));
+    b.store.save_pace(STT, None, Some(later(5))).await.unwrap();
+    assert_eq!(counts(&ask(0, false).await), (0, 0), "the API asked for a pause");
+}
+
+async fn who_waits_on_deck_gets_the_first_free_slot_and_its_share_of_the_cap(b: Bench) {
+    let job = b.filled(4, 3).await;
+    let tasks = b.candidates(&job, 4, NOW).await;
+    let wish = ClaimRequest { ahead: 1, ..b.wish("a", &tasks[..2], 1) };
+    let mut claim = b.store.claim(wish).await.unwrap();
+    let waiting = claim.ahead.remove(0).id;
+    let capped = ClaimRequest { cap_ms: Some(2999), ..b.wish("a", &tasks[2..], 2) };
+    let next = b.store.claim(capped).await.unwrap();
+    assert_eq!((next.seated, next.tasks.len(), next.cap_reached), (vec![waiting], 0, true));
+    assert_eq!(b.busy().await, 2);
+    // A slot that is handed to somebody who has one is let go.
+    b.hand_over(claim.tasks.remove(0), waiting).await;
+    assert_eq!(b.busy().await, 1);
+}
+
+async fn who_was_on_deck_of_a_process_that_died_is_queued_again(b: Bench) {
+    let job = b.filled(2, 1).await;
+    b.register(&b.other, "b").await;
+    b.store.retire(worker("a"), 0, NOW).await.unwrap();
+    let tasks = b.candidates(&job, 2, NOW).await;
+    let wish = ClaimRequest { ahead: 1, ..b.wish("b", &tasks, 1) };
+    assert_eq!(b.other.claim(wish).await.unwrap().ahead.len(), 1);
+    b.other.close().await;
+    assert_eq!(b.store.sweep(NOW).await.unwrap(), Recovered { tasks: 2, failed: 0 });
+    assert_eq!(b.claim(&job, 2).await.len(), 1);
 }
 
 async fn settling_twice_changes_nothing_the_second_time(b: Bench) {
@@ -1049,6 +1125,10 @@ mod sqlite {
         two_processes_never_exceed_the_limit_nor_share_a_task
         a_lowered_ceiling_lets_nothing_start_until_enough_is_free
         a_settled_task_frees_its_slot_and_keeps_its_result
+        a_slot_is_handed_to_a_task_that_was_claimed_ahead
+        nothing_is_claimed_ahead_that_nobody_of_this_process_could_hand_a_slot
+        who_waits_on_deck_gets_the_first_free_slot_and_its_share_of_the_cap
+        who_was_on_deck_of_a_process_that_died_is_queued_again
         settling_twice_changes_nothing_the_second_time
         a_late_worker_cannot_overwrite_a_task_that_was_claimed_anew
         a_retry_waits_and_counts_what_it_ended_in

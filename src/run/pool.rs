@@ -295,7 +295,8 @@ impl Pool {
         let known = candidates.into_iter().filter_map(|c| work_of(&c).map(|work| (c, work)));
         let known: Vec<_> = known.collect();
         self.chosen.extend(known.iter().map(|(c, _)| c.id));
-        self.preparing.look(known, &self.media);
+        let needed = self.bench.deck().aim() as usize / 2;
+        self.preparing.look(known, needed, &self.media);
     }
 
     async fn take_in(&mut self, looked: Looked) {

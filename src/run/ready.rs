@@ -36,8 +36,8 @@ pub(super) enum Looked {
     NoPlace(PathBuf, io::Error),
 }
 
-/// Looked at one after the other on one thread: enough to make a thread worth its while, few enough that a slow disk
-/// is asked for several at once.
+/// Looked at one after the other on one thread: at least so many, to make a thread worth its while; and no more than a
+/// few, so that a slow disk is asked for several at once, unless they are needed in such numbers that it is a quick one.
 const BATCH: usize = 8;
 
 /// Candidates on their way to being sent.
@@ -71,15 +71,20 @@ impl Preparing {
         self.ready.values().take(most).map(|r| (r.candidate.id, r.prepared.estimated_ms)).collect()
     }
 
-    /// Begins to look at candidates, a few on each thread.
-    pub(super) fn look(&mut self, candidates: Vec<(Candidate, Arc<Work>)>, media: &MediaSettings) {
+    /// Begins to look at candidates, a few on each thread. Those that are `needed` at once come together.
+    pub(super) fn look(
+        &mut self,
+        candidates: Vec<(Candidate, Arc<Work>)>,
+        needed: usize,
+        media: &MediaSettings,
+    ) {
         for (candidate, _) in &candidates {
             self.turns.insert(candidate.id, self.next_turn);
             self.next_turn += 1;
         }
         let mut candidates = candidates.into_iter();
         loop {
-            let batch: Vec<_> = candidates.by_ref().take(BATCH).collect();
+            let batch: Vec<_> = candidates.by_ref().take(needed.max(BATCH)).collect();
             if batch.is_empty() {
                 return;
             }

@@ -257,7 +257,8 @@ impl Bench {
     async fn put_back(&self, task: ClaimedTask, about: About, slot: Option<Slot>) -> Ended {
         let failure = Failure::local(Cause::Interrupted, "nothing was sent");
         let settlement = Settlement::Release(failure);
-        let settle = Settle { task, settlement, request: Request::default(), result: None, next: None, now: now() };
+        let settle =
+            Settle { task, settlement, request: Request::default(), result: None, next: None, now: now() };
         let settle = Arc::new(settle);
         match self.settle(&settle, || drop(slot)).await {
             Ok(settled) => {

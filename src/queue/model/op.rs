@@ -251,16 +251,8 @@ fn claim() -> impl Strategy<Value = Op> {
         proptest::option::weighted(0.2, 0..8u8),
         0..4u8,
     );
-    let wish = wish.prop_map(|(english, offered, tasks, want, ahead, alone, probing, cap_s, estimate_s)| Wish {
-        english,
-        offered,
-        tasks,
-        want,
-        ahead,
-        alone,
-        probing,
-        cap_s,
-        estimate_s,
+    let wish = wish.prop_map(|(english, offered, tasks, want, ahead, alone, probing, cap_s, estimate_s)| {
+        Wish { english, offered, tasks, want, ahead, alone, probing, cap_s, estimate_s }
     });
     (any::<Pick>(), wish).prop_map(|(worker, wish)| Op::Claim { worker, wish })
 }

@@ -318,9 +318,10 @@ impl Model {
         } else {
             wish.want.min(free)
         };
-        let others = self.workers.iter().any(|w| {
-            w.row.id != wish.worker && w.row.ended_at.is_none() && now.0 - w.row.beat_at.0 < 60_000
-        });
+        let others = self
+            .workers
+            .iter()
+            .any(|w| w.row.id != wish.worker && w.row.ended_at.is_none() && now.0 - w.row.beat_at.0 < 60_000);
         let own = |t: &Task| !t.on_deck && t.row.owner.as_ref() == Some(&wish.worker);
         let has_slot = may > 0 || self.running(wish.endpoint).any(own);
         let stopped = !halts.is_empty() || paused || crowded || wish.alone;

@@ -223,7 +223,8 @@ impl Standing {
         .await?;
         let Some(row) = row else {
             let limiter = LimiterState::default();
-            let nobody = Standing { limiter, halted: true, lone: false, own: false, on_deck: false, others: false };
+            let nobody =
+                Standing { limiter, halted: true, lone: false, own: false, on_deck: false, others: false };
             return Ok(nobody);
         };
         Ok(Standing {
@@ -238,7 +239,11 @@ impl Standing {
 }
 
 /// Moves tasks that wait on deck into free slots.
-async fn seat(c: &mut SqliteConnection, wish: &ClaimRequest, slots: usize) -> Result<Vec<TaskId>, QueueError> {
+async fn seat(
+    c: &mut SqliteConnection,
+    wish: &ClaimRequest,
+    slots: usize,
+) -> Result<Vec<TaskId>, QueueError> {
     let rows = sqlx::query(
         "UPDATE slot SET task_id = next.task_id, fence = next.fence, owner = next.owner,
                 reserved_ms = next.reserved_ms, lone = 0

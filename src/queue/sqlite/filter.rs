@@ -57,8 +57,9 @@ fn row(row: &SqliteRow) -> Result<TaskRow, QueueError> {
 }
 
 pub(super) async fn tallies(c: &mut SqliteConnection) -> Result<Vec<Tally>, QueueError> {
-    let rows =
-        sqlx::query("SELECT * FROM standing WHERE tasks > 0 ORDER BY job_id, state, cause").fetch_all(c).await?;
+    let rows = sqlx::query("SELECT * FROM standing WHERE tasks > 0 ORDER BY job_id, state, cause")
+        .fetch_all(c)
+        .await?;
     rows.iter().map(tally).collect()
 }
 

@@ -139,7 +139,10 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
             redacted_audio: None,
         });
         let (task, request) = (held.remove(0), Request::default());
-        store.settle(Arc::new(Settle { task, settlement, request, result, next: None, now: NOW })).await.unwrap();
+        store
+            .settle(Arc::new(Settle { task, settlement, request, result, next: None, now: NOW }))
+            .await
+            .unwrap();
     }
     store.next_due(STT, vec![job.id]).await.unwrap();
 
