@@ -12,6 +12,7 @@ mod feed;
 mod halts;
 mod hand;
 pub mod init;
+mod measure;
 mod plan;
 mod problem;
 mod process;

@@ -188,6 +188,7 @@ fn migrations() -> Vec<Migration> {
         migration(4, "stands again", include_str!("../../../migrations/sqlite/0004_stands_again.sql")),
         migration(5, "deck", include_str!("../../../migrations/sqlite/0005_deck.sql")),
         migration(6, "tally", include_str!("../../../migrations/sqlite/0006_tally.sql")),
+        migration(12, "durations", include_str!("../../../migrations/sqlite/0012_durations.sql")),
     ]
 }
 
