@@ -48,8 +48,11 @@ pub(crate) enum Expect {
 
 impl Race<'_> {
     pub(crate) fn run(&self, settings: &Settings, problems: &mut Vec<String>) -> io::Result<Vec<Trial>> {
-        let there: Vec<Client> = self.clients.iter().copied().filter(|client| client.is_there()).collect();
-        for client in self.clients.iter().filter(|client| !there.contains(client)) {
+        let is_needed = |c: Client| matches!(c, Client::Voxbatch | Client::Poster | Client::PosterLongest);
+        let invited = |c: &Client| is_needed(*c) || settings.invites(c.name());
+        let invited: Vec<Client> = self.clients.iter().copied().filter(invited).collect();
+        let there: Vec<Client> = invited.iter().copied().filter(|client| client.is_there()).collect();
+        for client in invited.iter().filter(|client| !there.contains(client)) {
             println!("SKIPPED {}: not on this machine; bench/install-peers.sh gets it", client.name());
         }
         // From here on they are read from memory, by the first client as by all others.

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 pub(crate) const HELP: &str = "\
-compare --voxbatch PATH [--only small,tail,…] [--quick] [--million] [--rounds N]
+compare --voxbatch PATH [--only small,tail,…] [--clients curl,aiohttp,…] [--quick] [--million] [--rounds N]
         [--data DIR] [--out DIR] [--into PAGE.md]
 
   --voxbatch PATH   the release binary that is measured; default ../target/release/voxbatch
   --only LIST       these scenarios: small, tail, big, held, scan, halt, shared, growth, start
+  --clients LIST    only peers whose names hold one of these words; voxbatch and the floor take part in any case
   --quick           one round, few and small files: does everything work?
   --million         also 1,000,000 files and 10,000,000 rows (some GB of disk, and an hour)
   --rounds N        turns of each client; default 5, with --quick 1
@@ -19,6 +20,7 @@ compare --voxbatch PATH [--only small,tail,…] [--quick] [--million] [--rounds 
 pub(crate) struct Settings {
     pub(crate) voxbatch: PathBuf,
     pub(crate) only: Vec<String>,
+    pub(crate) clients: Vec<String>,
     pub(crate) quick: bool,
     pub(crate) million: bool,
     pub(crate) rounds: usize,
@@ -35,6 +37,7 @@ impl Settings {
         let mut settings = Settings {
             voxbatch: home.join("../target/release/voxbatch"),
             only: Vec::new(),
+            clients: Vec::new(),
             quick: false,
             million: false,
             rounds: 0,
@@ -46,9 +49,8 @@ impl Settings {
         while let Some(arg) = args.next()? {
             match arg {
                 Long("voxbatch") => settings.voxbatch = args.value()?.into(),
-                Long("only") => {
-                    settings.only = args.value()?.string()?.split(',').map(str::to_owned).collect()
-                }
+                Long("only") => settings.only = list(args.value()?.string()?),
+                Long("clients") => settings.clients = list(args.value()?.string()?),
                 Long("quick") => settings.quick = true,
                 Long("million") => settings.million = true,
                 Long("rounds") => settings.rounds = args.value()?.parse()?,
@@ -79,13 +81,20 @@ impl Settings {
         self.only.is_empty() || self.only.iter().any(|name| name == scenario)
     }
 
+    /// Whether a client takes part, by its name.
+    pub(crate) fn invites(&self, client: &str) -> bool {
+        self.clients.is_empty() || self.clients.iter().any(|word| client.contains(word.as_str()))
+    }
+
     /// How to ask for the same again.
     pub(crate) fn in_words(&self) -> String {
         let mut words = format!("just bench --rounds {}", self.rounds);
         for (flag, is_set) in [("--quick", self.quick), ("--million", self.million)] {
             words.extend(is_set.then(|| format!(" {flag}")));
         }
-        words.extend((!self.only.is_empty()).then(|| format!(" --only {}", self.only.join(","))));
+        for (flag, list) in [("--only", &self.only), ("--clients", &self.clients)] {
+            words.extend((!list.is_empty()).then(|| format!(" {flag} {}", list.join(","))));
+        }
         words
     }
 
@@ -98,4 +107,8 @@ impl Settings {
     pub(crate) fn tool(name: &str) -> PathBuf {
         std::env::current_exe().unwrap_or_default().with_file_name(name)
     }
+}
+
+fn list(words: String) -> Vec<String> {
+    words.split(',').map(str::to_owned).collect()
 }
