@@ -1,5 +1,6 @@
 //! Who is up next: claimed, ready, and begun the moment a slot of this process is left, so that no slot waits for the
-//! queue. As many as begin while the queue is asked for more: where requests take seconds, that is one.
+//! queue. As many as begin while the queue is asked for more. Where answers take long that is nobody: a claim then takes
+//! no time that counts, and what is told of pauses, kills and attempts is exact.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,10 +13,12 @@ use crate::task::TaskId;
 
 /// How long the deck should last: the queue gathers writes for some milliseconds, and needs some to write them.
 const LASTS: Duration = Duration::from_millis(25);
+/// Fewer are not worth it.
+const LEAST: u32 = 16;
 /// What is on deck when a process dies counts as perhaps sent, so there is never more.
 const MOST: u32 = 256;
 /// How long starts are counted before the rate is worked out anew.
-const WINDOW: Duration = Duration::from_millis(20);
+const WINDOW: Duration = Duration::from_millis(50);
 
 /// See the module.
 pub(super) struct Deck {
@@ -28,7 +31,7 @@ pub(super) struct Deck {
 
 impl Deck {
     pub(super) fn new(now: Instant) -> Self {
-        Deck { waiting: VecDeque::new(), started: 0, since: now, aim: 1 }
+        Deck { waiting: VecDeque::new(), started: 0, since: now, aim: 0 }
     }
 
     /// A request began, from here or not.
@@ -37,8 +40,8 @@ impl Deck {
         let passed = now.duration_since(self.since);
         if passed >= WINDOW {
             let lasts = f64::from(self.started) * LASTS.div_duration_f64(passed);
-            // A number of at most `MOST`; casts of floats saturate.
-            self.aim = (lasts.ceil() as u32).clamp(1, MOST);
+            let lasts = lasts as u32; // casts of floats saturate
+            self.aim = if lasts < LEAST { 0 } else { lasts.min(MOST) };
             (self.started, self.since) = (0, now);
         }
     }
@@ -91,17 +94,18 @@ mod tests {
     }
 
     #[test]
-    fn one_waits_where_requests_take_long_and_many_where_they_are_over_at_once() {
-        assert_eq!(after(1, Duration::from_secs(60)), 1);
-        assert_eq!(after(100, Duration::from_secs(1)), 3, "25 slots of a quarter of a second");
-        assert_eq!(after(150, Duration::from_millis(20)), 188);
-        assert_eq!(after(9000, Duration::from_millis(20)), MOST);
+    fn nobody_waits_where_requests_take_long_and_many_where_they_are_over_at_once() {
+        assert_eq!(after(1, Duration::from_secs(60)), 0);
+        assert_eq!(after(100, Duration::from_secs(1)), 0, "25 slots of a quarter of a second");
+        assert_eq!(after(32, Duration::from_millis(50)), LEAST);
+        assert_eq!(after(300, Duration::from_millis(50)), 150);
+        assert_eq!(after(9000, Duration::from_millis(50)), MOST);
     }
 
     #[test]
     fn more_is_asked_for_when_half_is_gone() {
         let deck = Deck { aim: 8, ..Deck::new(Instant::now()) };
         assert_eq!(deck.lacking(), 8);
-        assert_eq!(Deck::new(Instant::now()).lacking(), 1, "one of one");
+        assert_eq!(Deck::new(Instant::now()).lacking(), 0, "nobody is wanted");
     }
 }
