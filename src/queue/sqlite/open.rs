@@ -189,6 +189,7 @@ fn migrations() -> Vec<Migration> {
         migration(5, "deck", include_str!("../../../migrations/sqlite/0005_deck.sql")),
         migration(6, "tally", include_str!("../../../migrations/sqlite/0006_tally.sql")),
         migration(12, "durations", include_str!("../../../migrations/sqlite/0012_durations.sql")),
+        migration(14, "content", include_str!("../../../migrations/sqlite/0014_content.sql")),
     ]
 }
 

@@ -132,6 +132,7 @@ impl Place {
             format: Some("wav"),
             measured: None,
             refusal: None,
+            metadata: Default::default(),
         });
         store.enqueue_batch(job.id, found.collect(), NOW).await.unwrap();
         let worker = WorkerId("w".to_owned());
@@ -145,6 +146,7 @@ impl Place {
             alone: false,
             probing: vec![],
             cap_ms: None,
+            identities: None,
             now: NOW,
         };
         fs::create_dir_all(home.path().join("out/audio")).unwrap();
@@ -167,6 +169,8 @@ impl Place {
                 measured: None,
                 billed_ms: 9,
                 redacted_audio: Some(audio),
+                made: Default::default(),
+                suspicions: vec![],
             };
             let now = Timestamp(NOW.0 + n as i64);
             let settle = Settle {
@@ -175,6 +179,7 @@ impl Place {
                 request: Request::default(),
                 result: Some(result),
                 next: None,
+                resend: false,
                 now,
             };
             store.settle(Arc::new(settle)).await.unwrap();
