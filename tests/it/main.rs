@@ -17,8 +17,10 @@
 //! | `disk` | a full or read-only disk; a locked, damaged, cut or newer database |
 //! | `memory` | no core dump, whatever limits it is started with |
 //! | `disk_apart` | a disk that is full under one file only |
+//! | `siblings` | the smaller models: formats, forms, billing, labels and their tables |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
 //! | `sources` | files that change, vanish, or have hostile names |
+//! | `presets` | behaviors that the API does not have, told before anything is sent |
 //! | `purge` | answers and audio that go after a time, to the last byte, also when it is killed |
 //! | `usage` | mistakes of the user: exit codes and what is said |
 //! | `verbs` | every other verb once; what stdout and the log carry |
@@ -40,9 +42,11 @@ mod hostile;
 mod limits;
 mod memory;
 mod network;
+mod presets;
 mod purge;
 mod retries;
 mod runs;
+mod siblings;
 mod signals;
 mod sources;
 mod usage;
