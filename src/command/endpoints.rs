@@ -53,14 +53,14 @@ fn block(endpoint: Endpoint) -> String {
     };
     let mut text = format!("{:<width$}{price}\n", facts.name, width = WIDTH - 1 - price.len());
     text += &entry("returns", facts.returns);
-    text += &entry("takes", &format!("{}; up to {}", media::taken_by(endpoint), bytes(most_bytes())));
+    text += &entry("takes", &format!("{}; up to {}", media::taken_by(endpoint), bytes(most_bytes(endpoint))));
     text += &entry("options", &options);
     facts.limits.iter().for_each(|limit| text += &entry("note", limit));
     text
 }
 
-fn most_bytes() -> u64 {
-    MediaSettings::default().max_bytes
+fn most_bytes(endpoint: Endpoint) -> u64 {
+    MediaSettings::default().max_bytes.min(endpoint.facts().max_bytes)
 }
 
 /// `  name     words that go on below each other`
@@ -81,7 +81,7 @@ fn as_object(endpoint: Endpoint) -> serde_json::Value {
     let formats: Vec<String> = media::taken_by(endpoint).split(", ").map(str::to_owned).collect();
     json!({
         "endpoint": facts.name, "returns": facts.returns, "returns_audio": endpoint.returns_audio(),
-        "formats": formats, "max_bytes": most_bytes(), "options": Options::keys(endpoint),
+        "formats": formats, "max_bytes": most_bytes(endpoint), "options": Options::keys(endpoint),
         "usd_per_hour": endpoint.usd_per_hour(), "prices_of": PRICES_OF, "limits": facts.limits,
     })
 }

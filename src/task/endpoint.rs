@@ -28,6 +28,8 @@ pub enum Endpoint {
     MusicDetectionBatch,
     /// Whether a machine made the music.
     AiMusicDetectionBatch,
+    /// Transcription as a job of the Platform API: experimental.
+    PlatformBatch,
 }
 
 /// What is true of an endpoint. Formats are in `media::mime`, options in `velma::options`, prices in `task::price`.
@@ -41,6 +43,8 @@ pub struct Facts {
     pub returns: &'static str,
     /// Limits of its own, beside those that all have.
     pub limits: &'static [&'static str],
+    /// Larger recordings are refused, whatever the settings allow.
+    pub max_bytes: u64,
     /// The extension of the audio that comes with a success and has to be stored beside the answer.
     pub audio: Option<&'static str>,
 }
@@ -62,7 +66,7 @@ pub enum Answers {
 
 impl Endpoint {
     /// Every endpoint, in the order in which the documents introduce them.
-    pub const ALL: [Endpoint; 11] = [
+    pub const ALL: [Endpoint; 12] = [
         Endpoint::SttBatch,
         Endpoint::SttBatchEnglishVfast,
         Endpoint::SyntheticVoiceDetectionBatch,
@@ -74,11 +78,19 @@ impl Endpoint {
         Endpoint::LanguageDetectionBatch,
         Endpoint::MusicDetectionBatch,
         Endpoint::AiMusicDetectionBatch,
+        Endpoint::PlatformBatch,
     ];
 
     /// The table.
     pub fn facts(self) -> Facts {
-        let facts = |name, answers, returns| Facts { name, answers, returns, limits: &[], audio: None };
+        let facts = |name, answers, returns| Facts {
+            name,
+            answers,
+            returns,
+            limits: &[],
+            max_bytes: u64::MAX,
+            audio: None,
+        };
         match self {
             Endpoint::SttBatch => {
                 facts("velma-2-stt-batch", Answers::Utterances, "transcript with speakers, many languages")
@@ -128,20 +140,36 @@ impl Endpoint {
                 limits: &["hears the first 30 s only"],
                 ..facts("velma-2-language-detection-batch", Answers::Label, "the language spoken")
             },
-            Endpoint::MusicDetectionBatch => {
-                facts("velma-2-music-detection-batch", Answers::Label, "music, speech or neither, and how much")
-            }
+            Endpoint::MusicDetectionBatch => facts(
+                "velma-2-music-detection-batch",
+                Answers::Label,
+                "music, speech or neither, and how much",
+            ),
             Endpoint::AiMusicDetectionBatch => facts(
                 "velma-2-ai-music-detection-batch",
                 Answers::Label,
                 "whether a machine made the music, whole and by window",
             ),
+            Endpoint::PlatformBatch => Facts {
+                limits: &[
+                    "experimental: its documents disagree, and anything may change",
+                    "credentials and address of its own, under [platform]",
+                    "English, about 5 minutes at most",
+                ],
+                max_bytes: 5_000_000,
+                ..facts("platform-batch", Answers::Utterances, "transcript, by a job of the Platform API")
+            },
         }
     }
 
     /// The API's own name.
     pub fn name(self) -> &'static str {
         self.facts().name
+    }
+
+    /// Whether it accepts a recording as a job, which is asked for until it has ended.
+    pub fn works_by_jobs(self) -> bool {
+        self == Endpoint::PlatformBatch
     }
 
     /// What its answers are made of.

@@ -17,7 +17,10 @@ impl Endpoint {
             Endpoint::Batch => Some(1.25),
             Endpoint::LanguageDetectionBatch => Some(0.01),
             Endpoint::MusicDetectionBatch => Some(0.02),
-            Endpoint::EmotionBatch | Endpoint::AccentBatch | Endpoint::AiMusicDetectionBatch => None,
+            Endpoint::EmotionBatch
+            | Endpoint::AccentBatch
+            | Endpoint::AiMusicDetectionBatch
+            | Endpoint::PlatformBatch => None,
         }
     }
 }

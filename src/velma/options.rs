@@ -37,6 +37,7 @@ const REDACTION_KEYS: &[&str] =
     &["speaker_diarization", "start_redaction_padding_ms", "end_redaction_padding_ms", "language"];
 const LANGUAGE_KEYS: &[&str] = &["language"];
 const SERIES_KEYS: &[&str] = &["training_permitted", "use_ensemble"];
+const PLATFORM_KEYS: &[&str] = &["emotion_annotation", "demographics"];
 const BATCH_KEYS: &[&str] = &["config"];
 const TERMS_MAX: usize = 1000;
 const TERMS_JSON_MAX: usize = 8000;
@@ -150,6 +151,7 @@ impl Options {
             Endpoint::PiiPhiRedactionBatch | Endpoint::SttBatchMultilingualVfast => plain(given)?,
             Endpoint::Batch => batch(given, &mut presets)?,
             Endpoint::EmotionBatch | Endpoint::AccentBatch => series(given)?,
+            Endpoint::PlatformBatch => switches(PLATFORM_KEYS, given)?,
             Endpoint::SttBatchEnglishVfast
             | Endpoint::SyntheticVoiceDetectionBatch
             | Endpoint::LanguageDetectionBatch
@@ -167,6 +169,7 @@ impl Options {
             Endpoint::SttBatchMultilingualVfast => LANGUAGE_KEYS,
             Endpoint::Batch => BATCH_KEYS,
             Endpoint::EmotionBatch | Endpoint::AccentBatch => SERIES_KEYS,
+            Endpoint::PlatformBatch => PLATFORM_KEYS,
             Endpoint::SttBatchEnglishVfast
             | Endpoint::SyntheticVoiceDetectionBatch
             | Endpoint::LanguageDetectionBatch
@@ -208,16 +211,19 @@ fn plain(given: &Map<String, Value>) -> Result<Vec<Field>, OptionError> {
 
 /// The API takes silence for leave to train on what it is sent. Recordings are not ours to give: silence is a no here.
 fn series(given: &Map<String, Value>) -> Result<Vec<Field>, OptionError> {
+    let mut fields = switches(SERIES_KEYS, given)?;
+    if !fields.iter().any(|field| field.name == "training_permitted") {
+        fields.push(Field { name: "training_permitted", value: "false".to_owned(), json: false });
+    }
+    Ok(fields)
+}
+
+/// Those of the switches that are set.
+fn switches(names: &[&'static str], given: &Map<String, Value>) -> Result<Vec<Field>, OptionError> {
     let mut fields = Vec::new();
-    for &name in SERIES_KEYS {
-        match given.get(name).filter(|value| !value.is_null()) {
-            Some(value) => {
-                fields.push(Field { name, value: boolean(name, value)?.to_string(), json: false });
-            }
-            None if name == "training_permitted" => {
-                fields.push(Field { name, value: "false".to_owned(), json: false });
-            }
-            None => {}
+    for &name in names {
+        if let Some(value) = given.get(name).filter(|value| !value.is_null()) {
+            fields.push(Field { name, value: boolean(name, value)?.to_string(), json: false });
         }
     }
     Ok(fields)
@@ -339,7 +345,9 @@ fn batch(given: &Map<String, Value>, presets: &mut Vec<PresetUse>) -> Result<Vec
             *presets = named;
             Ok(field(Value::Object(sent).to_string(), true))
         }
-        Some(_) => Err(wrong("config", "must be \"default\", a table, or the name of a file that ends in .json")),
+        Some(_) => {
+            Err(wrong("config", "must be \"default\", a table, or the name of a file that ends in .json"))
+        }
     }
 }
 
