@@ -1,9 +1,11 @@
 //! Jobs that a service has accepted for tasks, and works on by itself.
 
+use std::collections::HashSet;
+
 use sqlx::SqliteConnection;
 
 use super::rows::{Columns, int};
-use crate::queue::{QueueError, RemoteJob, Settled};
+use crate::queue::{QueueError, RemoteJob, Settle, Settled};
 use crate::task::{Fence, TaskId};
 
 /// Also of a task that was taken back meanwhile, unless somebody has claimed it anew: the job is paid for.
@@ -45,8 +47,19 @@ pub(super) async fn find(c: &mut SqliteConnection, task: TaskId) -> Result<Optio
     .transpose()
 }
 
-/// Its end is known.
-pub(super) async fn forget(c: &mut SqliteConnection, task: TaskId) -> Result<(), QueueError> {
-    sqlx::query("DELETE FROM remote_job WHERE task_id = ?").bind(task.0).execute(c).await?;
+/// Their end is known, by settlements that were taken.
+pub(super) async fn forget_what_is_over(
+    c: &mut SqliteConnection,
+    settles: &[&Settle],
+    moved: &HashSet<TaskId>,
+) -> Result<(), QueueError> {
+    for settle in settles {
+        if settle.request.job_over && moved.contains(&settle.task.id) {
+            sqlx::query("DELETE FROM remote_job WHERE task_id = ?")
+                .bind(settle.task.id.0)
+                .execute(&mut *c)
+                .await?;
+        }
+    }
     Ok(())
 }

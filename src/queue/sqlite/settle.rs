@@ -75,11 +75,7 @@ async fn settle_each_once(
         moved.extend(succeed(c, &successes).await?);
     }
     close(c, settles, &moved).await?;
-    for settle in settles {
-        if settle.request.job_over && moved.contains(&settle.task.id) {
-            remote::forget(c, settle.task.id).await?;
-        }
-    }
+    remote::forget_what_is_over(c, settles, &moved).await?;
     for ((endpoint, month), sum) in bill(settles, &moved) {
         book(c, endpoint, month, sum).await?;
     }
