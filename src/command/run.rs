@@ -1,4 +1,6 @@
 //! `run`: scan, work the queue, keep the files in step, tell about it, and end with a code. The wiring.
+//!
+//! Longer than 500 lines by intent: the wiring of a run is read from its beginning to its end.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use super::context::{Context, now};
 use super::exit::Exit;
 use super::feed::{self, Into};
 use super::measure;
+use super::presets;
 use super::signals::Signals;
 use super::slots::LedgerFile;
 use super::torn;
@@ -76,11 +79,16 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         console.note(notice);
     }
     // Whatever can be wrong is found out before anything is sent.
-    let client = Arc::new(Client::new(context.config.velma()?)?);
+    let endpoints: Vec<_> = jobs.iter().map(|job| job.endpoint).collect();
+    let client = Arc::new(Client::new(context.config.velma_for(&endpoints)?)?);
     for config in &configs {
         scan::check_globs(&config.scan)?;
         scan::root_of(&config.source, &config.scan)?;
     }
+    let stopped = match args.limit {
+        Some(0) => None, // nothing is going to be sent
+        _ => presets::check(&jobs, &client, console).await?,
+    };
     let began = SystemTime::now();
     let alone = !context.store.workers(50).await?.iter().any(|w| w.alive);
     // Beside the run: there can be as many files as there are recordings.
@@ -101,6 +109,9 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
     // Before the queue knows of the run: no run that it knows is missing from the log.
     audit.write(Kind::RunStarted, Facts::default().count("jobs", jobs.len() as u64)).await?;
     register(&*context.store, worker.clone()).await?;
+    if let Some(order) = stopped {
+        presets::stop(order, &*context.store, &worker, &audit).await?;
+    }
     let session = Session {
         context,
         args,

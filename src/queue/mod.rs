@@ -20,6 +20,6 @@ pub use row::{
 pub use sqlite::{QueueSettings, SqliteStore};
 pub use store::{
     Candidate, Claim, ClaimRequest, ClaimedTask, Double, Enqueued, JobSpec, KnownFiles, Made, NewResult,
-    NewTask, Purge, Purgeable, Recognised, Recovered, Request, Reuse, Settle, Settled, Sighting, TaskStore,
-    Unmeasured,
+    NewTask, Purge, Purgeable, Recognised, Recovered, RemoteJob, Request, Reuse, Settle, Settled, Sighting,
+    TaskStore, Unmeasured,
 };

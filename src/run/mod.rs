@@ -13,6 +13,7 @@ mod pool;
 mod probe;
 mod quota;
 mod ready;
+mod remote;
 mod reuse;
 mod saving;
 mod slots;
@@ -98,6 +99,8 @@ pub struct RunSettings {
     pub probe_interval: Duration,
     /// How long everything may keep failing before the run gives up.
     pub give_up_after: Duration,
+    /// How long a job that a service has accepted may take, from then on.
+    pub job_deadline: Duration,
     /// At most this many tasks are started; `None`: all.
     pub limit: Option<u64>,
     /// Whether a recording that is the same as another, with the same options, takes over its answer.
@@ -114,6 +117,7 @@ impl Default for RunSettings {
             grace: Duration::from_secs(75),
             probe_interval: Duration::from_secs(3600),
             give_up_after: Duration::from_secs(1800),
+            job_deadline: Duration::from_secs(3600),
             limit: None,
             reuse: true,
             suspect: SuspectSettings::default(),
@@ -344,6 +348,7 @@ async fn pool(
         all_stopped: common.all_stopped,
         at_work: AtomicUsize::new(0),
         ends,
+        job_deadline: run.settings.job_deadline,
     };
     let terms = Terms {
         telling,

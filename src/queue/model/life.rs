@@ -57,6 +57,7 @@ impl Task {
             on_deck: false,
             tries: vec![],
             result: None,
+            remote: None,
             identity: None,
             reuse_after: Timestamp(0),
             resent: Resent::Never,

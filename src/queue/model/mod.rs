@@ -184,6 +184,7 @@ mod sqlite {
             Fault::PauseForgotten,
             Fault::HandOverForgotten,
             Fault::PurgeGrabs,
+            Fault::JobForgotten,
             Fault::SettledUnwritten,
         ];
         all.into_iter().for_each(|fault| prop_finds(fault, folder));
