@@ -18,6 +18,7 @@ mod problem;
 mod process;
 mod purge;
 mod run;
+mod scan;
 mod selftest;
 mod signals;
 mod slots;
@@ -64,7 +65,7 @@ pub struct Cli {
 enum Verb {
     Demo(demo::DemoArgs),
     Init(init::InitArgs),
-    Scan(plan::ScanArgs),
+    Scan(scan::ScanArgs),
     Plan(plan::PlanArgs),
     Run(run::RunArgs),
     Status(status::StatusArgs),
@@ -156,7 +157,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<u8> {
 
 async fn work(verb: &Verb, overrides: &Overrides, console: &Console) -> Result<Exit> {
     match verb {
-        Verb::Scan(args) => plan::scan(args, overrides, console).await,
+        Verb::Scan(args) => scan::scan(args, overrides, console).await,
         Verb::Plan(args) => plan::plan(args, overrides, console).await,
         Verb::Run(args) => run::run(args, overrides, console).await,
         Verb::Status(args) => status::status(args, overrides, console).await,

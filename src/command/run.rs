@@ -17,11 +17,12 @@ use super::context::{Context, now};
 use super::exit::Exit;
 use super::feed::{self, Into};
 use super::measure;
+use super::problem::UsageError;
 use super::signals::Signals;
 use super::slots::LedgerFile;
 use super::torn;
 use crate::audit::{Facts, Kind};
-use crate::config::{JobConfig, Overrides};
+use crate::config::{Config, JobConfig, Overrides};
 use crate::event::RunEvent;
 use crate::outputs::{OutputError, OutputSettings, Projector};
 use crate::queue::{QueueError, TaskStore, WorkerRow};
@@ -43,6 +44,9 @@ pub(super) struct RunArgs {
     /// Send the first N recordings only: try before you commit
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
+    /// Count --budget-hours and --budget-cost from nothing; without it a run goes on counting where the last one was
+    #[arg(long)]
+    pub(super) new_budget: bool,
     /// Exit with 9 when there is nothing to do
     #[arg(long)]
     pub(super) error_if_empty: bool,
@@ -81,6 +85,13 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         scan::check_globs(&config.scan)?;
         scan::root_of(&config.source)?;
     }
+    let budget = context.config.run.budget;
+    check_prices(&context.config, &configs)?;
+    if args.new_budget && budget.is_none() {
+        let what = "--new-budget counts a budget from nothing, and there is none";
+        let mend = "voxbatch run --budget-hours 10 --new-budget";
+        return Err(UsageError::new(what).mend(mend, "for example").into());
+    }
     let began = SystemTime::now();
     let alone = !context.store.workers(50).await?.iter().any(|w| w.alive);
     // Beside the run: there can be as many files as there are recordings.
@@ -99,6 +110,9 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
     // Before the queue knows of the run: no run that it knows is missing from the log.
     audit.write(Kind::RunStarted, Facts::default().count("jobs", jobs.len() as u64)).await?;
     register(&*context.store, worker.clone()).await?;
+    if !budget.is_none() {
+        context.store.set_budget(budget, args.new_budget, now()).await?;
+    }
     let session = Session {
         context,
         args,
@@ -119,6 +133,23 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         tracing::warn!(%error, "the end of the run was not written down");
     }
     exit
+}
+
+/// A budget in money that cannot be counted would be none.
+fn check_prices(config: &Config, jobs: &[JobConfig]) -> Result<()> {
+    for job in jobs.iter().filter(|_| config.run.budget.cost.is_some()) {
+        let rate = config.prices.rate(job.spec.endpoint, &job.spec.options);
+        let model = rate.per_hour.is_none().then(|| job.spec.endpoint.name());
+        if let Some(name) = model.or(rate.unpriced.first().copied()) {
+            let what = format!(
+                "a budget in money needs a price for {name} (job {}), and none is known",
+                job.spec.name
+            );
+            let mend = format!("{name} = 0.05");
+            return Err(UsageError::new(what).mend(mend, "under [prices] in jobs.toml, for example").into());
+        }
+    }
+    Ok(())
 }
 
 async fn register(store: &dyn TaskStore, id: WorkerId) -> Result<(), QueueError> {
@@ -206,7 +237,8 @@ impl Session<'_> {
                 let options = Options::parse(job.endpoint, &job.options)?;
                 let config = self.configs.iter().find(|c| c.spec.name == job.name);
                 let settle = config.map(|c| c.scan.settle).unwrap_or_default();
-                Ok(Work { job: job.clone(), options, settle })
+                let price = self.context.config.prices.rate(job.endpoint, &job.options).per_hour;
+                Ok(Work { job: job.clone(), options, price, settle })
             })
             .collect()
     }

@@ -12,7 +12,7 @@ use super::error::{CheckOptions, Code, ConfigError, Problem};
 use super::file::{self, Document};
 use super::job::{self, JobConfig};
 use super::key::{self, KeyOrigin};
-use super::money::{self, OpeningHours};
+use super::money::{self, Dollars, OpeningHours};
 use super::origin::{Effective, Origin};
 use super::reader::{Environment, Reader};
 use super::value::{Choice, Globs, Hours, Length, Location, Size, Switch, Whole, Words, absolute};
@@ -20,7 +20,7 @@ use crate::media::MediaSettings;
 use crate::outputs::OutputSettings;
 use crate::run::{LimitSettings, RunSettings};
 use crate::scan::ScanSettings;
-use crate::task::{Endpoint, Prices, RetryPolicy};
+use crate::task::{BudgetLimit, Endpoint, Prices, RetryPolicy};
 use crate::telemetry::{LogPaths, LogSettings};
 use crate::velma::VelmaSettings;
 
@@ -307,6 +307,10 @@ fn run(
         probe_interval: reader.get("run.probe_interval", &TIME, d.probe_interval),
         give_up_after: reader.get("run.give_up_after", &TIME, d.give_up_after),
         limit: d.limit,
+        budget: BudgetLimit {
+            audio_ms: reader.find("run.budget_hours", &Hours).and_then(|(ms, _)| ms),
+            cost: reader.find("run.budget_cost", &Dollars { zero: false }).map(|(cost, _)| cost),
+        },
     }
 }
 

@@ -14,11 +14,12 @@ mod store;
 
 pub use error::QueueError;
 pub use row::{
-    AttemptRow, AudioFacts, Halt, LimiterState, OutputState, RedactedAudio, ResultRow, Tally, TaskRow, Usage,
-    WorkerRow,
+    AttemptRow, AudioFacts, Budget, Halt, LimiterState, OutputState, RedactedAudio, ResultRow, Tally,
+    TaskRow, Usage, WorkerRow,
 };
 pub use sqlite::{QueueSettings, SqliteStore};
 pub use store::{
-    Candidate, Claim, ClaimRequest, ClaimedTask, Enqueued, JobSpec, KnownFiles, NewResult, NewTask, Purge,
-    Purgeable, Recognised, Recovered, Request, Settle, Settled, Sighting, TaskStore, Unmeasured,
+    Candidate, Cap, Claim, ClaimRequest, ClaimedTask, Enqueued, JobSpec, KnownFiles, NewResult, NewTask,
+    Purge, Purgeable, Reached, Recognised, Recovered, Request, Settle, Settled, Sighting, TaskStore,
+    Unmeasured,
 };

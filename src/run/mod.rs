@@ -38,7 +38,7 @@ use self::worker::Bench;
 use crate::event::RunEvent;
 use crate::media::MediaSettings;
 use crate::queue::{QueueError, TaskStore};
-use crate::task::{Endpoint, HaltReason, HaltScope, Job, Month, RetryPolicy, WorkerId};
+use crate::task::{BudgetLimit, Endpoint, HaltReason, HaltScope, Job, Money, Month, RetryPolicy, WorkerId};
 use crate::velma::{Client, Options};
 
 /// An endpoint's limits.
@@ -94,6 +94,8 @@ pub struct RunSettings {
     pub give_up_after: Duration,
     /// At most this many tasks are started; `None`: all.
     pub limit: Option<u64>,
+    /// What may be spent of the budget that is open in the queue.
+    pub budget: BudgetLimit,
 }
 
 impl Default for RunSettings {
@@ -105,6 +107,7 @@ impl Default for RunSettings {
             probe_interval: Duration::from_secs(3600),
             give_up_after: Duration::from_secs(1800),
             limit: None,
+            budget: BudgetLimit::default(),
         }
     }
 }
@@ -123,6 +126,8 @@ pub struct Work {
     pub job: Job,
     /// Its options, checked.
     pub options: Options,
+    /// What an hour of its audio costs, if that is known.
+    pub price: Option<Money>,
     /// A file of it that changed within this time is looked at again later.
     pub settle: Duration,
 }
@@ -199,7 +204,12 @@ pub async fn run(run: Run) -> Result<Outcome, QueueError> {
 async fn work_all(run: &Run, in_flight: &Arc<AtomicU32>) -> Result<Outcome, QueueError> {
     let mut works: BTreeMap<Endpoint, Vec<Arc<Work>>> = BTreeMap::new();
     for work in &run.works {
-        let shared = Work { job: work.job.clone(), options: work.options.clone(), settle: work.settle };
+        let shared = Work {
+            job: work.job.clone(),
+            options: work.options.clone(),
+            price: work.price,
+            settle: work.settle,
+        };
         works.entry(work.job.endpoint).or_default().push(Arc::new(shared));
     }
     let quota = Arc::new(Quota::new(run.settings.limit));
@@ -254,6 +264,9 @@ async fn work_all(run: &Run, in_flight: &Arc<AtomicU32>) -> Result<Outcome, Queu
     Ok(outcome)
 }
 
+/// How a budget ends a run.
+const SPENT: (HaltScope, HaltReason) = (HaltScope::Everything, HaltReason::Budget);
+
 /// New pools for endpoints whose halts are gone: another pool's probe may have lifted them, or the user has.
 async fn lifted(
     run: &Run,
@@ -265,8 +278,11 @@ async fn lifted(
     let open = run.store.halts(true, now()).await?;
     let stands =
         |endpoint: Endpoint| open.iter().any(|h| h.scope.covers(endpoint) && h.reason != HaltReason::Paused);
+    // A budget that is used up stays so: nothing that happens in this run brings any of it back.
+    let is_spent = |halts: &[(HaltScope, HaltReason)]| halts.contains(&SPENT);
+    let halted = halted.iter().filter(|(_, halts)| !is_spent(halts)).map(|(endpoint, _)| *endpoint);
     let mut again = Vec::new();
-    for endpoint in halted.keys().copied().filter(|e| !stands(*e)) {
+    for endpoint in halted.filter(|e| !stands(*e)) {
         let pool = pool(run, endpoint, works[&endpoint].clone(), Arc::clone(quota), in_flight).await?;
         again.push((endpoint, pool));
     }
@@ -303,6 +319,7 @@ async fn pool(
         works,
         media: run.media.clone(),
         limit,
+        budget: run.settings.budget,
         give_up_after: run.settings.give_up_after,
         probe_interval: run.settings.probe_interval,
         quota,

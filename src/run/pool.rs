@@ -20,7 +20,9 @@ use super::{Feed, LimitSettings, Work, now, steady};
 use crate::event::{About, RunEvent};
 use crate::media::MediaSettings;
 use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, QueueError, Settled, TaskRow};
-use crate::task::{HaltReason, HaltScope, Hold, JobId, Settlement, TaskId, TaskState, Timestamp, WorkerId};
+use crate::task::{
+    BudgetLimit, HaltReason, HaltScope, Hold, JobId, Settlement, TaskId, TaskState, Timestamp, WorkerId,
+};
 
 /// How often the queue is asked again when another process could have changed it.
 pub(super) const POLL: Duration = Duration::from_millis(250);
@@ -52,6 +54,7 @@ pub(super) struct Pool {
     works: HashMap<JobId, Arc<Work>>,
     media: MediaSettings,
     pub(super) limit: LimitSettings,
+    pub(super) budget: BudgetLimit,
     give_up_after: Duration,
     pub(super) probe_interval: Duration,
     quota: Arc<Quota>,
@@ -90,6 +93,7 @@ pub(super) struct Terms {
     pub(super) works: Vec<Arc<Work>>,
     pub(super) media: MediaSettings,
     pub(super) limit: LimitSettings,
+    pub(super) budget: BudgetLimit,
     pub(super) give_up_after: Duration,
     pub(super) probe_interval: Duration,
     pub(super) quota: Arc<Quota>,
@@ -98,8 +102,18 @@ pub(super) struct Terms {
 
 impl Pool {
     pub(super) fn new(bench: Bench, terms: Terms) -> Self {
-        let Terms { telling, worker, works, media, limit, give_up_after, probe_interval, quota, feed } =
-            terms;
+        let Terms {
+            telling,
+            worker,
+            works,
+            media,
+            limit,
+            budget,
+            give_up_after,
+            probe_interval,
+            quota,
+            feed,
+        } = terms;
         Pool {
             bench: Arc::new(bench),
             telling,
@@ -107,6 +121,7 @@ impl Pool {
             works: works.into_iter().map(|w| (w.job.id, w)).collect(),
             media,
             limit,
+            budget,
             give_up_after,
             probe_interval,
             quota,
@@ -279,7 +294,8 @@ impl Pool {
         let known = candidates.into_iter().filter_map(|c| work_of(&c).map(|work| (c, work)));
         let known: Vec<_> = known.collect();
         self.chosen.extend(known.iter().map(|(c, _)| c.id));
-        self.preparing.look(known, &self.media, self.limit.monthly_ms.is_some());
+        let exactly = self.limit.monthly_ms.is_some() || !self.budget.is_none();
+        self.preparing.look(known, &self.media, exactly);
     }
 
     async fn take_in(&mut self, looked: Looked) {
@@ -354,6 +370,7 @@ impl Pool {
             alone: lone,
             probing: self.probing.halts().to_vec(),
             cap_ms: self.limit.own_monthly_ms(now().month()),
+            budget: self.budget,
             now: now(),
         };
         let own = slots::taken(self.limit.concurrent, &self.slots);
@@ -383,11 +400,12 @@ impl Pool {
         if !claim.halts.is_empty() {
             return self.meet(claim.halts).await;
         }
-        if claim.cap_reached && nothing_began && claim.limiter.busy == 0 {
-            return self.cap_reached().await;
+        if let Some(reached) = claim.cap_reached.filter(|r| nothing_began && r.in_flight == 0) {
+            return self.cap_reached(reached.cap).await;
         }
         let paused = claim.limiter.paused_until.is_some_and(|until| until > now());
-        let could = claim.limiter.busy == 0 && claim.gone.is_empty() && !claim.cap_reached && !paused;
+        let could =
+            claim.limiter.busy == 0 && claim.gone.is_empty() && claim.cap_reached.is_none() && !paused;
         self.note_stall(nothing_began && could, &format!("{:?}", claim.limiter))?;
         if nothing_began && claim.gone.is_empty() {
             // Asked again on the way: a pause can be ended, and the clock it goes by can be set.

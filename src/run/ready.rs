@@ -15,7 +15,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::Work;
 use crate::media::{self, MediaSettings, Prepared, Unfit};
 use crate::queue::Candidate;
-use crate::task::{Cause, Failure, Measured, TaskId};
+use crate::task::{Amount, Cause, Failure, Measured, TaskId};
 
 /// A recording that could be sent this moment.
 pub(super) struct Ready {
@@ -69,8 +69,9 @@ impl Preparing {
     }
 
     /// The ready ones as a claim wants them: best first, with the audio they will be billed for.
-    pub(super) fn wish(&self, most: usize) -> Vec<(TaskId, u64)> {
-        self.ready.values().take(most).map(|r| (r.candidate.id, r.measured.duration_ms)).collect()
+    pub(super) fn wish(&self, most: usize) -> Vec<(TaskId, Amount)> {
+        let amount = |r: &Ready| Amount::of(r.measured.duration_ms, r.work.price);
+        self.ready.values().take(most).map(|r| (r.candidate.id, amount(r))).collect()
     }
 
     /// Begins to look at candidates, a few on each thread. `exactly`: their hours are counted before they are sent.

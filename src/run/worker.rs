@@ -19,8 +19,8 @@ use crate::queue::{
     AudioFacts, ClaimedTask, NewResult, QueueError, RedactedAudio, Request, Settle, Settled, TaskStore,
 };
 use crate::task::{
-    Billed, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, Measured, RecordingPath, RetryPolicy,
-    Settlement, Standing, Timestamp, Verdict, decide,
+    Amount, Billed, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, Measured, Money,
+    RecordingPath, RetryPolicy, Settlement, Standing, Timestamp, Verdict, decide,
 };
 use crate::velma::{self, Answer, Client, Exchange, Source, Submission};
 
@@ -369,6 +369,7 @@ struct Facts {
     format: &'static str,
     mime: &'static str,
     measured: Measured,
+    price: Option<Money>,
     audio_place: PathBuf,
     output: PathBuf,
 }
@@ -380,6 +381,7 @@ impl Facts {
             format: ready.prepared.format.word(),
             mime: ready.prepared.mime,
             measured: ready.measured,
+            price: ready.work.price,
             audio_place: ready.work.job.redacted_audio_of(&ready.candidate.path),
             output: ready.work.job.output.clone(),
         }
@@ -448,10 +450,12 @@ fn new_result(
             Some(RedactedAudio { path: RecordingPath::from(relative), bytes, sha256 })
         }
     };
+    // Answers without a duration are billed all the same: then by our own estimate.
+    let billed_ms = response.duration_ms.unwrap_or(facts.measured.duration_ms);
     Ok(NewResult {
         duration_ms: response.duration_ms,
-        // Answers without a duration are billed all the same: then by our own estimate.
-        billed_ms: response.duration_ms.unwrap_or(facts.measured.duration_ms),
+        billed_ms,
+        cost: Amount::of(billed_ms, facts.price).cost,
         measured: Some(facts.measured),
         response: response.json,
         audio: AudioFacts {

@@ -160,6 +160,23 @@ impl Order {
     }
 }
 
+impl Order {
+    /// Who goes first: the smaller. Sizes count by their first two digits, as the queue has it.
+    pub fn rank(self, size_bytes: u64, modified_ns: i64) -> i64 {
+        let about = || {
+            let unit = 10u64.pow(size_bytes.checked_ilog10().unwrap_or(0).saturating_sub(1));
+            i64::try_from(size_bytes / unit * unit).unwrap_or(i64::MAX)
+        };
+        match self {
+            Order::Longest => -about(),
+            Order::Shortest => about(),
+            Order::Oldest => modified_ns,
+            Order::Newest => modified_ns.saturating_neg(),
+            Order::Path => 0,
+        }
+    }
+}
+
 impl FromStr for Order {
     type Err = String;
 
@@ -182,6 +199,14 @@ mod tests {
             output: "/out".into(),
             order: Order::Longest,
         }
+    }
+
+    #[test]
+    fn sizes_rank_by_their_first_two_digits() {
+        let ranks = [0, 7, 42, 199, 123_456].map(|size| Order::Shortest.rank(size, 5));
+        assert_eq!(ranks, [0, 7, 42, 190, 120_000]);
+        assert_eq!(Order::Longest.rank(199, 5), -190);
+        assert_eq!([Order::Oldest, Order::Newest, Order::Path].map(|o| o.rank(9, 5)), [5, -5, 0]);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub use endpoint::Endpoint;
 pub use filter::{Filter, FilterError, age};
 pub use id::{Fence, JobId, TaskId, WorkerId};
 pub use job::{Job, Order, RecordingPath};
-pub use price::{Money, PRICED_OPTIONS, Prices, Rate};
+pub use price::{Amount, BudgetLimit, Money, PRICED_OPTIONS, Prices, Rate};
 pub use retry::RetryPolicy;
 pub use state::{Hold, TaskState};
 pub use time::{Month, Timestamp};

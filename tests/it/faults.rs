@@ -147,7 +147,7 @@ impl Place {
             client: Arc::new(self.client()),
             settings: settings(),
             media: MediaSettings::default(),
-            works: vec![Work { job, options, settle: Duration::ZERO }],
+            works: vec![Work { job, options, price: None, settle: Duration::ZERO }],
             worker: worker.clone(),
             events,
             stop: Stop::default(),

@@ -10,6 +10,7 @@
 //! | `hostile` | a folder as archives really are, and one that changes while it is read |
 //! | `network` | cuts, stalls, floods and lies on the way to the API |
 //! | `halts` | hours, credits, keys, models: stop, probe, go on |
+//! | `know` | lengths, plans and budgets: what is known before it is paid for |
 //! | `chaos` | the selftest: kills at random, everything counted |
 //! | `crashes` | SIGKILL, torn and altered outputs |
 //! | `clock` | a wall clock that jumps, between runs and during one |
@@ -37,6 +38,7 @@ mod faults;
 mod formats;
 mod halts;
 mod hostile;
+mod know;
 mod limits;
 mod memory;
 mod network;

@@ -116,6 +116,9 @@ store! {
     enqueue_batch(job: JobId, tasks: Vec<NewTask>, now: Timestamp) -> Told<Enqueued>;
     compare(job: JobId, tasks: Vec<NewTask>) -> Told<Enqueued>;
     unmeasured(job: JobId, after: Option<TaskId>, limit: u32) -> Told<Vec<Unmeasured>>;
+    set_budget(limit: BudgetLimit, anew: bool, now: Timestamp) -> Told<()>;
+    budget() -> Told<Option<Budget>>;
+    speeds(job: JobId, limit: u32) -> Told<Vec<(u64, u64)>>;
     keep_measured(measured: Vec<(Unmeasured, Measured)>) -> Told<()>;
     register(worker: WorkerRow) -> Told<()>;
     heartbeat(worker: WorkerId, now: Timestamp) -> Told<()>;

@@ -58,6 +58,7 @@ pub(super) struct Hold {
     pub(super) first_failed_at: Option<Timestamp>,
     pub(super) alone: bool,
     pub(super) busy: u32,
+    pub(super) reserved: Amount,
     /// Whether its holder has settled it.
     pub(super) settled: bool,
 }
@@ -76,6 +77,7 @@ impl Hold {
             first_failed_at: self.first_failed_at,
             alone: self.alone,
             busy: self.busy,
+            reserved: self.reserved,
         }
     }
 }
@@ -98,7 +100,7 @@ pub(super) enum Answer {
         gone: Vec<TaskId>,
         limiter: LimiterState,
         halts: Vec<(HaltScope, HaltReason)>,
-        cap_reached: bool,
+        cap_reached: Option<Reached>,
     },
 }
 

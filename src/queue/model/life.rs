@@ -51,7 +51,7 @@ impl Task {
             last_cause: None,
             first_failed_at: None,
             cancel_requested: false,
-            reserved_ms: 0,
+            reserved: Amount::default(),
             lone: false,
             tries: vec![],
             result: None,
@@ -88,14 +88,14 @@ impl Task {
         self.row.state == TaskState::Queued && (self.row.hold.is_none() || self.row.run_at <= now)
     }
 
-    pub(super) fn start(&mut self, wish: &ClaimRequest, estimate_ms: u64) {
+    pub(super) fn start(&mut self, wish: &ClaimRequest, amount: Amount) {
         let (worker, now) = (&wish.worker, wish.now);
         self.row.state = TaskState::Running;
         self.row.hold = None;
         self.row.owner = Some(worker.clone());
         self.row.fence.0 += 1;
         self.row.changed_at = now;
-        self.reserved_ms = estimate_ms;
+        self.reserved = amount;
         self.lone = wish.alone;
         self.tries.push(AttemptRow {
             fence: self.row.fence,
@@ -126,6 +126,7 @@ impl Task {
             first_failed_at: self.first_failed_at,
             alone,
             busy,
+            reserved: self.reserved,
             settled: false,
         }
     }
@@ -139,7 +140,7 @@ impl Task {
         self.row.changed_at = now;
         self.row.finished_at = (state != TaskState::Queued).then_some(now);
         self.cancel_requested = false;
-        self.reserved_ms = 0;
+        self.reserved = Amount::default();
     }
 
     /// Where it goes that is not to be tried any more: to its result, if it has one from before.
@@ -186,7 +187,7 @@ impl Task {
         row.changed_at = now;
         row.finished_at = Some(now);
         self.cancel_requested = false;
-        self.reserved_ms = 0;
+        self.reserved = Amount::default();
         let result = ResultRow {
             seq: 0,
             task: row.id,

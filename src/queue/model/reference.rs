@@ -15,7 +15,7 @@ pub(super) struct Task {
     pub(super) last_cause: Option<(Cause, u32)>,
     pub(super) first_failed_at: Option<Timestamp>,
     pub(super) cancel_requested: bool,
-    pub(super) reserved_ms: u64,
+    pub(super) reserved: Amount,
     /// Claimed to be alone.
     pub(super) lone: bool,
     /// Oldest first.
@@ -269,6 +269,7 @@ impl Model {
                 continue;
             }
             task.row.lease_losses += 1;
+            let reserved = task.reserved;
             let state = match (task.row.lease_losses >= 3, task.cancel_requested) {
                 (true, _) => task.end(TaskState::Failed),
                 (false, true) => task.end(TaskState::Cancelled),
@@ -282,7 +283,7 @@ impl Model {
             attempt.message = None;
             recovered.tasks += 1;
             recovered.failed += u64::from(state == TaskState::Failed);
-            self.ledger.entry((task.row.endpoint, now.month())).or_default().unknown += 1;
+            lose(self.ledger.entry((task.row.endpoint, now.month())).or_default(), reserved);
         }
         recovered
     }
@@ -297,7 +298,7 @@ impl Model {
     }
 
     pub(super) fn billed_ms(&self, endpoint: Endpoint) -> u64 {
-        self.ledger.get(&(endpoint, self.now.month())).map_or(0, |u| u.billed_ms)
+        self.ledger.get(&(endpoint, self.now.month())).map_or(0, |u| u.billed_ms + u.unknown_ms)
     }
 
     fn claim(&mut self, wish: ClaimRequest) -> Answer {
@@ -316,15 +317,15 @@ impl Model {
         } else {
             wish.want.min(free)
         };
-        let on_their_way: u64 = self.running(wish.endpoint).map(|t| t.reserved_ms).sum();
+        let on_their_way: u64 = self.running(wish.endpoint).map(|t| t.reserved.audio_ms).sum();
         let mut spent = self.billed_ms(wish.endpoint) + on_their_way;
-        let (mut tasks, mut gone, mut cap_reached) = (vec![], vec![], false);
-        for &(id, estimate_ms) in &wish.tasks {
+        let (mut tasks, mut gone, mut cap_reached) = (vec![], vec![], None);
+        for &(id, amount) in &wish.tasks {
             if tasks.len() == may as usize {
                 break;
             }
-            if wish.cap_ms.is_some_and(|cap| spent + estimate_ms > cap) {
-                cap_reached = true;
+            if wish.cap_ms.is_some_and(|cap| spent + amount.audio_ms > cap) {
+                cap_reached = Some(Reached { cap: Cap::Month, in_flight: limiter.busy });
                 break;
             }
             let nobody_else = limiter.busy == 0 && (wish.alone || limiter.ceiling == 1);
@@ -332,8 +333,8 @@ impl Model {
                 gone.push(id);
                 continue;
             };
-            task.start(&wish, estimate_ms);
-            spent += estimate_ms;
+            task.start(&wish, amount);
+            spent += amount.audio_ms;
             limiter.busy += 1;
             let hold = task.hold(nobody_else, limiter.busy);
             tasks.push(hold.proof());
@@ -365,6 +366,9 @@ impl Model {
                 let month = self.ledger.entry((endpoint, now.month())).or_default();
                 month.succeeded += 1;
                 month.billed_ms = (month.billed_ms + result.billed_ms).min(LEDGER_MAX_MS);
+                let measured = result.measured.map_or(result.billed_ms, |m| m.duration_ms);
+                month.measured_ms = (month.measured_ms + measured).min(LEDGER_MAX_MS);
+                month.cost = month.cost + result.cost;
                 true
             }
             (settlement, None) if open => {
@@ -373,7 +377,7 @@ impl Model {
                 let endpoint = task.row.endpoint;
                 // Paid for, surely or perhaps, without a result to show for it.
                 if failure.billed != Billed::No {
-                    self.ledger.entry((endpoint, now.month())).or_default().unknown += 1;
+                    lose(self.ledger.entry((endpoint, now.month())).or_default(), hold.reserved);
                 }
                 true
             }
@@ -478,6 +482,12 @@ impl Model {
 
 pub(super) fn is_open(halt: &Halt, now: Timestamp) -> bool {
     halt.lifted_at.is_none() && halt.until.is_none_or(|until| now < until)
+}
+
+fn lose(month: &mut Usage, reserved: Amount) {
+    month.unknown += 1;
+    month.unknown_ms += reserved.audio_ms;
+    month.unknown_cost = month.unknown_cost + reserved.cost;
 }
 
 fn close(attempt: &mut AttemptRow, outcome: &str, failure: Option<&Failure>, now: Timestamp) {

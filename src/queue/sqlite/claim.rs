@@ -5,10 +5,11 @@ use std::collections::{HashMap, HashSet};
 use serde_json::json;
 use sqlx::SqliteConnection;
 
+use super::budget::Caps;
 use super::rows::{Columns, array, int};
 use super::{halts, limits};
 use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, LimiterState, QueueError};
-use crate::task::{Endpoint, Fence, JobId, TaskId, Timestamp};
+use crate::task::{Amount, Endpoint, Fence, JobId, TaskId, Timestamp};
 
 /// Tasks that waited and are due come first, then the jobs in turn, each in its own order.
 pub(super) async fn candidates(
@@ -134,32 +135,29 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Resu
     }
     let free = claim.limiter.effective.min(claim.limiter.ceiling).saturating_sub(claim.limiter.busy);
     let take = wish.want.min(free).min(if wish.alone { 1 } else { u32::MAX }) as usize;
-    let mut spoken_for = match wish.cap_ms {
-        Some(_) => limits::spoken_for(c, wish.endpoint, wish.now.month()).await?,
-        None => 0,
-    };
+    let mut caps = Caps::of(c, wish).await?;
     let mut wished = wish.tasks.iter().copied().peekable();
-    while claim.tasks.len() < take && !claim.cap_reached {
+    while claim.tasks.len() < take && claim.cap_reached.is_none() {
         // As many as still fit; should some of them be gone, the next ones get their turn.
         let mut batch = Vec::new();
-        let mut reserved = spoken_for;
+        let mut then = caps;
         while claim.tasks.len() + batch.len() < take
-            && let Some(&(id, estimate_ms)) = wished.peek()
+            && let Some(&(id, amount)) = wished.peek()
         {
-            reserved = reserved.saturating_add(estimate_ms);
-            if wish.cap_ms.is_some_and(|cap| reserved > cap) {
+            if let Some(reached) = then.crossed_by(amount, claim.limiter.busy) {
                 // Only what is really taken counts: those before it may be gone.
-                claim.cap_reached = batch.is_empty();
+                claim.cap_reached = batch.is_empty().then_some(reached);
                 break;
             }
-            batch.push((id, estimate_ms));
+            then.add(amount);
+            batch.push((id, amount));
             wished.next();
         }
         if batch.is_empty() {
             break;
         }
         let mut taken = take_tasks(c, wish, &batch).await?;
-        for (id, estimate_ms) in batch {
+        for (id, amount) in batch {
             let Some(mut task) = taken.remove(&id) else {
                 claim.gone.push(id);
                 continue;
@@ -167,7 +165,8 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Resu
             task.alone = claim.limiter.busy == 0 && (wish.alone || claim.limiter.ceiling == 1);
             claim.limiter.busy += 1;
             task.busy = claim.limiter.busy;
-            spoken_for = spoken_for.saturating_add(estimate_ms);
+            task.reserved = amount;
+            caps.add(amount);
             claim.tasks.push(task);
         }
     }
@@ -210,7 +209,7 @@ impl Standing {
 async fn take_tasks(
     c: &mut SqliteConnection,
     wish: &ClaimRequest,
-    tasks: &[(TaskId, u64)],
+    tasks: &[(TaskId, Amount)],
 ) -> Result<HashMap<TaskId, ClaimedTask>, QueueError> {
     let rows = sqlx::query(
         "UPDATE task SET state = 'running', hold = NULL, owner = ?2, fence = fence + 1, changed_at = ?3
@@ -227,14 +226,15 @@ async fn take_tasks(
         return Ok(taken);
     }
     let holds = taken.values().map(|task| {
-        let estimate = tasks.iter().find(|(id, _)| *id == task.id).map_or(0, |(_, ms)| int(*ms));
-        json!([task.id.0, task.fence.0, estimate])
+        let amount =
+            tasks.iter().find(|(id, _)| *id == task.id).map_or(Amount::default(), |(_, amount)| *amount);
+        json!([task.id.0, task.fence.0, int(amount.audio_ms), int(amount.cost.0)])
     });
     let done = sqlx::query(
         "INSERT INTO attempt (task_id, fence, worker, started_at)
          SELECT value ->> 0, value ->> 1, ?2, ?3 FROM json_each(?1);
          UPDATE slot SET task_id = held.value ->> 0, fence = held.value ->> 1, owner = ?2,
-                reserved_ms = held.value ->> 2, lone = ?5
+                reserved_ms = held.value ->> 2, reserved_cost = held.value ->> 3, lone = ?5
          FROM json_each(?1) AS held
          JOIN (SELECT no AS free, row_number() OVER (ORDER BY no) - 1 AS turn
                FROM slot WHERE limiter = ?4 AND task_id IS NULL) ON turn = held.key
@@ -268,6 +268,7 @@ fn claimed(row: &sqlx::sqlite::SqliteRow, wish: &ClaimRequest) -> Result<(TaskId
         first_failed_at: row.time_or_null("first_failed_at")?,
         alone: false,
         busy: 0,
+        reserved: Amount::default(),
     };
     Ok((id, task))
 }

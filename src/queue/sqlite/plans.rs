@@ -112,15 +112,17 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
     store.register(row).await.unwrap();
     store.heartbeat(worker.clone(), NOW).await.unwrap();
     store.sweep(NOW).await.unwrap();
+    store.set_budget(BudgetLimit { audio_ms: Some(1 << 40), cost: None }, true, NOW).await.unwrap();
     let ready = store.candidates(STT, vec![job.id], vec![], 3, NOW).await.unwrap();
     let claim = ClaimRequest {
         worker: worker.clone(),
         endpoint: STT,
-        tasks: ready.iter().map(|t| (t.id, 1000)).collect(),
+        tasks: ready.iter().map(|t| (t.id, Amount { audio_ms: 1000, cost: Money(1) })).collect(),
         want: 3,
         alone: false,
         probing: vec![],
         cap_ms: Some(1 << 40),
+        budget: BudgetLimit { audio_ms: Some(1 << 40), cost: None },
         now: NOW,
     };
     let mut held = store.claim(claim).await.unwrap().tasks;
@@ -139,6 +141,7 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
             duration_ms: None,
             measured: None,
             billed_ms: 1,
+            cost: Money(1),
             redacted_audio: None,
         });
         let (task, request) = (held.remove(0), Request::default());
@@ -151,6 +154,8 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
     store.tallies().await.unwrap();
     store.limiter(STT).await.unwrap();
     store.usage(STT, NOW.month()).await.unwrap();
+    store.budget().await.unwrap();
+    store.speeds(job.id, 9).await.unwrap();
     store.halts(true, NOW).await.unwrap();
     store.results(job.id, 0, 9).await.unwrap();
     store.output(job.id, "results.jsonl").await.unwrap();

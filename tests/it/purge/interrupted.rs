@@ -11,7 +11,10 @@ use sqlx::Connection;
 use tempfile::TempDir;
 use voxbatch::outputs::{OutputSettings, Projector, end_purge};
 use voxbatch::queue::*;
-use voxbatch::task::{Endpoint, Filter, Job, Order, RecordingPath, Settlement, TaskId, Timestamp, WorkerId};
+use voxbatch::task::{
+    Amount, BudgetLimit, Endpoint, Filter, Job, Money, Order, RecordingPath, Settlement, TaskId, Timestamp,
+    WorkerId,
+};
 
 use super::{
     REDACTION, SPOKEN, assert_each_once, audio_files, done, findings, has, holding, number, verified, when,
@@ -139,11 +142,12 @@ impl Place {
         let request = ClaimRequest {
             worker: worker.clone(),
             endpoint: endpoint(),
-            tasks: (1..=RECORDINGS).map(|id| (TaskId(id), 0)).collect(),
+            tasks: (1..=RECORDINGS).map(|id| (TaskId(id), Amount::default())).collect(),
             want: 9,
             alone: false,
             probing: vec![],
             cap_ms: None,
+            budget: BudgetLimit::default(),
             now: NOW,
         };
         fs::create_dir_all(home.path().join("out/audio")).unwrap();
@@ -165,6 +169,7 @@ impl Place {
                 duration_ms: Some(9),
                 measured: None,
                 billed_ms: 9,
+                cost: Money(0),
                 redacted_audio: Some(audio),
             };
             let now = Timestamp(NOW.0 + n as i64);
