@@ -95,7 +95,7 @@ fn a_plan_foretells_what_is_billed_what_it_costs_and_what_repeats() {
 fn a_plan_says_where_the_month_and_a_budget_would_end_it() {
     let world = World::with_recordings(20);
     world.configure(&Jobs { monthly_hours: Some(hours(2600)), ..Jobs::default() });
-    let plan = |args: &[&str]| world.voxbatch(&[&["plan", "--json"], args].concat()).expect(0).json();
+    let plan = |args: &[&str]| world.voxbatch(&[&["plan", "--json"][..], args].concat()).expect(0).json();
     let by = |plan: &Value| {
         let ends = plan["ends"].as_array().unwrap();
         ends.iter()
