@@ -134,6 +134,7 @@ pub(super) fn as_object(name: &str, endpoint: Endpoint, s: &Scanned) -> serde_js
         "job": name, "endpoint": endpoint.name(), "files": s.files, "bytes": s.bytes,
         "new": e.new, "new_bytes": e.new_bytes, "reopened": e.reopened, "known": e.known, "changed": e.changed,
         "refused": e.refused, "refused_by_cause": refused, "formats": s.formats, "misnamed": s.misnamed,
-        "passed_over": s.passed_over, "troubles": s.trouble_count,
+        "passed_over": s.passed_over, "troubles": s.trouble_count, "redescribed": e.redescribed,
+        "unmatched": s.unmatched, "without_sidecar": s.without_sidecar,
     })
 }

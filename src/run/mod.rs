@@ -12,6 +12,7 @@ mod pool;
 mod probe;
 mod quota;
 mod ready;
+mod reuse;
 mod saving;
 mod slots;
 mod stall;
@@ -38,7 +39,10 @@ use self::worker::Bench;
 use crate::event::RunEvent;
 use crate::media::MediaSettings;
 use crate::queue::{QueueError, TaskStore};
-use crate::task::{BudgetLimit, Endpoint, HaltReason, HaltScope, Job, Money, Month, RetryPolicy, WorkerId};
+use crate::task::{
+    BudgetLimit, Endpoint, HaltReason, HaltScope, Identity, Job, Money, Month, RetryPolicy, SuspectSettings,
+    WorkerId, options_over,
+};
 use crate::velma::{Client, Options};
 
 /// An endpoint's limits.
@@ -96,6 +100,10 @@ pub struct RunSettings {
     pub limit: Option<u64>,
     /// What may be spent of the budget that is open in the queue.
     pub budget: BudgetLimit,
+    /// Whether a recording that is the same as another, with the same options, takes over its answer.
+    pub reuse: bool,
+    /// When a result is odd.
+    pub suspect: SuspectSettings,
 }
 
 impl Default for RunSettings {
@@ -108,6 +116,8 @@ impl Default for RunSettings {
             give_up_after: Duration::from_secs(1800),
             limit: None,
             budget: BudgetLimit::default(),
+            reuse: true,
+            suspect: SuspectSettings::default(),
         }
     }
 }
@@ -130,6 +140,20 @@ pub struct Work {
     pub price: Option<Money>,
     /// A file of it that changed within this time is looked at again later.
     pub settle: Duration,
+    /// Whether answers of recordings that are the same serve for each other.
+    pub reuse: bool,
+    /// When a result is odd.
+    pub suspect: SuspectSettings,
+}
+
+impl Work {
+    /// What a recording of it is, by the BLAKE3 of its content in hex and options of its own.
+    fn identity(&self, blake3: &str, own: Option<&str>) -> Identity {
+        match own {
+            None => Identity::of(blake3, self.job.endpoint, &self.job.options),
+            Some(_) => Identity::of(blake3, self.job.endpoint, &options_over(&self.job.options, own)),
+        }
+    }
 }
 
 /// What a scan that goes on beside the run has added.
@@ -207,8 +231,8 @@ async fn work_all(run: &Run, in_flight: &Arc<AtomicU32>) -> Result<Outcome, Queu
         let shared = Work {
             job: work.job.clone(),
             options: work.options.clone(),
-            price: work.price,
-            settle: work.settle,
+            suspect: work.suspect.clone(),
+            ..*work
         };
         works.entry(work.job.endpoint).or_default().push(Arc::new(shared));
     }

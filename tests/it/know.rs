@@ -78,9 +78,9 @@ fn a_plan_foretells_what_is_billed_what_it_costs_and_what_repeats() {
     assert_eq!(job["duplicates"]["recordings"], 1);
     assert_eq!(job["duplicates"]["audio_ms"], 300 + 70 * 7);
     assert_eq!(world.tasks("").len(), 0, "nothing was added");
-    let (ms, price) = (plan["audio_ms"].as_u64().unwrap(), plan["price_usd"].as_f64().unwrap());
+    let (ms, price) = (plan["billed_ms"].as_u64().unwrap(), plan["price_usd"].as_f64().unwrap());
     assert!((price - hours(ms) * 0.03).abs() < 1e-5, "{price}");
-    let again = || world.voxbatch(&["plan", "--json"]).expect(0).json()["audio_ms"].as_u64();
+    let again = || world.voxbatch(&["plan", "--json"]).expect(0).json()["billed_ms"].as_u64();
     world.voxbatch(&["scan"]).expect(0);
     assert_eq!(again(), Some(ms), "the queue knows as much");
     let text = world.voxbatch(&["plan"]).expect(0).stdout;

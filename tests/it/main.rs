@@ -12,15 +12,18 @@
 //! | `halts` | hours, credits, keys, models: stop, probe, go on |
 //! | `know` | lengths, plans and budgets: what is known before it is paid for |
 //! | `chaos` | the selftest: kills at random, everything counted |
+//! | `content` | duplicates, moves, other options: paid for once, and only when asked again |
 //! | `crashes` | SIGKILL, torn and altered outputs |
 //! | `clock` | a wall clock that jumps, between runs and during one |
 //! | `faults` | a queue that fails at any one call, before or after its commit |
 //! | `disk` | a full or read-only disk; a locked, damaged, cut or newer database |
 //! | `memory` | no core dump, whatever limits it is started with |
+//! | `metadata` | lists, files beside recordings, parts of names: into every output, whatever stands in them |
 //! | `disk_apart` | a disk that is full under one file only |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
 //! | `sources` | files that change, vanish, or have hostile names |
 //! | `purge` | answers and audio that go after a time, to the last byte, also when it is killed |
+//! | `suspects` | results that are implausible, flagged everywhere; what is empty but loud goes out once more |
 //! | `usage` | mistakes of the user: exit codes and what is said |
 //! | `verbs` | every other verb once; what stdout and the log carry |
 //! | `verify` | what it finds: lines, results, audio, sources, counts, the audit log; and that it finds nothing else |
@@ -31,6 +34,7 @@ mod support;
 
 mod chaos;
 mod clock;
+mod content;
 mod crashes;
 mod disk;
 mod disk_apart;
@@ -41,12 +45,14 @@ mod hostile;
 mod know;
 mod limits;
 mod memory;
+mod metadata;
 mod network;
 mod purge;
 mod retries;
 mod runs;
 mod signals;
 mod sources;
+mod suspects;
 mod usage;
 mod verbs;
 mod verify;

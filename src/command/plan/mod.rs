@@ -89,7 +89,7 @@ async fn look(
     progress: &mut Progress<'_>,
 ) -> Result<JobPlan> {
     let spec = &config.spec;
-    let root = scan::root_of(&config.source)?.folder;
+    let root = scan::root_of(&config.source, &config.scan)?.folder;
     let Kept { new, overtaken } = kept;
     let mut recordings = Vec::new();
     if let Some(job) = job {
@@ -110,10 +110,12 @@ async fn look(
         progress.tell(&format!("{}: {} counted through", spec.name, count(done)));
     }
     recordings.sort_by_key(|r| (spec.order.rank(r.size_bytes, r.modified_ns), r.turn));
-    let twins = twins::among(root, &recordings, |done| {
+    let compared = |done| {
         progress.tell(&format!("{}: {} files of the same size compared", spec.name, count(done)));
-    })
-    .await?;
+    };
+    for twin in twins::among(root, &recordings, compared).await? {
+        recordings[twin].repeats = true;
+    }
     Ok(JobPlan {
         name: spec.name.clone(),
         endpoint: spec.endpoint,
@@ -121,7 +123,7 @@ async fn look(
         scanned,
         fates: reckon::fates(&recordings, spec.endpoint, &context.config.media),
         recordings,
-        twins,
+        pays_once: context.config.run.reuse,
     })
 }
 
@@ -152,6 +154,7 @@ fn of_row(row: TaskRow) -> Option<Recording> {
         turn: row.id.0,
         measured: row.measured?,
         path: row.path,
+        repeats: false,
     })
 }
 
@@ -164,6 +167,7 @@ fn of_found(task: NewTask, measured: Measured) -> Recording {
         turn: i64::MAX,
         measured,
         path: task.path,
+        repeats: false,
     }
 }
 

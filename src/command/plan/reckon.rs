@@ -26,6 +26,8 @@ pub(super) struct Recording {
     pub(super) turn: i64,
     pub(super) format: Option<Format>,
     pub(super) measured: Measured,
+    /// It has the content of one before it.
+    pub(super) repeats: bool,
 }
 
 /// So many recordings, and how much they are.
@@ -59,19 +61,33 @@ pub(super) struct JobPlan {
     pub(super) fates: Fates,
     /// In the order in which they would be sent.
     pub(super) recordings: Vec<Recording>,
-    /// Those of them that repeat another.
-    pub(super) twins: Sum,
+    /// Who repeats another takes over its answer, at no cost.
+    pub(super) pays_once: bool,
 }
 
 impl JobPlan {
-    /// What goes out. What is billed for it is the same audio: nothing is billed by the channel or rounded, as far as
-    /// anybody says.
+    /// All that want an answer.
     pub(super) fn to_send(&self) -> Sum {
         Sum::of(&self.recordings)
     }
 
+    /// Those of them that repeat another.
+    pub(super) fn twins(&self) -> Sum {
+        Sum::of(self.recordings.iter().filter(|r| r.repeats))
+    }
+
+    /// What a recording is billed for: its audio, neither rounded nor by the channel, as far as anybody says.
+    fn billed_for(&self, recording: &Recording) -> u64 {
+        if self.pays_once && recording.repeats { 0 } else { recording.measured.duration_ms }
+    }
+
+    /// The same of all.
+    pub(super) fn billed_ms(&self) -> u64 {
+        self.recordings.iter().map(|r| self.billed_for(r)).fold(0, u64::saturating_add)
+    }
+
     pub(super) fn cost(&self) -> Option<Money> {
-        self.rate.per_hour.map(|price| price.of_audio(self.to_send().audio_ms))
+        self.rate.per_hour.map(|price| price.of_audio(self.billed_ms()))
     }
 
     /// How many lengths were found out in which way.
@@ -288,6 +304,10 @@ impl Plan {
         Sum::of(self.jobs.iter().flat_map(|job| &job.recordings))
     }
 
+    pub(super) fn billed_ms(&self) -> u64 {
+        self.jobs.iter().map(JobPlan::billed_ms).fold(0, u64::saturating_add)
+    }
+
     /// `None` if a job's price is not known.
     pub(super) fn cost(&self) -> Option<Money> {
         self.jobs.iter().map(JobPlan::cost).sum()
@@ -299,17 +319,17 @@ impl Plan {
         for e in &self.endpoints {
             if let Some(left) = e.left_ms(self.month) {
                 let jobs = self.jobs.iter().filter(|job| job.endpoint == e.endpoint).collect();
-                let audio = |_: &JobPlan, r: &Recording| r.measured.duration_ms;
+                let audio = |job: &JobPlan, r: &Recording| job.billed_for(r);
                 ends.extend(crossing(Cap::Month(e.endpoint), jobs, left, audio));
             }
         }
         let all = || self.jobs.iter().collect::<Vec<_>>();
         if let Some(left) = self.budget.and_then(|b| b.audio_ms) {
-            ends.extend(crossing(Cap::Hours, all(), left, |_, r| r.measured.duration_ms));
+            ends.extend(crossing(Cap::Hours, all(), left, JobPlan::billed_for));
         }
         if let Some(left) = self.budget.and_then(|b| b.cost) {
             let cost = |job: &JobPlan, r: &Recording| {
-                job.rate.per_hour.unwrap_or_default().of_audio(r.measured.duration_ms).0
+                job.rate.per_hour.unwrap_or_default().of_audio(job.billed_for(r)).0
             };
             ends.extend(crossing(Cap::Cost, all(), left.0, cost));
         }
@@ -353,6 +373,7 @@ mod tests {
             turn: n as i64,
             format: Some(Format::Wav),
             measured: Measured::header(s * 1000),
+            repeats: false,
         });
         JobPlan {
             name: name.into(),
@@ -361,7 +382,7 @@ mod tests {
             scanned: Scanned::default(),
             fates: Fates::default(),
             recordings: recordings.collect(),
-            twins: Sum::default(),
+            pays_once: true,
         }
     }
 

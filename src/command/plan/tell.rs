@@ -129,14 +129,11 @@ fn of_files(job: &JobPlan) -> Vec<String> {
             "{files} guessed from the size: nothing in the file tells, or it could not be read"
         ));
     }
-    if job.twins.recordings > 0 {
-        let files = plural(job.twins.recordings, "recording repeats", "recordings repeat");
-        let cost =
-            job.rate.per_hour.map_or(String::new(), |p| format!(", {}", p.of_audio(job.twins.audio_ms)));
-        lines.push(format!(
-            "{files} the content of another: {}{cost} of the above, billed again for each",
-            audio(job.twins.audio_ms)
-        ));
+    let twins = job.twins();
+    if twins.recordings > 0 {
+        let files = plural(twins.recordings, "recording repeats", "recordings repeat");
+        let billed = if job.pays_once { "taken over at no cost" } else { "billed again for each" };
+        lines.push(format!("{files} the content of another: {}, {billed}", audio(twins.audio_ms)));
     }
     for option in &job.rate.unpriced {
         lines.push(format!("{option} costs extra, and its price is not known: set it under [prices]"));
@@ -204,7 +201,7 @@ pub(super) fn as_object(plan: &Plan) -> Value {
     let sum = plan.to_send();
     json!({
         "v": 1, "dry_run": true, "jobs": jobs, "endpoints": endpoints, "ends": ends,
-        "to_send": sum.recordings, "audio_ms": sum.audio_ms, "bytes": sum.bytes,
+        "to_send": sum.recordings, "audio_ms": sum.audio_ms, "billed_ms": plan.billed_ms(), "bytes": sum.bytes,
         "price_usd": plan.cost().map(Money::dollars), "prices_as_of": plan.prices_as_of,
         "time_s": in_seconds(plan.time()),
         "budget": plan.budget.map(|b| json!({
@@ -218,11 +215,11 @@ fn of_job(plan: &Plan, job: &JobPlan) -> Value {
     let lengths: BTreeMap<&str, u64> = job.lengths().into_iter().map(|(m, n)| (m.word(), n)).collect();
     let Fates { as_is, reencoded, split, refused } = &job.fates;
     let more = json!({
-        "to_send": sum.recordings, "to_send_bytes": sum.bytes, "audio_ms": sum.audio_ms, "billed_ms": sum.audio_ms,
+        "to_send": sum.recordings, "to_send_bytes": sum.bytes, "audio_ms": sum.audio_ms, "billed_ms": job.billed_ms(),
         "price_usd": job.cost().map(Money::dollars), "price_per_hour_usd": job.rate.per_hour.map(Money::dollars),
         "unpriced_options": job.rate.unpriced, "time_s": in_seconds(plan.time_of(job)), "lengths": lengths,
         "as_is": as_is, "reencoded": reencoded, "split": split, "refused_by_preparing": refused,
-        "duplicates": { "recordings": job.twins.recordings, "audio_ms": job.twins.audio_ms, "bytes": job.twins.bytes },
+        "duplicates": { "recordings": job.twins().recordings, "audio_ms": job.twins().audio_ms, "bytes": job.twins().bytes },
     });
     let mut told = scan::as_object(&job.name, job.endpoint, &job.scanned);
     if let (Some(told), Value::Object(more)) = (told.as_object_mut(), more) {

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::reckon::{Recording, Sum};
+use super::reckon::Recording;
 use crate::queue::QueueError;
 
 /// Looked at of each end.
@@ -16,12 +16,12 @@ const END: u64 = 16 << 10;
 /// Files compared at once, each on a thread of its own.
 const AT_ONCE: usize = 8;
 
-/// How many repeat another, and how much they are. `told` hears how many were compared.
+/// The places of those that repeat one before them. `told` hears how many were compared.
 pub(super) async fn among(
     root: PathBuf,
     recordings: &[Recording],
     mut told: impl FnMut(u64),
-) -> Result<Sum, QueueError> {
+) -> Result<Vec<usize>, QueueError> {
     let mut sizes: HashMap<u64, u32> = HashMap::with_capacity(recordings.len());
     recordings.iter().for_each(|r| *sizes.entry(r.size_bytes).or_default() += 1);
     let alike: Vec<usize> = (0..recordings.len()).filter(|&n| sizes[&recordings[n].size_bytes] > 1).collect();
@@ -34,10 +34,10 @@ pub(super) async fn among(
         by_ends.entry((recordings[n].size_bytes, hash)).or_default().push(n);
     }
     // What fits into its ends has been read whole.
-    let (mut sum, mut rest) = (Sum::default(), Vec::new());
+    let (mut twins, mut rest) = (Vec::new(), Vec::new());
     for ((size, _), group) in by_ends {
         match size <= 2 * END {
-            true => group.iter().skip(1).for_each(|&n| sum.add(&recordings[n])),
+            true => twins.extend(&group[1..]),
             false if group.len() > 1 => rest.extend(group),
             false => {}
         }
@@ -46,10 +46,10 @@ pub(super) async fn among(
     let mut seen = HashSet::new();
     for (n, hash) in hashed(&root, recordings, &rest, hash_of_all, |n| told(done + n)).await? {
         if !seen.insert((recordings[n].size_bytes, hash)) {
-            sum.add(&recordings[n]);
+            twins.push(n);
         }
     }
-    Ok(sum)
+    Ok(twins)
 }
 
 /// Those that can be read, in their order.
@@ -138,9 +138,11 @@ mod tests {
                 turn: 0,
                 format: None,
                 measured: Measured::header(1000),
+                repeats: false,
             });
         }
-        let twins = among(folder.path().to_owned(), &recordings, |_| {}).await.unwrap();
-        assert_eq!((twins.recordings, twins.audio_ms), (3, 3000), "b, f and g");
+        let mut twins = among(folder.path().to_owned(), &recordings, |_| {}).await.unwrap();
+        twins.sort_unstable();
+        assert_eq!(twins, [1, 5, 6], "b, f and g");
     }
 }

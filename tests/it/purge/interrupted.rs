@@ -135,6 +135,7 @@ impl Place {
             format: Some("wav"),
             measured: None,
             refusal: None,
+            metadata: Default::default(),
         });
         store.enqueue_batch(job.id, found.collect(), NOW).await.unwrap();
         let worker = WorkerId("w".to_owned());
@@ -148,6 +149,7 @@ impl Place {
             probing: vec![],
             cap_ms: None,
             budget: BudgetLimit::default(),
+            identities: None,
             now: NOW,
         };
         fs::create_dir_all(home.path().join("out/audio")).unwrap();
@@ -171,6 +173,8 @@ impl Place {
                 billed_ms: 9,
                 cost: Money(0),
                 redacted_audio: Some(audio),
+                made: Default::default(),
+                suspicions: vec![],
             };
             let now = Timestamp(NOW.0 + n as i64);
             let settle = Settle {
@@ -178,6 +182,7 @@ impl Place {
                 settlement: Settlement::Succeed,
                 request: Request::default(),
                 result: Some(result),
+                resend: false,
                 now,
             };
             store.settle(Arc::new(settle)).await.unwrap();
