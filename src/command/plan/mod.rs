@@ -173,7 +173,8 @@ fn of_found(task: NewTask, measured: Measured) -> Recording {
 
 fn sighting(task: &NewTask) -> Sighting {
     let NewTask { path, size_bytes, modified_ns, .. } = task;
-    Sighting { path: path.clone(), size_bytes: *size_bytes, modified_ns: *modified_ns }
+    let (path, metadata) = (path.clone(), Default::default()); // of no account where only the length is asked for
+    Sighting { path, size_bytes: *size_bytes, modified_ns: *modified_ns, metadata }
 }
 
 async fn endpoints(context: &Context, jobs: &[JobPlan]) -> Result<Vec<EndpointPlan>> {
