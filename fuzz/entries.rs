@@ -264,6 +264,7 @@ impl Line {
             stall_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(10),
             answer_timeout_per_mb: Duration::ZERO,
+            platform: None,
         });
         let folder = scratch();
         std::fs::write(folder.path().join("a.wav"), b"RIFF").expect("room for a file");

@@ -6,6 +6,7 @@ mod console;
 mod context;
 mod demo;
 pub mod emulator;
+mod endpoints;
 mod exit;
 mod export;
 mod feed;
@@ -14,6 +15,7 @@ mod hand;
 pub mod init;
 mod measure;
 mod plan;
+mod presets;
 mod problem;
 mod process;
 mod purge;
@@ -79,6 +81,8 @@ enum Verb {
     /// Go on after a pause
     Resume,
     Halts(halts::HaltsArgs),
+    Presets(presets::PresetsArgs),
+    Endpoints(endpoints::EndpointsArgs),
     Export(export::ExportArgs),
     Verify(verify::VerifyArgs),
     Purge(purge::PurgeArgs),
@@ -139,6 +143,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<u8> {
             served.map_err(|error| problem::UsageError::new(format!("{error:#}")))?;
             return Ok(0);
         }
+        Verb::Endpoints(args) => endpoints::endpoints(args, overrides, console),
         Verb::Demo(args) => {
             logs_by_flags(overrides, console)?;
             demo::demo(args, console).await?
@@ -169,6 +174,7 @@ async fn work(verb: &Verb, overrides: &Overrides, console: &Console) -> Result<E
         Verb::Pause => halts::pause(overrides, console).await,
         Verb::Resume => halts::resume(overrides, console).await,
         Verb::Halts(args) => halts::halts(args, overrides, console).await,
+        Verb::Presets(args) => presets::presets(args, overrides, console).await,
         Verb::Export(args) => export::export(args, overrides, console).await,
         Verb::Verify(args) => verify::verify(args, overrides, console).await,
         Verb::Purge(args) => purge::purge(args, overrides, console).await,

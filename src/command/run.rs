@@ -19,6 +19,7 @@ use super::context::{Context, now};
 use super::exit::Exit;
 use super::feed::{self, Into};
 use super::measure;
+use super::presets;
 use super::problem::UsageError;
 use super::signals::Signals;
 use super::slots::LedgerFile;
@@ -82,7 +83,8 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         console.note(notice);
     }
     // Whatever can be wrong is found out before anything is sent.
-    let client = Arc::new(Client::new(context.config.velma()?)?);
+    let endpoints: Vec<_> = jobs.iter().map(|job| job.endpoint).collect();
+    let client = Arc::new(Client::new(context.config.velma_for(&endpoints)?)?);
     for config in &configs {
         scan::check_globs(&config.scan)?;
         scan::root_of(&config.source, &config.scan)?;
@@ -94,6 +96,10 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         let mend = "voxbatch run --budget-hours 10 --new-budget";
         return Err(UsageError::new(what).mend(mend, "for example").into());
     }
+    let stopped = match args.limit {
+        Some(0) => None, // nothing is going to be sent
+        _ => presets::check(&jobs, &client, console).await?,
+    };
     let began = SystemTime::now();
     let alone = !context.store.workers(50).await?.iter().any(|w| w.alive);
     // Beside the run: there can be as many files as there are recordings.
@@ -116,6 +122,9 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
     register(&*context.store, worker.clone()).await?;
     if !budget.is_none() {
         context.store.set_budget(budget, args.new_budget, now()).await?;
+    }
+    if let Some(order) = stopped {
+        presets::stop(order, &*context.store, &worker, &audit).await?;
     }
     let session = Session {
         context,

@@ -32,7 +32,7 @@ pub use fate::{Fate, fate};
 pub use format::Format;
 pub use inspect::{Inspection, inspect};
 pub use listen::{as_wav, loud_ms};
-pub use mime::{UploadAs, upload_as};
+pub use mime::{UploadAs, taken_by, upload_as};
 pub use name::upload_name;
 pub use prepare::{Prepared, Unfit, prepare};
 pub use probe::{glance, guess, measure, measure_file};

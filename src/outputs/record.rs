@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::transcript::Transcript;
 use crate::queue::{ResultRow, TaskRow};
-use crate::task::{RecordingPath, Suspicion, TaskState};
+use crate::task::{Endpoint, RecordingPath, Suspicion, TaskState};
 
 /// What a reader may rely on: keys are only ever added under this name, never changed or reordered.
 const SCHEMA: &str = "voxbatch.result/1";
@@ -52,6 +52,8 @@ pub(super) struct Record<'a> {
     /// What the recording comes with.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub(super) metadata: Map<String, Value>,
+    #[serde(skip)]
+    pub(super) model: Endpoint,
     #[serde(skip)]
     pub(super) transcript: Option<&'a Transcript>,
 }
@@ -165,6 +167,7 @@ impl<'a> Record<'a> {
             error: None,
             started_at: Some(row.started_at.to_string()),
             finished_at: Some(row.finished_at.to_string()),
+            model: row.endpoint,
             metadata: row.metadata.fields(),
             // Nothing was counted in what is gone: no utterances is not the same as none any more.
             transcript: row.purged_at.is_none().then_some(transcript),
@@ -201,6 +204,7 @@ impl<'a> Record<'a> {
             }),
             started_at: None,
             finished_at: row.finished_at.map(|at| at.to_string()),
+            model: row.endpoint,
             metadata: row.metadata.fields(),
             transcript: None,
         }

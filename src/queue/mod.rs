@@ -20,6 +20,6 @@ pub use row::{
 pub use sqlite::{QueueSettings, SqliteStore};
 pub use store::{
     Candidate, Cap, Claim, ClaimRequest, ClaimedTask, Double, Enqueued, JobSpec, KnownFiles, Made, NewResult,
-    NewTask, Purge, Purgeable, Reached, Recognised, Recovered, Request, Reuse, Settle, Settled, Sighting,
-    TaskStore, Unmeasured,
+    NewTask, Purge, Purgeable, Reached, Recognised, Recovered, RemoteJob, Request, Reuse, Settle, Settled,
+    Sighting, TaskStore, Unmeasured,
 };

@@ -12,6 +12,7 @@ mod pool;
 mod probe;
 mod quota;
 mod ready;
+mod remote;
 mod reuse;
 mod saving;
 mod slots;
@@ -96,6 +97,8 @@ pub struct RunSettings {
     pub probe_interval: Duration,
     /// How long everything may keep failing before the run gives up.
     pub give_up_after: Duration,
+    /// How long a job that a service has accepted may take, from then on.
+    pub job_deadline: Duration,
     /// At most this many tasks are started; `None`: all.
     pub limit: Option<u64>,
     /// What may be spent of the budget that is open in the queue.
@@ -114,6 +117,7 @@ impl Default for RunSettings {
             grace: Duration::from_secs(75),
             probe_interval: Duration::from_secs(3600),
             give_up_after: Duration::from_secs(1800),
+            job_deadline: Duration::from_secs(3600),
             limit: None,
             budget: BudgetLimit::default(),
             reuse: true,
@@ -336,6 +340,7 @@ async fn pool(
         raised_by: run.worker.to_string(),
         in_flight: Arc::clone(in_flight),
         trouble: Mutex::default(),
+        job_deadline: run.settings.job_deadline,
     };
     let terms = Terms {
         telling,

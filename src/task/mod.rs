@@ -31,7 +31,7 @@ pub use cause::{Billed, Cause, Failure};
 pub use decide::{Decision, Settlement, Standing, decide};
 pub use doubt::{Doubt, Evidence, Probe, Ruling, examine};
 pub use duration::{DurationMethod, Measured};
-pub use endpoint::Endpoint;
+pub use endpoint::{Answers, Endpoint, Facts};
 pub use filter::{Filter, FilterError, age};
 pub use id::{Fence, JobId, TaskId, WorkerId};
 pub use identity::{Identity, options_key};

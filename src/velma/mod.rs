@@ -6,6 +6,8 @@ mod client;
 mod exchange;
 mod multipart;
 mod options;
+mod platform;
+mod presets;
 mod request;
 mod response;
 mod upload;
@@ -18,9 +20,11 @@ pub use audio::StagedAudio;
 pub use classify::classify;
 pub use client::Client;
 pub use exchange::{Answer, Exchange, TransportError};
-pub use options::{OptionError, Options};
+pub use options::{OptionError, Options, PresetUse};
+pub use platform::{PlatformSettings, accepted};
+pub use presets::{Preset, nearest_preset};
 pub use request::Submission;
-pub use response::{Response, Transcript, Unreadable, Utterance, read};
+pub use response::{Behavior, Music, Pick, Response, Sentiment, Transcript, Unreadable, Utterance, read};
 pub use upload::Source;
 
 /// How to reach the API.
@@ -38,6 +42,8 @@ pub struct VelmaSettings {
     pub answer_timeout: Duration,
     /// Added to it for each megabyte of the recording.
     pub answer_timeout_per_mb: Duration,
+    /// How to reach the Platform API, for whoever uses it.
+    pub platform: Option<PlatformSettings>,
 }
 
 /// Why there can be no client.

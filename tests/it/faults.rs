@@ -198,6 +198,7 @@ impl Place {
             stall_timeout: PATIENCE,
             answer_timeout: PATIENCE,
             answer_timeout_per_mb: PATIENCE,
+            platform: None,
         })
         .unwrap()
     }

@@ -20,8 +20,11 @@
 //! | `memory` | no core dump, whatever limits it is started with |
 //! | `metadata` | lists, files beside recordings, parts of names: into every output, whatever stands in them |
 //! | `disk_apart` | a disk that is full under one file only |
+//! | `siblings` | the smaller models: formats, forms, billing, labels and their tables |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
 //! | `sources` | files that change, vanish, or have hostile names |
+//! | `platform` | jobs that are accepted: sent once, polled after a kill, secrets of their own |
+//! | `presets` | behaviors that the API does not have, told before anything is sent |
 //! | `purge` | answers and audio that go after a time, to the last byte, also when it is killed |
 //! | `suspects` | results that are implausible, flagged everywhere; what is empty but loud goes out once more |
 //! | `usage` | mistakes of the user: exit codes and what is said |
@@ -47,9 +50,12 @@ mod limits;
 mod memory;
 mod metadata;
 mod network;
+mod platform;
+mod presets;
 mod purge;
 mod retries;
 mod runs;
+mod siblings;
 mod signals;
 mod sources;
 mod suspects;

@@ -1,6 +1,6 @@
 //! `jobs.example.toml` and what `init` writes cannot drift from the settings.
 
-use super::super::resolve::ApiSettings;
+use super::super::resolve::{ApiSettings, PlatformApiSettings};
 use super::super::{EXAMPLE, example, starter};
 use super::{JOB, load_str};
 use crate::media::MediaSettings;
@@ -48,7 +48,9 @@ fn every_setting_stands_in_the_example() {
     let mut told = 0;
     // Of what there is for each model, one model stands for all.
     let of_another = |name: &str| {
-        name.starts_with("limits.") && !name.starts_with(&model) || name.starts_with("prices.velma")
+        name.starts_with("limits.") && !name.starts_with(&model)
+            || name.starts_with("prices.velma")
+            || name == "prices.platform-batch"
     };
     for setting in settings.filter(|s| !of_another(&s.name)) {
         assert!(setting.origin.to_string().starts_with("line"), "{} is not in the example", setting.name);
@@ -69,6 +71,7 @@ fn defaults_are_those_of_the_rooms() {
     assert_eq!(config.outputs, OutputSettings::default());
     assert_eq!(config.log, LogSettings::default());
     assert_eq!(config.api, ApiSettings::default());
+    assert_eq!(config.platform, PlatformApiSettings::default());
 }
 
 #[test]

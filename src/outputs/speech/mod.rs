@@ -52,7 +52,7 @@ impl Speech {
 
     /// Of an answer. One that has text and says of no stretch when it was said counts as one stretch: the whole.
     pub(super) fn of(endpoint: Endpoint, transcript: &Transcript, duration_ms: Option<u64>) -> Self {
-        let redacted = endpoint == Endpoint::PiiPhiRedactionBatch;
+        let redacted = endpoint.returns_audio();
         let duration_ms = duration_ms.or(transcript.duration_ms).filter(|ms| *ms > 0);
         let plain = |text: &Option<String>| {
             text.as_deref().map(|text| markup::plain(text, redacted)).filter(|text| !text.is_empty())

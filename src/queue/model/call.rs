@@ -19,6 +19,7 @@ pub(super) enum Call {
     Sweep,
     Claim(ClaimRequest),
     Settle(Ended),
+    Remember(TaskId, Fence, RemoteJob),
     Reuse(Reuse),
     SetAside(TaskId, Fence, Settlement),
     SetCeiling(Endpoint, u32),
@@ -147,6 +148,7 @@ async fn answer(store: &dyn TaskStore, call: Call, now: Timestamp) -> Result<Ans
             let settle = Settle { task: hold.proof(), settlement, request, result, resend, now };
             Answer::Settled(store.settle(Arc::new(settle)).await?)
         }
+        Call::Remember(task, fence, job) => Answer::Settled(store.remember_job(task, fence, job).await?),
         Call::Reuse(reuse) => Answer::Settled(store.reuse(reuse, now).await?),
         Call::SetAside(task, fence, settlement) => {
             Answer::Settled(store.set_aside(task, fence, settlement, now).await?)

@@ -56,6 +56,7 @@ impl Task {
             lone: false,
             tries: vec![],
             result: None,
+            remote: None,
             identity: None,
             reuse_after: Timestamp(0),
             resent: Resent::Never,

@@ -120,6 +120,11 @@ pub(super) enum Op {
         ending: Ending,
         blame: Blame,
     },
+    /// A service has accepted what somebody holds, or held, as a job.
+    Remember {
+        hold: Pick,
+        job: u8,
+    },
     Reuse {
         task: Pick,
         of: Pick,
@@ -220,6 +225,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<Pick>().prop_map(|worker| Op::Beat { worker }),
         3 => Just(Op::Sweep),
         1 => any::<bool>().prop_map(|orderly| Op::Die { orderly }),
+        3 => (any::<Pick>(), any::<u8>()).prop_map(|(hold, job)| Op::Remember { hold, job }),
         3 => (any::<Pick>(), any::<Pick>(), proptest::bool::weighted(0.1), any::<bool>())
             .prop_map(|(task, of, stale, audio)| Op::Reuse { task, of, stale, audio }),
         2 => (any::<Pick>(), any::<bool>(), ending(), blame())

@@ -23,6 +23,8 @@ pub(super) struct Task {
     /// Oldest first.
     pub(super) tries: Vec<AttemptRow>,
     pub(super) result: Option<Kept>,
+    /// Accepted by a service, and not over.
+    pub(super) remote: Option<RemoteJob>,
     pub(super) identity: Option<Identity>,
     pub(super) reuse_after: Timestamp,
     pub(super) resent: Resent,
@@ -146,6 +148,12 @@ impl Model {
             }
             Call::Claim(wish) => self.claim(wish),
             Call::Settle(ended) => Answer::Settled(self.settle(ended)),
+            Call::Remember(id, fence, job) => {
+                // Nobody has claimed it anew: the job is this task's, wherever it stands.
+                let task = self.task(id).filter(|t| t.row.fence == fence);
+                let kept = task.map(|t| t.remote = Some(job));
+                Answer::Settled(if kept.is_some() { Settled::Accepted } else { Settled::Fenced })
+            }
             Call::Reuse(reuse) => Answer::Settled(self.reuse(reuse)),
             Call::SetAside(id, fence, settlement) => Answer::Settled(self.set_aside(id, fence, settlement)),
             Call::SetCeiling(endpoint, ceiling) => self.set_ceiling(endpoint, ceiling),
@@ -330,7 +338,9 @@ impl Model {
                 (false, true) => task.end(TaskState::Cancelled),
                 (false, false) => TaskState::Queued,
             };
-            let lost = Failure { billed: Billed::Unknown, ..Failure::local(Cause::LeaseLost, "") };
+            // What a service has accepted is asked for again, and not sent.
+            let billed = if task.remote.is_some() { Billed::No } else { Billed::Unknown };
+            let lost = Failure { billed, ..Failure::local(Cause::LeaseLost, "") };
             task.leave(state, None, &lost, now);
             task.row.run_at = now;
             let attempt = task.tries.last_mut().unwrap();
@@ -338,7 +348,9 @@ impl Model {
             attempt.message = None;
             recovered.tasks += 1;
             recovered.failed += u64::from(state == TaskState::Failed);
-            lose(self.ledger.entry((task.row.endpoint, now.month())).or_default(), reserved);
+            if billed == Billed::Unknown {
+                lose(self.ledger.entry((task.row.endpoint, now.month())).or_default(), reserved);
+            }
         }
         recovered
     }
@@ -502,7 +514,9 @@ impl Model {
         if !taken {
             return Settled::Fenced;
         }
-        let attempt = self.task(hold.id).unwrap().tries.last_mut().unwrap();
+        let task = self.task(hold.id).unwrap();
+        task.remote = task.remote.take().filter(|_| !request.job_over);
+        let attempt = task.tries.last_mut().unwrap();
         close(attempt, settlement.outcome(), settlement.failure(), now);
         attempt.http_status = request.http_status.or(attempt.http_status);
         attempt.request_id = request.request_id;

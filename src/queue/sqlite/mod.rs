@@ -22,6 +22,7 @@ mod pages;
 #[cfg(test)]
 mod plans;
 mod purge;
+mod remote;
 mod rows;
 mod settle;
 mod writer;
@@ -38,8 +39,8 @@ use self::liveness::Liveness;
 use self::writer::Writer;
 use super::{
     AttemptRow, Budget, Candidate, Claim, ClaimRequest, Enqueued, Halt, JobSpec, LimiterState, NewTask,
-    OutputState, Purge, Purgeable, QueueError, Recognised, Recovered, ResultRow, Reuse, Settle, Settled,
-    Sighting, Tally, TaskRow, TaskStore, Unmeasured, Usage, WorkerRow,
+    OutputState, Purge, Purgeable, QueueError, Recognised, Recovered, RemoteJob, ResultRow, Reuse, Settle,
+    Settled, Sighting, Tally, TaskRow, TaskStore, Unmeasured, Usage, WorkerRow,
 };
 use crate::task::{
     BudgetLimit, Endpoint, Fence, Filter, HaltOrder, Job, JobId, Measured, Month, RecordingPath, Settlement,
@@ -231,6 +232,14 @@ impl TaskStore for SqliteStore {
             let _ = std::fs::remove_file(&self.reserve);
         }
         settled
+    }
+
+    async fn remember_job(&self, task: TaskId, fence: Fence, job: RemoteJob) -> Result<Settled, QueueError> {
+        self.writer.write(move |c| Box::pin(remote::remember(c, task, fence, job))).await
+    }
+
+    async fn remote_job(&self, task: TaskId) -> Result<Option<RemoteJob>, QueueError> {
+        remote::find(&mut *self.readers.acquire().await?, task).await
     }
 
     async fn sync(&self) -> Result<(), QueueError> {
