@@ -54,22 +54,22 @@ pub(super) fn find(
 ) -> Result<(Option<SecretString>, KeyOrigin), Problem> {
     let file = match file {
         Some((path, Origin::Flag(_))) => {
-            return from_file(&path).map(|key| (Some(key), KeyOrigin::File(path)));
+            return from_file(&path, "key").map(|key| (Some(key), KeyOrigin::File(path)));
         }
         other => other,
     };
     for name in VARIABLES {
         if let Some(value) = env(name).filter(|value| !value.is_empty()) {
             let text = value.to_str().ok_or_else(|| refuse(format!("the key in {name} is not text")))?;
-            return Ok((Some(usable(text, name)?), KeyOrigin::Env(name)));
+            return Ok((Some(usable(text, name, "key")?), KeyOrigin::Env(name)));
         }
     }
     if let Some((path, _)) = file {
-        return from_file(&path).map(|key| (Some(key), KeyOrigin::File(path)));
+        return from_file(&path, "key").map(|key| (Some(key), KeyOrigin::File(path)));
     }
     let credential = env("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(CREDENTIAL));
     match credential.filter(|path| path.exists()) {
-        Some(path) => from_file(&path).map(|key| (Some(key), KeyOrigin::Credential(path))),
+        Some(path) => from_file(&path, "key").map(|key| (Some(key), KeyOrigin::Credential(path))),
         None => Ok((None, KeyOrigin::Missing)),
     }
 }
@@ -78,33 +78,35 @@ fn refuse(what: String) -> Problem {
     Problem::new(Code::Key, what).mend("where keys belong: voxbatch init --full -o -")
 }
 
-fn from_file(path: &Path) -> Result<SecretString, Problem> {
+/// Reads a secret of this kind from a file that only its users may read, without repeating it.
+pub(super) fn from_file(path: &Path, what: &str) -> Result<SecretString, Problem> {
     let name = path.display();
-    let unreadable = |error: std::io::Error| refuse(format!("the key file {name} cannot be read: {error}"));
+    let unreadable =
+        |error: std::io::Error| refuse(format!("the {what} file {name} cannot be read: {error}"));
     let file = File::open(path).map_err(unreadable)?;
     // Asked of the open file, so that nobody can swap it in between.
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
     if mode & 0o006 != 0 {
         let what =
-            format!("the key file {name} is open to everyone on this machine (mode {:03o})", mode & 0o777);
+            format!("the {what} file {name} is open to everyone on this machine (mode {:03o})", mode & 0o777);
         return Err(refuse(what).mend(format!("chmod 600 {name}")));
     }
     let mut text = String::new();
     file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
     if text.len() as u64 > MAX_BYTES {
-        return Err(refuse(format!("the key file {name} is too long for a key")));
+        return Err(refuse(format!("the {what} file {name} is too long for a {what}")));
     }
-    usable(&text, &format!("the key file {name}"))
+    usable(&text, &format!("the {what} file {name}"), what)
 }
 
 /// Without the newline that editors add. What cannot travel in a header is refused.
-fn usable(text: &str, place: &str) -> Result<SecretString, Problem> {
+pub(super) fn usable(text: &str, place: &str, what: &str) -> Result<SecretString, Problem> {
     let key = text.trim();
     if key.is_empty() {
         return Err(refuse(format!("{place} is empty")));
     }
     if !key.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(refuse(format!("{place} holds no key: spaces or characters that no key has")));
+        return Err(refuse(format!("{place} holds no {what}: spaces or characters that no {what} has")));
     }
     Ok(SecretString::from(key))
 }

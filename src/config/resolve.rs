@@ -12,10 +12,12 @@ use super::error::{CheckOptions, Code, ConfigError, Problem};
 use super::file::{self, Document};
 use super::job::{self, JobConfig};
 use super::key::{self, KeyOrigin};
+use super::notify;
 use super::origin::{Effective, Origin};
 use super::reader::{Environment, Reader};
 use super::value::{Choice, Globs, Hours, Length, Location, Size, Switch, Whole, Words, absolute};
 use crate::media::MediaSettings;
+use crate::notify::NotifySettings;
 use crate::outputs::OutputSettings;
 use crate::run::{LimitSettings, RunSettings};
 use crate::scan::ScanSettings;
@@ -72,6 +74,7 @@ pub struct Config {
     pub outputs: OutputSettings,
     /// What is logged.
     pub log: LogSettings,
+    notify: Result<NotifySettings, Problem>,
     /// The jobs, in the order of the file. At least one.
     pub jobs: Vec<JobConfig>,
     /// Every setting outside of jobs and where its value came from.
@@ -99,6 +102,14 @@ impl Config {
     /// What is wrong with the key's place, if it says something unusable. That there is no key is no problem here.
     pub fn key_problem(&self) -> Option<ConfigError> {
         self.key.as_ref().err().map(|problem| problem.clone().into())
+    }
+
+    /// Whom to tell of a run.
+    ///
+    /// # Errors
+    /// The address or its token lies in a file that cannot be used.
+    pub fn notify(&self) -> Result<&NotifySettings, ConfigError> {
+        self.notify.as_ref().map_err(|problem| problem.clone().into())
     }
 
     /// What may be shown of the key: `…a91f`, or `set`.
@@ -182,6 +193,7 @@ fn resolve(
     let run = run(&mut reader, limits, retry);
     let outputs = outputs(&mut reader);
     let log = log(&mut reader);
+    let notify = notify::read(&mut reader, &location);
     let jobs = job::read(&mut reader, folder, &scan, &state_dir, check);
     reader.refuse_unknown(&doc.root, &[]);
 
@@ -206,6 +218,7 @@ fn resolve(
         run,
         outputs,
         log,
+        notify,
         jobs,
         settings,
         notices,
@@ -284,6 +297,7 @@ fn scan(reader: &mut Reader<'_>) -> ScanSettings {
         hidden: reader.get("scan.hidden", &Switch, d.hidden),
         follow_links: reader.get("scan.follow_links", &Switch, d.follow_links),
         settle: reader.get("scan.settle", &TIME_OR_NONE, d.settle),
+        settle_by_change: d.settle_by_change,
     }
 }
 
@@ -299,7 +313,10 @@ fn run(
         grace: reader.get("run.grace", &TIME_OR_NONE, d.grace),
         probe_interval: reader.get("run.probe_interval", &TIME, d.probe_interval),
         give_up_after: reader.get("run.give_up_after", &TIME, d.give_up_after),
+        watch_interval: reader.get("run.watch_interval", &TIME, d.watch_interval),
         limit: d.limit,
+        deadline: d.deadline,
+        watching: d.watching,
     }
 }
 

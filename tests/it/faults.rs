@@ -147,7 +147,7 @@ impl Place {
             client: Arc::new(self.client()),
             settings: settings(),
             media: MediaSettings::default(),
-            works: vec![Work { job, options, settle: Duration::ZERO }],
+            works: vec![Work { job, options, settle: Duration::ZERO, mounted: false }],
             worker: worker.clone(),
             events,
             stop: Stop::default(),

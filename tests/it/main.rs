@@ -12,6 +12,10 @@
 //! | `halts` | hours, credits, keys, models: stop, probe, go on |
 //! | `chaos` | the selftest: kills at random, everything counted |
 //! | `crashes` | SIGKILL, torn and altered outputs |
+//! | `deadline` | `--until`, `--max-duration`, `--order`: nothing begins after the end, nothing is dropped by it |
+//! | `watch` | new files, replaced ones, sources that come and go, until it is stopped |
+//! | `night` | pings, and a week of a nightly job: exit codes, pings and `verify` tell the same |
+//! | `doctor` | what is missing, before a run finds out |
 //! | `clock` | a wall clock that jumps, between runs and during one |
 //! | `faults` | a queue that fails at any one call, before or after its commit |
 //! | `disk` | a full or read-only disk; a locked, damaged, cut or newer database |
@@ -31,8 +35,10 @@ mod support;
 mod chaos;
 mod clock;
 mod crashes;
+mod deadline;
 mod disk;
 mod disk_apart;
+mod doctor;
 mod faults;
 mod formats;
 mod halts;
@@ -40,6 +46,7 @@ mod hostile;
 mod limits;
 mod memory;
 mod network;
+mod night;
 mod purge;
 mod retries;
 mod runs;
@@ -48,3 +55,4 @@ mod sources;
 mod usage;
 mod verbs;
 mod verify;
+mod watch;
