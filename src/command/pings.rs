@@ -1,7 +1,8 @@
 //! Tells of a run's start and end, if somebody is to be told: see [`crate::notify`]. What goes wrong with that is a
 //! warning, and nothing else.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::task::JoinHandle;
@@ -14,6 +15,9 @@ use super::run::Ended;
 use crate::config::Config;
 use crate::notify::{Counts, Event, Notifier, Ping};
 use crate::task::WorkerId;
+
+/// How long the end waits for the ping of the start, if that is still under way.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(super) struct Pings {
@@ -44,15 +48,17 @@ impl Pings {
         let Some(notifier) = self.notifier.clone() else { return };
         let ping = self.ping(Event::Start, Some(run), None, Some(counts));
         let sending = tokio::spawn(async move { send(&notifier, &ping).await });
-        *self.start.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(sending);
+        *self.start.lock().unwrap_or_else(PoisonError::into_inner) = Some(sending);
     }
 
     /// It has ended, or never began.
     pub(super) async fn end(&self, ended: &Result<Ended>) {
         let Some(notifier) = &self.notifier else { return };
-        // One that has not got through by now would come after the end.
-        if let Some(start) = self.start.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
-            start.abort();
+        let start = self.start.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut start) = start
+            && tokio::time::timeout(LAST_CHANCE, &mut start).await.is_err()
+        {
+            start.abort(); // it would come after the end
         }
         let (run, end, counts) = match ended {
             Ok(Ended { exit, run, stop, stats, left }) => {

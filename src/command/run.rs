@@ -151,7 +151,7 @@ pub(super) async fn run_in(
         audit: audit.clone(),
         deadline,
     };
-    pings.start(&worker, session.left().await?);
+    pings.start(&worker, session.left().await.unwrap_or_default());
     let ended = session.run(projectors).await;
     if let Some(clearing) = clearing {
         let _ = clearing.await;

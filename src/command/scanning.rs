@@ -112,7 +112,7 @@ impl Scanning<'_> {
                 Err(error) if watching && error.downcast_ref::<ScanError>().is_some() => {
                     complete = false;
                     if !told.away {
-                        self.console.note(&format!("watch {}: {error}", job.name));
+                        self.console.note(&format!("watch {}: failed to {error}", job.name));
                     }
                     self.tell_away(job, told, true).await;
                 }
