@@ -14,6 +14,7 @@ mod feed;
 mod halts;
 mod hand;
 pub mod init;
+mod measure;
 mod pings;
 mod plan;
 mod problem;

@@ -15,6 +15,7 @@ use super::console::Console;
 use super::context::{Context, now};
 use super::deadline::DeadlineArgs;
 use super::exit::Exit;
+use super::measure;
 use super::pings::Pings;
 use super::projecting::Projecting;
 use super::scanning::{Scanning, Scans};
@@ -207,7 +208,9 @@ impl Session<'_> {
 
         let projecting = Projecting::start(projectors, Arc::clone(&failures), self.args.watch, stop.clone());
         let works = self.works()?;
-        let running = run::run(Run {
+        let measuring = measure::beside(Arc::clone(&self.context.store), self.jobs.clone(), fed.clone());
+        let measuring = tokio::spawn(measuring).abort_handle();
+        let run = Run {
             store: Arc::clone(&self.context.store),
             client: Arc::clone(&self.client),
             settings: run::RunSettings {
@@ -222,7 +225,12 @@ impl Session<'_> {
             events: events.clone(),
             stop: stop.clone(),
             feed: fed,
-        });
+        };
+        let running = async {
+            let outcome = run::run(run).await;
+            measuring.abort(); // it listens to the scan, which ends when nobody does
+            outcome
+        };
         let scanning = Scanning {
             context: self.context,
             console: self.console,

@@ -12,6 +12,7 @@ mod example;
 mod file;
 mod job;
 mod key;
+mod money;
 mod notify;
 mod options;
 mod origin;

@@ -12,6 +12,7 @@ use super::error::{CheckOptions, Code, ConfigError, Problem};
 use super::file::{self, Document};
 use super::job::{self, JobConfig};
 use super::key::{self, KeyOrigin};
+use super::money::{self, OpeningHours};
 use super::notify;
 use super::origin::{Effective, Origin};
 use super::reader::{Environment, Reader};
@@ -21,7 +22,7 @@ use crate::notify::NotifySettings;
 use crate::outputs::OutputSettings;
 use crate::run::{LimitSettings, RunSettings};
 use crate::scan::ScanSettings;
-use crate::task::{Endpoint, RetryPolicy};
+use crate::task::{Endpoint, Prices, RetryPolicy};
 use crate::telemetry::{LogPaths, LogSettings};
 use crate::velma::VelmaSettings;
 
@@ -72,6 +73,8 @@ pub struct Config {
     pub run: RunSettings,
     /// How files are written; which, each job says itself.
     pub outputs: OutputSettings,
+    /// What audio costs.
+    pub prices: Prices,
     /// What is logged.
     pub log: LogSettings,
     notify: Result<NotifySettings, Problem>,
@@ -192,6 +195,7 @@ fn resolve(
     };
     let run = run(&mut reader, limits, retry);
     let outputs = outputs(&mut reader);
+    let prices = money::prices(&mut reader);
     let log = log(&mut reader);
     let notify = notify::read(&mut reader, &location);
     let jobs = job::read(&mut reader, folder, &scan, &state_dir, check);
@@ -217,6 +221,7 @@ fn resolve(
         media,
         run,
         outputs,
+        prices,
         log,
         notify,
         jobs,
@@ -264,7 +269,9 @@ fn limits(reader: &mut Reader<'_>) -> (BTreeMap<Endpoint, LimitSettings>, Vec<(E
         }
         let hours = reader.find(&format!("limits.{endpoint}.monthly_hours"), &Hours);
         let monthly_ms = hours.and_then(|(ms, _)| ms);
-        (endpoint, LimitSettings { concurrent, monthly_ms })
+        let opening = reader.find(&format!("limits.{endpoint}.opening_hours"), &OpeningHours);
+        let opening = opening.and_then(|(opening, _)| opening);
+        (endpoint, LimitSettings { concurrent, monthly_ms, opening })
     });
     (BTreeMap::from(limits), over)
 }

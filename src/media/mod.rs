@@ -3,7 +3,7 @@
 //! Everything here blocks on the disk: callers use `spawn_blocking`. Content decides, names only explain:
 //!
 //! ```text
-//! open (read-only, regular files only) → sniff (format by content) → upload_as (the API's table) → size
+//! open (read-only, regular files only) → sniff (format by content) → upload_as (the API's table) → size → length
 //! ```
 //!
 //! [`inspect`] asks this for a scan, [`prepare`] asks it again right before the upload. Where files lie is
@@ -13,6 +13,7 @@ mod boxes;
 #[cfg(test)]
 mod corpus;
 mod ebml;
+mod fate;
 mod format;
 mod frames;
 mod inspect;
@@ -26,12 +27,13 @@ mod read;
 mod sample;
 mod sniff;
 
+pub use fate::{Fate, fate};
 pub use format::Format;
 pub use inspect::{Inspection, inspect};
 pub use mime::{UploadAs, upload_as};
 pub use name::upload_name;
 pub use prepare::{Prepared, Unfit, prepare};
-pub use probe::estimated_ms;
+pub use probe::{glance, guess, measure, measure_file};
 pub use sniff::{Sniffed, sniff};
 
 /// What is accepted.

@@ -6,8 +6,8 @@ use std::path::Path;
 use super::inspect::{Examined, examine, modified_ns as modified_at};
 use super::name::disagrees;
 use super::read::read_at;
-use super::{Format, MediaSettings, estimated_ms, upload_name};
-use crate::task::{Cause, Endpoint, Failure, RecordingPath};
+use super::{Format, MediaSettings, glance, guess, measure, upload_name};
+use crate::task::{Cause, Endpoint, Failure, Measured, RecordingPath};
 
 /// Recordings up to this size are read when they are looked at.
 const WHOLE_MAX: u64 = 128 << 10;
@@ -31,11 +31,21 @@ pub struct Prepared {
     pub upload_name: String,
     /// The name on disk claims something else.
     pub extension_disagrees: bool,
-    /// About how long it is, for reserving hours; not what will be billed.
-    pub estimated_ms: u64,
 }
 
 impl Prepared {
+    /// How long it is: as it is known, as a glance tells, or as counting shows where that costs little (all of it is in
+    /// memory) or is asked for. Otherwise a guess.
+    pub fn measured(&self, known: Option<Measured>, exactly: bool) -> Measured {
+        known.or_else(|| glance(&self.file, self.format, self.len)).unwrap_or_else(|| {
+            if exactly || self.whole.is_some() {
+                measure(&self.file, self.format, self.len)
+            } else {
+                guess(&self.file, self.format, self.len)
+            }
+        })
+    }
+
     /// Whether what was read before is still what the file holds, as far as its size and time tell.
     pub fn is_fresh(&self) -> bool {
         let meta = self.file.metadata();
@@ -59,12 +69,11 @@ pub fn prepare(
     endpoint: Endpoint,
     settings: &MediaSettings,
 ) -> Result<Prepared, Unfit> {
-    let Examined { mut file, len, modified_ns, format, upload } =
+    let Examined { file, len, modified_ns, format, upload } =
         examine(path, endpoint, settings).map_err(|turned| match turned.passing {
             true => Unfit::NotNow(turned.failure),
             false => Unfit::Refused(turned.failure),
         })?;
-    let estimated_ms = estimated_ms(&mut file, format, len);
     let whole = match len {
         ..=WHOLE_MAX => Some(read_whole(&file, len, modified_ns)?),
         _ => None,
@@ -78,7 +87,6 @@ pub fn prepare(
         mime: upload.mime,
         upload_name: upload_name(recording, upload.extension),
         extension_disagrees: disagrees(path, format),
-        estimated_ms,
     })
 }
 
@@ -114,7 +122,7 @@ mod tests {
         let mut found = prepared(&path).unwrap();
         assert_eq!((found.mime, found.upload_name.as_str()), ("audio/wav", "call 7.wav"));
         assert!(found.extension_disagrees);
-        assert_eq!((found.len, found.estimated_ms), (16_044, 1000));
+        assert_eq!((found.len, found.measured(None, false)), (16_044, Measured::header(1000)));
         assert_eq!(found.whole, Some(wav(8000, 8000)));
         assert!(found.file.write(b"x").is_err(), "sources are opened for reading only");
     }

@@ -7,18 +7,19 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 
 use super::judge::{Finding, Heard, Judge, Mode, News};
 use super::probe::Word;
 use super::ready::Ready;
 use super::{Stop, dice, now, saving, steady};
 use crate::event::{About, RunEvent};
-use crate::media::Prepared;
+use crate::media::{self, Prepared};
 use crate::queue::{
     AudioFacts, ClaimedTask, NewResult, QueueError, RedactedAudio, Request, Settle, Settled, TaskStore,
 };
 use crate::task::{
-    Billed, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, RecordingPath, RetryPolicy,
+    Billed, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, Measured, RecordingPath, RetryPolicy,
     Settlement, Standing, Timestamp, Verdict, decide,
 };
 use crate::velma::{self, Answer, Client, Exchange, Source, Submission};
@@ -106,13 +107,17 @@ impl Bench {
         }
         self.tell(RunEvent::TaskStarted(about.clone())).await;
 
-        let facts = Facts::of(&ready);
+        let mut facts = Facts::of(&ready);
+        let counting = counting(&ready);
         let audio_place = facts.audio_place.clone();
         let (started_at, sent_at, clock) = (now(), steady(), Instant::now());
         let begun = self.judge().begin(sent_at);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let exchange = self.submit(ready, &facts).await;
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let (Some(counting), Ok(_)) = (counting, &exchange.outcome) {
+            facts.measured = counting.await.unwrap_or(facts.measured);
+        }
         let verdict = velma::classify(self.endpoint, &exchange);
         let (verdict, result, request) =
             keep_answer(self.endpoint, verdict, exchange, started_at, facts).await;
@@ -363,7 +368,7 @@ struct Facts {
     bytes: u64,
     format: &'static str,
     mime: &'static str,
-    estimated_ms: u64,
+    measured: Measured,
     audio_place: PathBuf,
     output: PathBuf,
 }
@@ -374,11 +379,20 @@ impl Facts {
             bytes: ready.prepared.len,
             format: ready.prepared.format.word(),
             mime: ready.prepared.mime,
-            estimated_ms: ready.prepared.estimated_ms,
+            measured: ready.measured,
             audio_place: ready.work.job.redacted_audio_of(&ready.candidate.path),
             output: ready.work.job.output.clone(),
         }
     }
+}
+
+/// Counts, while it is being sent, how long a recording is whose headers do not tell and which nobody has measured.
+fn counting(ready: &Ready) -> Option<JoinHandle<Measured>> {
+    let is_open =
+        !ready.measured.is_certain() && ready.candidate.measured.is_none() && ready.prepared.whole.is_none();
+    let file = is_open.then(|| ready.prepared.file.try_clone().ok())??;
+    let (format, len) = (ready.prepared.format, ready.prepared.len);
+    Some(tokio::task::spawn_blocking(move || media::measure(&file, format, len)))
 }
 
 /// Turns a good answer into what is stored. Audio that came with it takes its place before the task succeeds.
@@ -437,7 +451,8 @@ fn new_result(
     Ok(NewResult {
         duration_ms: response.duration_ms,
         // Answers without a duration are billed all the same: then by our own estimate.
-        billed_ms: response.duration_ms.unwrap_or(facts.estimated_ms),
+        billed_ms: response.duration_ms.unwrap_or(facts.measured.duration_ms),
+        measured: Some(facts.measured),
         response: response.json,
         audio: AudioFacts {
             bytes: facts.bytes,
