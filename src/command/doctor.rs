@@ -147,13 +147,15 @@ fn of_clock() -> Check {
 fn of_sources(config: &Config) -> Vec<Check> {
     let look = |job: &crate::config::JobConfig| {
         let name = &job.spec.name;
-        let listed = scan::root_of(&job.source).map_err(|e| e.to_string()).and_then(|root| match root.only {
-            Some(_) => {
-                File::open(&job.source).map(drop).map_err(|e| format!("read {}: {e}", job.source.display()))
+        let listed = scan::root_of(&job.source, &job.scan).map_err(|e| e.to_string()).and_then(|root| {
+            match root.only {
+                Some(_) => File::open(&job.source)
+                    .map(drop)
+                    .map_err(|e| format!("read {}: {e}", job.source.display())),
+                None => std::fs::read_dir(&root.folder)
+                    .map(drop)
+                    .map_err(|e| format!("read {}: {e}", root.folder.display())),
             }
-            None => std::fs::read_dir(&root.folder)
-                .map(drop)
-                .map_err(|e| format!("read {}: {e}", root.folder.display())),
         });
         match listed {
             Ok(()) => Check::ok("source", format!("{name}: {}", job.source.display())),

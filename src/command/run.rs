@@ -121,7 +121,7 @@ pub(super) async fn run_in(
     for config in &mut configs {
         config.scan.settle_by_change = args.watch;
         scan::check_globs(&config.scan)?;
-        scan::root_of(&config.source)?;
+        scan::root_of(&config.source, &config.scan)?;
     }
     let began = SystemTime::now();
     let alone = !context.store.workers(50).await?.iter().any(|w| w.alive);
@@ -132,6 +132,8 @@ pub(super) async fn run_in(
     });
     let mut projectors = Vec::new();
     for (job, config) in jobs.iter().zip(&configs) {
+        // Before its tables get their header.
+        context.store.learn_fields(job.id, scan::known_fields(&config.source, &config.scan)?).await?;
         let settings = OutputSettings { list: config.outputs.clone(), ..context.config.outputs.clone() };
         projectors.push(Projector::open(Arc::clone(&context.store), job.clone(), settings).await?);
     }
@@ -269,7 +271,10 @@ impl Session<'_> {
                 let options = Options::parse(job.endpoint, &job.options)?;
                 let config = self.configs.iter().find(|c| c.spec.name == job.name);
                 let settle = config.map(|c| c.scan.settle).unwrap_or_default();
-                Ok(Work { mounted: run::is_mount_point(&job.root), job: job.clone(), options, settle })
+                let reuse = self.context.config.run.reuse;
+                let suspect = self.context.config.run.suspect.clone();
+                let mounted = run::is_mount_point(&job.root);
+                Ok(Work { job: job.clone(), options, settle, mounted, reuse, suspect })
             })
             .collect()
     }

@@ -14,6 +14,7 @@ mod pool;
 mod probe;
 mod quota;
 mod ready;
+mod reuse;
 mod saving;
 mod slots;
 mod stall;
@@ -43,7 +44,10 @@ use self::worker::Bench;
 use crate::event::{RunEvent, Stopping};
 use crate::media::MediaSettings;
 use crate::queue::{QueueError, TaskStore};
-use crate::task::{Endpoint, HaltReason, HaltScope, Job, Month, RetryPolicy, WorkerId};
+use crate::task::{
+    Endpoint, HaltReason, HaltScope, Identity, Job, Month, RetryPolicy, SuspectSettings, WorkerId,
+    options_over,
+};
 use crate::velma::{Client, Options};
 
 /// An endpoint's limits.
@@ -105,6 +109,10 @@ pub struct RunSettings {
     pub watching: bool,
     /// How often it is looked for then.
     pub watch_interval: Duration,
+    /// Whether a recording that is the same as another, with the same options, takes over its answer.
+    pub reuse: bool,
+    /// When a result is odd.
+    pub suspect: SuspectSettings,
 }
 
 impl Default for RunSettings {
@@ -119,6 +127,8 @@ impl Default for RunSettings {
             deadline: Deadline::default(),
             watching: false,
             watch_interval: Duration::from_secs(30),
+            reuse: true,
+            suspect: SuspectSettings::default(),
         }
     }
 }
@@ -141,6 +151,20 @@ pub struct Work {
     pub settle: Duration,
     /// Its source was the root of a disk when the run began. When it is none any more, the disk is gone.
     pub mounted: bool,
+    /// Whether answers of recordings that are the same serve for each other.
+    pub reuse: bool,
+    /// When a result is odd.
+    pub suspect: SuspectSettings,
+}
+
+impl Work {
+    /// What a recording of it is, by the BLAKE3 of its content in hex and options of its own.
+    fn identity(&self, blake3: &str, own: Option<&str>) -> Identity {
+        match own {
+            None => Identity::of(blake3, self.job.endpoint, &self.job.options),
+            Some(_) => Identity::of(blake3, self.job.endpoint, &options_over(&self.job.options, own)),
+        }
+    }
 }
 
 /// What a scan that goes on beside the run has added.
@@ -221,7 +245,12 @@ pub async fn run(run: Run) -> Result<Outcome, QueueError> {
 async fn work_all(run: &Run, in_flight: &Arc<AtomicU32>) -> Result<Outcome, QueueError> {
     let mut works: BTreeMap<Endpoint, Vec<Arc<Work>>> = BTreeMap::new();
     for work in &run.works {
-        let shared = Work { job: work.job.clone(), options: work.options.clone(), ..*work };
+        let shared = Work {
+            job: work.job.clone(),
+            options: work.options.clone(),
+            suspect: work.suspect.clone(),
+            ..*work
+        };
         works.entry(work.job.endpoint).or_default().push(Arc::new(shared));
     }
     let quota = Arc::new(Quota::new(run.settings.limit));

@@ -11,6 +11,7 @@
 //! | `network` | cuts, stalls, floods and lies on the way to the API |
 //! | `halts` | hours, credits, keys, models: stop, probe, go on |
 //! | `chaos` | the selftest: kills at random, everything counted |
+//! | `content` | duplicates, moves, other options: paid for once, and only when asked again |
 //! | `crashes` | SIGKILL, torn and altered outputs |
 //! | `deadline` | `--until`, `--max-duration`, `--order`: nothing begins after the end, nothing is dropped by it |
 //! | `watch` | new files, replaced ones, sources that come and go, until it is stopped |
@@ -20,10 +21,12 @@
 //! | `faults` | a queue that fails at any one call, before or after its commit |
 //! | `disk` | a full or read-only disk; a locked, damaged, cut or newer database |
 //! | `memory` | no core dump, whatever limits it is started with |
+//! | `metadata` | lists, files beside recordings, parts of names: into every output, whatever stands in them |
 //! | `disk_apart` | a disk that is full under one file only |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
 //! | `sources` | files that change, vanish, or have hostile names |
 //! | `purge` | answers and audio that go after a time, to the last byte, also when it is killed |
+//! | `suspects` | results that are implausible, flagged everywhere; what is empty but loud goes out once more |
 //! | `usage` | mistakes of the user: exit codes and what is said |
 //! | `verbs` | every other verb once; what stdout and the log carry |
 //! | `verify` | what it finds: lines, results, audio, sources, counts, the audit log; and that it finds nothing else |
@@ -34,6 +37,7 @@ mod support;
 
 mod chaos;
 mod clock;
+mod content;
 mod crashes;
 mod deadline;
 mod disk;
@@ -45,6 +49,7 @@ mod halts;
 mod hostile;
 mod limits;
 mod memory;
+mod metadata;
 mod network;
 mod night;
 mod purge;
@@ -52,6 +57,7 @@ mod retries;
 mod runs;
 mod signals;
 mod sources;
+mod suspects;
 mod usage;
 mod verbs;
 mod verify;

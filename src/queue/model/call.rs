@@ -19,6 +19,7 @@ pub(super) enum Call {
     Sweep,
     Claim(ClaimRequest),
     Settle(Ended),
+    Reuse(Reuse),
     SetAside(TaskId, Fence, Settlement),
     SetCeiling(Endpoint, u32),
     SavePace(Endpoint, Option<u32>, Option<Timestamp>),
@@ -42,6 +43,7 @@ pub(super) struct Ended {
     pub(super) settlement: Settlement,
     pub(super) request: Request,
     pub(super) result: Option<NewResult>,
+    pub(super) resend: bool,
 }
 
 /// A claimed task, written down: a holder that is late has one too.
@@ -96,6 +98,7 @@ pub(super) enum Answer {
     Claimed {
         tasks: Vec<ClaimedTask>,
         gone: Vec<TaskId>,
+        doubles: Vec<Double>,
         limiter: LimiterState,
         halts: Vec<(HaltScope, HaltReason)>,
         cap_reached: bool,
@@ -132,15 +135,17 @@ async fn answer(store: &dyn TaskStore, call: Call, now: Timestamp) -> Result<Ans
             Answer::Claimed {
                 tasks: claim.tasks,
                 gone: claim.gone,
+                doubles: claim.doubles,
                 limiter: claim.limiter,
                 halts: claim.halts.iter().map(|h| (h.scope, h.reason)).collect(),
                 cap_reached: claim.cap_reached,
             }
         }
-        Call::Settle(Ended { hold, settlement, request, result }) => {
-            let settle = Settle { task: hold.proof(), settlement, request, result, now };
+        Call::Settle(Ended { hold, settlement, request, result, resend }) => {
+            let settle = Settle { task: hold.proof(), settlement, request, result, resend, now };
             Answer::Settled(store.settle(Arc::new(settle)).await?)
         }
+        Call::Reuse(reuse) => Answer::Settled(store.reuse(reuse, now).await?),
         Call::SetAside(task, fence, settlement) => {
             Answer::Settled(store.set_aside(task, fence, settlement, now).await?)
         }

@@ -187,6 +187,7 @@ fn migrations() -> Vec<Migration> {
         migration(3, "scale", include_str!("../../../migrations/sqlite/0003_scale.sql")),
         migration(4, "stands again", include_str!("../../../migrations/sqlite/0004_stands_again.sql")),
         migration(12, "durations", include_str!("../../../migrations/sqlite/0012_durations.sql")),
+        migration(14, "content", include_str!("../../../migrations/sqlite/0014_content.sql")),
     ]
 }
 
