@@ -1,4 +1,6 @@
 //! `run`: scan, work the queue, keep the files in step, tell about it, and end with a code. The wiring.
+//!
+//! Longer than 500 lines by intent: the wiring of a run is read from its beginning to its end.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! The trait that a backend promises to keep, and what goes in and out of it.
+//!
+//! Longer than 500 lines by intent: one trait, and the words that it is told in.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! A run in numbers: a fold over its events and the moments at which they happened. It reads no clock.
 //! How the numbers look is left to the block, the lines and the summary.
 //!
-//! Longer than 500 lines: one fold, and the numbers that can be asked of it.
+//! Longer than 500 lines by intent: one fold over all events.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! The pool of one endpoint: keeps its slots full from the queue, and stops when a halt, the user or an empty queue
 //! says so. One loop owns the choosing; workers run beside it.
 //!
-//! Longer than 500 lines: all of it is this one loop and what it owns.
+//! Longer than 500 lines by intent: one loop owns the choosing, and what it chooses by.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

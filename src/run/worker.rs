@@ -1,4 +1,6 @@
 //! One task: submit, classify, decide, settle, tell. Its file was prepared and its slot taken before.
+//!
+//! Longer than 500 lines by intent: the whole way of one task, told in order.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,5 +1,7 @@
 //! The reference: the queue as plain structs and obvious code, written from the design and the trait's promises and
 //! not from the SQL. Numbers that a store gives out are unknown here (negative) until they are seen in it.
+//!
+//! Longer than 500 lines by intent: all that a queue does, in one place.
 
 use std::collections::BTreeMap;
 
