@@ -13,10 +13,12 @@ use super::file::{self, Document};
 use super::job::{self, JobConfig};
 use super::key::{self, KeyOrigin};
 use super::money::{self, Dollars, OpeningHours};
+use super::notify;
 use super::origin::{Effective, Origin};
 use super::reader::{Environment, Reader};
 use super::value::{Choice, Globs, Hours, Length, Location, Size, Switch, Whole, Words, absolute};
 use crate::media::MediaSettings;
+use crate::notify::NotifySettings;
 use crate::outputs::OutputSettings;
 use crate::run::{LimitSettings, RunSettings};
 use crate::scan::ScanSettings;
@@ -98,6 +100,7 @@ pub struct Config {
     pub prices: Prices,
     /// What is logged.
     pub log: LogSettings,
+    notify: Result<NotifySettings, Problem>,
     /// The jobs, in the order of the file. At least one.
     pub jobs: Vec<JobConfig>,
     /// Every setting outside of jobs and where its value came from.
@@ -127,6 +130,14 @@ impl Config {
     /// What is wrong with the key's place, if it says something unusable. That there is no key is no problem here.
     pub fn key_problem(&self) -> Option<ConfigError> {
         self.key.as_ref().err().map(|problem| problem.clone().into())
+    }
+
+    /// Whom to tell of a run.
+    ///
+    /// # Errors
+    /// The address or its token lies in a file that cannot be used.
+    pub fn notify(&self) -> Result<&NotifySettings, ConfigError> {
+        self.notify.as_ref().map_err(|problem| problem.clone().into())
     }
 
     /// What may be shown of the key: `…a91f`, or `set`.
@@ -260,6 +271,7 @@ fn resolve(
     let outputs = outputs(&mut reader);
     let prices = money::prices(&mut reader);
     let log = log(&mut reader);
+    let notify = notify::read(&mut reader, &location);
     let jobs = job::read(&mut reader, folder, &scan, &state_dir, check);
     reader.refuse_unknown(&doc.root, &[]);
 
@@ -289,6 +301,7 @@ fn resolve(
         outputs,
         prices,
         log,
+        notify,
         jobs,
         settings,
         notices,
@@ -402,7 +415,10 @@ fn run(
         probe_interval: reader.get("run.probe_interval", &TIME, d.probe_interval),
         give_up_after: reader.get("run.give_up_after", &TIME, d.give_up_after),
         job_deadline: reader.get("platform.deadline", &TIME, d.job_deadline),
+        watch_interval: reader.get("run.watch_interval", &TIME, d.watch_interval),
         limit: d.limit,
+        deadline: d.deadline,
+        watching: d.watching,
         budget: BudgetLimit {
             audio_ms: reader.find("run.budget_hours", &Hours).and_then(|(ms, _)| ms),
             cost: reader.find("run.budget_cost", &Dollars { zero: false }).map(|(cost, _)| cost),

@@ -360,6 +360,34 @@ impl Kind for Globs {
     }
 }
 
+/// A list of whole numbers within bounds.
+pub(super) struct Numbers(pub(super) Whole);
+
+impl Kind for Numbers {
+    type Out = Vec<u32>;
+    const EXPECTED: &'static str = "a list of whole numbers";
+
+    /// One number of the list.
+    fn text(&self, text: &str) -> Result<Vec<u32>, Wrong> {
+        self.0.text(text).map(|one| vec![one])
+    }
+
+    fn os(&self, _: &OsStr) -> Result<Vec<u32>, Wrong> {
+        Err(Wrong::value("is a list, which only the file can say", None))
+    }
+
+    fn toml(&self, value: &DeValue<'_>) -> Result<Vec<u32>, Wrong> {
+        let DeValue::Array(list) = value else {
+            return Err(Wrong::kind(Self::EXPECTED, value, "write for example [0, 3]".to_owned()));
+        };
+        list.iter().map(|item| self.0.toml(item.get_ref())).collect()
+    }
+
+    fn show(&self, list: &Vec<u32>) -> Value {
+        json!(list)
+    }
+}
+
 /// Any words, checked by a function.
 pub(super) struct Words(pub(super) fn(&str) -> Result<String, Wrong>);
 

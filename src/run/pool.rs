@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use super::away::Away;
 use super::judge::Mode;
 use super::probe::Probing;
 use super::quota::Quota;
@@ -61,7 +62,11 @@ pub(super) struct Pool {
     pub(super) budget: BudgetLimit,
     give_up_after: Duration,
     pub(super) probe_interval: Duration,
-    quota: Arc<Quota>,
+    pub(super) quota: Arc<Quota>,
+    /// Sources may come and go.
+    pub(super) watching: bool,
+    /// Jobs whose source is not there at present.
+    pub(super) away: Away,
     feed: watch::Receiver<Feed>,
     /// The feed as it was when the queue was last thought worth asking.
     fed: Feed,
@@ -71,7 +76,7 @@ pub(super) struct Pool {
     pub(super) working: JoinSet<(TaskId, Ended)>,
     pub(super) preparing: Preparing,
     /// Started or about to be, and not done with: they may go on when the quota is used up.
-    chosen: HashSet<TaskId>,
+    pub(super) chosen: HashSet<TaskId>,
     /// Whether what is the same is sent once.
     reuse: bool,
     /// The same as others that are being sent: these are to end first.
@@ -109,6 +114,7 @@ pub(super) struct Terms {
     pub(super) give_up_after: Duration,
     pub(super) probe_interval: Duration,
     pub(super) quota: Arc<Quota>,
+    pub(super) watching: bool,
     pub(super) feed: watch::Receiver<Feed>,
 }
 
@@ -124,6 +130,7 @@ impl Pool {
             give_up_after,
             probe_interval,
             quota,
+            watching,
             feed,
         } = terms;
         Pool {
@@ -141,6 +148,8 @@ impl Pool {
             give_up_after,
             probe_interval,
             quota,
+            watching,
+            away: Away::default(),
             feed,
             fed: Feed::default(),
             slots: Arc::new(Semaphore::new(limit.concurrent as usize)),
@@ -258,6 +267,7 @@ impl Pool {
 
     /// Asks the queue for candidates when less than half of what could be ahead is.
     async fn look_ahead(&mut self) -> Result<(), QueueError> {
+        self.dry &= !self.away.have_come_back(&self.works).await;
         let ahead = (self.limit.concurrent as usize).clamp(4, 64);
         let aim = self.slots.available_permits() + ahead;
         let crowded = self.waiting.len() >= WAITING;
@@ -267,7 +277,7 @@ impl Pool {
         if self.quota.is_used_up() {
             return self.look_at_chosen().await;
         }
-        let jobs: Vec<JobId> = self.works.keys().copied().collect();
+        let jobs: Vec<JobId> = self.works.keys().copied().filter(|job| !self.away.has(*job)).collect();
         let room = u32::try_from(aim - self.preparing.len()).unwrap_or(u32::MAX);
         let store = &self.bench.store;
         let mut skip = self.preparing.ids();
@@ -277,8 +287,10 @@ impl Pool {
         if (found.len() as u32) < room {
             self.dry = true;
             self.next_due = store.next_due(self.bench.endpoint, jobs).await?;
+            // Who watches has time: what the scan finds wakes it at once.
+            let poll = if self.watching { POLL_PAUSED } else { POLL };
             let until_due =
-                self.next_due.map_or(POLL, |at| at.since(now()).clamp(Duration::from_millis(5), POLL));
+                self.next_due.map_or(poll, |at| at.since(now()).clamp(Duration::from_millis(5), poll));
             self.wake_at = Instant::now() + until_due;
         }
         let chosen = found.into_iter().filter(|c| self.chosen.contains(&c.id) || self.quota.take()).collect();
@@ -324,6 +336,7 @@ impl Pool {
                 self.looks.remove(&ready.candidate.id);
                 return self.preparing.keep(*ready);
             }
+            Looked::Away(candidate, work) => return self.put_off(&candidate, &work),
             Looked::NoPlace(path, source) => return self.stop_for(QueueError::Io { path, source }),
             Looked::Refused(candidate, failure) => (candidate, Settlement::Fail(failure)),
             Looked::NotNow(candidate, failure) => {
@@ -331,6 +344,7 @@ impl Pool {
                 *looks += 1;
                 // The next scan takes up what has changed by then; a run must not wait for a recorder.
                 let settlement = if *looks >= LOOKS {
+                    self.looks.remove(&candidate.id);
                     Settlement::Fail(failure)
                 } else {
                     let wait = self.works.get(&candidate.job).map_or(POLL, |w| w.settle.max(POLL));
@@ -525,7 +539,7 @@ impl Pool {
     }
 
     /// The queue cannot be used: what is in flight may end, and nothing more begins anywhere.
-    fn stop_for(&mut self, error: QueueError) {
+    pub(super) fn stop_for(&mut self, error: QueueError) {
         self.bench.stop.drain.cancel();
         self.end.get_or_insert(End::Local(error));
     }

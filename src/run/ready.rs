@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use tokio::task::{JoinError, JoinSet};
 
 use super::Work;
+use super::away::is_away;
 use crate::media::{self, MediaSettings, Prepared, Unfit};
 use crate::queue::Candidate;
 use crate::task::{Amount, Cause, Failure, Identity, Measured, TaskId, options_over};
@@ -48,7 +49,9 @@ pub(super) enum Looked {
     Refused(Candidate, Failure),
     /// It is still being written, or cannot be looked at for a reason that may pass.
     NotNow(Candidate, Failure),
-    /// Its job's source is gone, or the place for what comes back cannot be used: nothing can be said of the file.
+    /// Its job's source is gone: nothing can be said of the file.
+    Away(Candidate, Arc<Work>),
+    /// The place for what comes back cannot be used.
     NoPlace(PathBuf, io::Error),
 }
 
@@ -193,9 +196,8 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: b
         }
         Err(Unfit::NotNow(failure)) => Looked::NotNow(candidate, failure),
         // A disk that is not mounted must not fail every recording on it.
-        Err(Unfit::Refused(failure)) if failure.cause == Cause::SourceMissing && !work.job.root.exists() => {
-            let gone = io::Error::new(io::ErrorKind::NotFound, "the source folder is gone");
-            Looked::NoPlace(work.job.root.clone(), gone)
+        Err(Unfit::Refused(failure)) if failure.cause == Cause::SourceMissing && is_away(&work) => {
+            Looked::Away(candidate, work)
         }
         Err(Unfit::Refused(failure)) => Looked::Refused(candidate, failure),
     }

@@ -152,6 +152,7 @@ impl Place {
                 options,
                 price: None,
                 settle: Duration::ZERO,
+                mounted: false,
                 reuse: true,
                 suspect: Default::default(),
             }],

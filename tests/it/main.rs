@@ -14,6 +14,10 @@
 //! | `chaos` | the selftest: kills at random, everything counted |
 //! | `content` | duplicates, moves, other options: paid for once, and only when asked again |
 //! | `crashes` | SIGKILL, torn and altered outputs |
+//! | `deadline` | `--until`, `--max-duration`, `--order`: nothing begins after the end, nothing is dropped by it |
+//! | `watch` | new files, replaced ones, sources that come and go, until it is stopped |
+//! | `night` | pings, and a week of a nightly job: exit codes, pings and `verify` tell the same |
+//! | `doctor` | what is missing, before a run finds out |
 //! | `clock` | a wall clock that jumps, between runs and during one |
 //! | `faults` | a queue that fails at any one call, before or after its commit |
 //! | `disk` | a full or read-only disk; a locked, damaged, cut or newer database |
@@ -39,8 +43,10 @@ mod chaos;
 mod clock;
 mod content;
 mod crashes;
+mod deadline;
 mod disk;
 mod disk_apart;
+mod doctor;
 mod faults;
 mod formats;
 mod halts;
@@ -50,6 +56,7 @@ mod limits;
 mod memory;
 mod metadata;
 mod network;
+mod night;
 mod platform;
 mod presets;
 mod purge;
@@ -62,3 +69,4 @@ mod suspects;
 mod usage;
 mod verbs;
 mod verify;
+mod watch;

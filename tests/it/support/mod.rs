@@ -1,5 +1,6 @@
 //! A test's own world: a folder with recordings and a `jobs.toml`, an emulator on a free port, and the real binary.
 
+mod bell;
 #[path = "../../../src/command/selftest/clock.rs"]
 mod clock;
 mod disk;
@@ -22,6 +23,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use voxbatch::emulator::{Change, Emulator, ModelReport, Report, Settings};
 
+pub(crate) use self::bell::{Bell, Heard, Manner};
 pub(crate) use self::clock::Clock;
 pub(crate) use self::disk::{Disk, skip};
 pub(crate) use self::faulty::{Fault, FaultyStore, When};
