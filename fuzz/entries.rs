@@ -260,6 +260,7 @@ impl Line {
             stall_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(10),
             answer_timeout_per_mb: Duration::ZERO,
+            stream_frame_bytes: 32_000,
         });
         let folder = scratch();
         std::fs::write(folder.path().join("a.wav"), b"RIFF").expect("room for a file");
@@ -289,6 +290,7 @@ fn exchanged(endpoint: Endpoint, status: u16, content_type: &str, body: &[u8], p
             mime: "audio/wav",
             audio_beside: Some(&audio),
             abort: &abort,
+            streamed: None,
         };
         let head =
             format!("HTTP/1.1 {status} So\r\nConnection: close\r\nContent-Type: {content_type}\r\n\r\n");

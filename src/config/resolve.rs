@@ -14,7 +14,7 @@ use super::job::{self, JobConfig};
 use super::key::{self, KeyOrigin};
 use super::origin::{Effective, Origin};
 use super::reader::{Environment, Reader};
-use super::value::{Choice, Globs, Hours, Length, Location, Size, Switch, Whole, Words, absolute};
+use super::value::{Choice, Globs, Hours, Length, Location, Size, SizeWithin, Switch, Whole, Words, absolute};
 use crate::media::MediaSettings;
 use crate::outputs::OutputSettings;
 use crate::run::{LimitSettings, RunSettings};
@@ -39,6 +39,8 @@ pub struct ApiSettings {
     pub answer_timeout: Duration,
     /// Added to it for each megabyte of the recording.
     pub answer_timeout_per_mb: Duration,
+    /// How much a message of a stream holds, in bytes.
+    pub stream_frame_size: u64,
 }
 
 impl Default for ApiSettings {
@@ -49,6 +51,7 @@ impl Default for ApiSettings {
             stall_timeout: Duration::from_secs(60),
             answer_timeout: Duration::from_secs(300),
             answer_timeout_per_mb: Duration::from_secs(10),
+            stream_frame_size: 32_000,
         }
     }
 }
@@ -119,6 +122,7 @@ impl Config {
             stall_timeout: api.stall_timeout,
             answer_timeout: api.answer_timeout,
             answer_timeout_per_mb: api.answer_timeout_per_mb,
+            stream_frame_bytes: usize::try_from(api.stream_frame_size).unwrap_or(usize::MAX),
         })
     }
 }
@@ -217,6 +221,9 @@ const TIME: Length = Length { zero: false };
 /// Zero switches the thing off.
 const TIME_OR_NONE: Length = Length { zero: true };
 
+/// What the API's documents call usual.
+const FRAME: SizeWithin = SizeWithin { least: (4_000, "4 kB"), most: (65_536, "64 KiB") };
+
 fn api(reader: &mut Reader<'_>) -> ApiSettings {
     let d = ApiSettings::default();
     ApiSettings {
@@ -229,6 +236,7 @@ fn api(reader: &mut Reader<'_>) -> ApiSettings {
             &TIME_OR_NONE,
             d.answer_timeout_per_mb,
         ),
+        stream_frame_size: reader.get("api.stream_frame_size", &FRAME, d.stream_frame_size),
     }
 }
 

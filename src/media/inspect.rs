@@ -97,7 +97,7 @@ pub(super) fn examine(path: &Path, endpoint: Endpoint, settings: &MediaSettings)
         );
         return Err(Turned::refused(Cause::UnsupportedFormat, message));
     };
-    if len > settings.max_bytes {
+    if len > settings.max_bytes && !endpoint.is_streaming() {
         let message = format!(
             "{len} bytes, above the limit of {}: split it, or make it smaller, for example `ffmpeg -i IN -vn -ac 1 OUT.opus`",
             settings.max_bytes

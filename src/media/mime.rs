@@ -28,18 +28,23 @@ pub fn upload_as(format: Format, endpoint: Endpoint) -> Option<UploadAs> {
         Format::Wav => ("audio/wav", "wav"),
         Format::Webm => ("video/webm", "webm"),
         // Voice detection takes four more; no document gives their types, so these are the registered or usual ones.
-        Format::ThreeGp | Format::Amr | Format::Au | Format::Wma
-            if endpoint != Endpoint::SyntheticVoiceDetectionBatch =>
-        {
-            return None;
-        }
+        Format::ThreeGp | Format::Amr | Format::Wma if !hears_voices(endpoint) => return None,
+        Format::Au if !hears_voices(endpoint) && !endpoint.is_streaming() => return None,
         Format::ThreeGp => ("audio/3gpp", "3gp"),
         Format::Amr => ("audio/amr", "amr"),
         Format::Au => ("audio/basic", "au"),
         Format::Wma => ("audio/x-ms-wma", "wma"),
+        // A stream gets the samples of some files, and what we can decode of others: `carriage` says which.
+        Format::Rf64 if endpoint.is_streaming() => ("audio/wav", "wav"),
+        Format::Caf if endpoint.is_streaming() => ("audio/x-caf", "caf"),
+        Format::Matroska if endpoint.is_streaming() => ("video/x-matroska", "mkv"),
         Format::Rf64 | Format::Caf | Format::Matroska | Format::Mp2 | Format::Other => return None,
     };
     Some(UploadAs { mime, extension })
+}
+
+fn hears_voices(endpoint: Endpoint) -> bool {
+    matches!(endpoint, Endpoint::SyntheticVoiceDetectionBatch | Endpoint::SyntheticVoiceDetectionStreaming)
 }
 
 /// What an endpoint takes, for messages: `aac, aiff, flac, …`.
@@ -78,8 +83,14 @@ mod tests {
     fn only_voice_detection_takes_the_telephone_formats() {
         for endpoint in Endpoint::ALL {
             let taken = Format::ALL.iter().filter(|&&f| upload_as(f, endpoint).is_some()).count();
-            assert_eq!(taken, if endpoint == Endpoint::SyntheticVoiceDetectionBatch { 14 } else { 10 });
-            assert_eq!(upload_as(Format::Rf64, endpoint), None);
+            let expected = match (hears_voices(endpoint), endpoint.is_streaming()) {
+                (false, false) => 10,
+                (false, true) => 14,
+                (true, false) => 14,
+                (true, true) => 17,
+            };
+            assert_eq!(taken, expected, "{endpoint}");
+            assert_eq!(upload_as(Format::Rf64, endpoint).is_some(), endpoint.is_streaming());
         }
     }
 

@@ -10,6 +10,7 @@
 //! left to `scan`, sending to `velma`.
 
 mod boxes;
+mod carriage;
 #[cfg(test)]
 mod corpus;
 mod ebml;
@@ -37,7 +38,8 @@ pub use sniff::{Sniffed, sniff};
 /// What is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaSettings {
-    /// Larger files are refused before anything is sent. The API's limit is 100 MB; decimal is the safe reading.
+    /// Larger files are refused before anything is uploaded. The API's limit is 100 MB; decimal is the safe reading.
+    /// A stream has no such limit.
     pub max_bytes: u64,
 }
 

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::path::Path;
 
+use super::carriage::carriage;
 use super::inspect::{Examined, examine, modified_ns as modified_at};
 use super::name::disagrees;
 use super::read::read_at;
 use super::{Format, MediaSettings, estimated_ms, upload_name};
-use crate::task::{Cause, Endpoint, Failure, RecordingPath};
+use crate::task::{Carriage, Cause, Endpoint, Failure, RecordingPath};
 
 /// Recordings up to this size are read when they are looked at.
 const WHOLE_MAX: u64 = 128 << 10;
@@ -33,6 +34,8 @@ pub struct Prepared {
     pub extension_disagrees: bool,
     /// About how long it is, for reserving hours; not what will be billed.
     pub estimated_ms: u64,
+    /// How it travels, where the endpoint is streamed to.
+    pub carriage: Option<Carriage>,
 }
 
 impl Prepared {
@@ -64,7 +67,15 @@ pub fn prepare(
             true => Unfit::NotNow(turned.failure),
             false => Unfit::Refused(turned.failure),
         })?;
-    let estimated_ms = estimated_ms(&mut file, format, len);
+    let carriage = match endpoint.is_streaming() {
+        true => Some(carried(&file, format, len, endpoint)?),
+        false => None,
+    };
+    let estimated_ms = match carriage {
+        Some(Carriage::Samples { kind, bytes, .. }) => kind.ms(bytes).max(1),
+        _ => estimated_ms(&mut file, format, len),
+    };
+    fits_one_connection(estimated_ms, endpoint)?;
     let whole = match len {
         ..=WHOLE_MAX => Some(read_whole(&file, len, modified_ns)?),
         _ => None,
@@ -79,7 +90,40 @@ pub fn prepare(
         upload_name: upload_name(recording, upload.extension),
         extension_disagrees: disagrees(path, format),
         estimated_ms,
+        carriage,
     })
+}
+
+fn carried(file: &File, format: Format, len: u64, endpoint: Endpoint) -> Result<Carriage, Unfit> {
+    match carriage(file, format, len, endpoint) {
+        Ok(Some(carriage)) => Ok(carriage),
+        Ok(None) => Err(Unfit::Refused(Failure::local(
+            Cause::UnsupportedFormat,
+            format!(
+                "{} in a coding that cannot be streamed to {endpoint}: convert it, for example \
+                 `ffmpeg -i IN -vn OUT.flac`",
+                format.says()
+            ),
+        ))),
+        Err(e) => Err(Unfit::NotNow(Failure::local(Cause::SourceUnreadable, e.to_string()))),
+    }
+}
+
+/// Some endpoints end a connection after so much audio, whatever is still to come.
+fn fits_one_connection(estimated_ms: u64, endpoint: Endpoint) -> Result<(), Unfit> {
+    let Some(longest) = endpoint.longest().filter(|longest| u128::from(estimated_ms) > longest.as_millis())
+    else {
+        return Ok(());
+    };
+    let minutes = |ms: u64| ms.div_ceil(60_000);
+    let message = format!(
+        "about {} minutes long, above the {} that one connection to {endpoint} takes: split it, for example \
+         `ffmpeg -i IN -f segment -segment_time {} -c copy OUT-%03d.wav`, or choose a batch endpoint",
+        minutes(estimated_ms),
+        longest.as_secs() / 60,
+        longest.as_secs() - 60,
+    );
+    Err(Unfit::Refused(Failure::local(Cause::TooBig, message)))
 }
 
 /// The bytes as they were at one moment: nobody wrote while they were read.
@@ -136,6 +180,24 @@ mod tests {
         let path = folder.path().join("call.wav");
         std::fs::write(&path, wav(8000, 8000 * 9)).unwrap();
         assert!(prepared(&path).unwrap().whole.is_none());
+    }
+
+    #[test]
+    fn what_no_connection_takes_in_one_piece_is_refused_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long.wav");
+        let minute = 8000 * 60;
+        std::fs::write(&path, wav(8000, minute * 31)).unwrap();
+        let on = |endpoint| {
+            prepare(&path, &RecordingPath::from(Path::new("long.wav")), endpoint, &MediaSettings::default())
+        };
+        let Err(Unfit::Refused(failure)) = on(Endpoint::SttStreamingEnglishV2) else { panic!("too long") };
+        assert_eq!(failure.cause, Cause::TooBig);
+        assert!(failure.message.starts_with("about 31 minutes long, above the 30 that"), "{}", failure.message);
+        let fits = on(Endpoint::SttStreaming).unwrap();
+        assert_eq!(fits.estimated_ms, 31 * 60_000);
+        assert!(matches!(fits.carriage, Some(Carriage::Samples { at: 44, .. })));
+        assert_eq!(on(Endpoint::SttBatch).unwrap().carriage, None);
     }
 
     #[test]

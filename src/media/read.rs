@@ -30,6 +30,16 @@ pub(super) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
     be32(bytes, at).map(u32::swap_bytes)
 }
 
+/// Two bytes as a little-endian number.
+pub(super) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
+}
+
+/// Eight bytes as a little-endian number.
+pub(super) fn le64(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
+}
+
 /// A file that stops giving bytes once its budget is spent, for libraries that read as they like.
 pub(super) struct Budgeted<'a> {
     file: &'a File,

@@ -7,7 +7,7 @@ use std::io;
 use super::OutputSettings;
 use super::record::Record;
 use super::transcript::Utterance;
-use crate::task::Endpoint;
+use crate::task::{Answers, Endpoint};
 
 /// One cell. Only text can be a formula: a number such as -3 stays a number.
 enum Cell<'a> {
@@ -192,14 +192,16 @@ fn maybe_number<'a>(value: Option<impl ToString>) -> Cell<'a> {
 
 /// What was spoken, unless the model hears voices and no words.
 fn utterances_of<'a>(record: &'a Record<'a>) -> Option<&'a [Utterance]> {
-    let detection = record.endpoint == Endpoint::SyntheticVoiceDetectionBatch.name();
-    record.transcript.filter(|_| !detection).map(|t| &*t.utterances)
+    record.transcript.filter(|_| !is_detection(record)).map(|t| &*t.utterances)
 }
 
 /// The frames of voice detection.
 fn frames_of<'a>(record: &'a Record<'a>) -> Option<&'a [Utterance]> {
-    let detection = record.endpoint == Endpoint::SyntheticVoiceDetectionBatch.name();
-    record.transcript.filter(|_| detection).map(|t| &*t.utterances)
+    record.transcript.filter(|_| is_detection(record)).map(|t| &*t.utterances)
+}
+
+fn is_detection(record: &Record<'_>) -> bool {
+    record.endpoint.parse::<Endpoint>().is_ok_and(|endpoint| endpoint.answers() == Answers::Frames)
 }
 
 fn synthetic(frames: &[Utterance]) -> impl Iterator<Item = &Utterance> {

@@ -3,7 +3,7 @@
 use super::each::FileFormat;
 use super::format::Format;
 use crate::queue::{QueueError, TaskStore};
-use crate::task::{Endpoint, Job};
+use crate::task::{Answers, Endpoint, Job};
 
 /// A word in a job's `outputs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,11 +48,9 @@ impl Output {
     /// Why an endpoint's answers cannot be written so, as a fragment that fits after "because"; `None` if they can.
     pub fn refusal(self, endpoint: Endpoint) -> Option<&'static str> {
         let needs_words = !matches!(self, Output::Jsonl | Output::Csv | Output::File(FileFormat::Json));
-        match endpoint {
-            Endpoint::SyntheticVoiceDetectionBatch if needs_words => {
-                Some("it judges voices and writes down no words")
-            }
-            Endpoint::SttBatchEnglishVfast if self == Output::File(FileFormat::Rttm) => {
+        match endpoint.answers() {
+            Answers::Frames if needs_words => Some("it judges voices and writes down no words"),
+            Answers::Text if self == Output::File(FileFormat::Rttm) => {
                 Some("its answers tell no speakers and no times")
             }
             _ => None,

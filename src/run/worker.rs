@@ -21,7 +21,7 @@ use crate::task::{
     Billed, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, RecordingPath, RetryPolicy,
     Settlement, Standing, Timestamp, Verdict, decide,
 };
-use crate::velma::{self, Answer, Client, Exchange, Source, Submission};
+use crate::velma::{self, Answer, Client, Exchange, Source, Streamed, Submission};
 
 /// How long an answer that cannot be stored is held on to before the run gives up, at most.
 const STORE_PATIENCE: Duration = Duration::from_secs(60);
@@ -189,7 +189,8 @@ impl Bench {
 
     async fn submit(&self, ready: Ready, facts: &Facts) -> Exchange {
         let is_fresh = ready.prepared.is_fresh();
-        let Prepared { file, whole, len, upload_name, mime, .. } = ready.prepared;
+        let Prepared { file, whole, len, upload_name, mime, carriage, estimated_ms, .. } = ready.prepared;
+        let streamed = carriage.map(|carriage| Streamed { carriage, decoded: None, estimated_ms });
         let source = match whole {
             Some(bytes) if is_fresh => {
                 drop(file); // many slots need not mean many open files
@@ -207,6 +208,7 @@ impl Bench {
                 mime,
                 audio_beside: self.endpoint.returns_audio().then_some(facts.audio_place.as_path()),
                 abort: &self.stop.abort,
+                streamed,
             })
             .await
     }

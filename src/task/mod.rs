@@ -10,6 +10,7 @@
 //!    └────────────── retry by hand ────────────────────┘   (cancel: queued, running → cancelled)
 //! ```
 
+mod carriage;
 mod cause;
 mod decide;
 mod doubt;
@@ -22,10 +23,11 @@ mod state;
 mod time;
 mod verdict;
 
+pub use carriage::{Carriage, Samples};
 pub use cause::{Billed, Cause, Failure};
 pub use decide::{Decision, Settlement, Standing, decide};
 pub use doubt::{Doubt, Evidence, Probe, Ruling, examine};
-pub use endpoint::Endpoint;
+pub use endpoint::{Answers, Endpoint, Facts, Transport};
 pub use filter::{Filter, FilterError, age};
 pub use id::{Fence, JobId, TaskId, WorkerId};
 pub use job::{Job, Order, RecordingPath};

@@ -18,14 +18,14 @@ use super::exchange::retry_after;
 use super::multipart::{Event, Malformed, Multipart};
 use super::request::{self, FREE_CALL, Submission};
 use super::upload::{Patience, Progress, Upload};
-use super::{Answer, Exchange, TransportError, VelmaError, VelmaSettings, classify};
+use super::{Answer, Exchange, TransportError, VelmaError, VelmaSettings, classify, stream};
 use crate::task::Probe;
 
 #[cfg(test)]
 mod tests;
 
-const JSON_MAX: usize = 64 << 20;
-const AUDIO_MAX: u64 = 200 << 20;
+pub(super) const JSON_MAX: usize = 64 << 20;
+pub(super) const AUDIO_MAX: u64 = 200 << 20;
 /// An error needs no more, and what comes after it is not worth waiting for.
 const ERROR_MAX: usize = 64 << 10;
 const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
@@ -78,18 +78,41 @@ impl Client {
         &self.base
     }
 
+    /// A request that has not been told its key yet.
+    pub(super) fn get(&self, url: Url) -> reqwest::RequestBuilder {
+        self.http.get(url)
+    }
+
+    /// To be put into an address, from which it must never come back.
+    pub(super) fn key(&self) -> &secrecy::SecretString {
+        &self.settings.api_key
+    }
+
+    /// How much a message of a stream holds.
+    pub(super) fn frame_bytes(&self) -> usize {
+        self.settings.stream_frame_bytes
+    }
+
     /// Makes one try. Always comes back: with an answer of any status, or with the reason for having none.
-    pub async fn submit(&self, submission: Submission<'_>) -> Exchange {
+    pub async fn submit(&self, mut submission: Submission<'_>) -> Exchange {
         let progress = Progress::new();
         // Also when this future is dropped half-way.
         let _stop = StopOnDrop(&progress);
         let abort = submission.abort;
         let patience = self.patience(submission.len);
         let mut request_id = None;
+        let talking = async {
+            match submission.streamed.take() {
+                Some(streamed) => {
+                    stream::talk(self, submission, streamed, &progress, &mut request_id).await
+                }
+                None => self.talk(submission, &progress, &mut request_id).await,
+            }
+        };
         let outcome = tokio::select! {
             // What has arrived is kept, even if the time is up in the same instant.
             biased;
-            outcome = self.talk(submission, &progress, &mut request_id) => outcome,
+            outcome = talking => outcome,
             () = abort.cancelled() => Err(TransportError::Aborted),
             overdue = progress.overdue(patience) => Err(overdue),
         };
@@ -140,9 +163,9 @@ impl Client {
         progress.answer_began();
 
         let status = response.status();
-        let text = |name: &str| header(response.headers(), name).map(|value| self.scrub(value));
-        *request_id = text("x-request-id").or_else(|| text("request-id"));
-        let content_type = text(CONTENT_TYPE.as_str());
+        *request_id = self.request_id(&response);
+        let content_type =
+            header(response.headers(), CONTENT_TYPE.as_str()).map(|value| self.scrub(value));
         let retry_after = header(response.headers(), RETRY_AFTER.as_str())
             .and_then(|value| retry_after(value, jiff::Timestamp::now()));
         let parts = content_type.as_deref().filter(|_| endpoint.returns_audio());
@@ -158,8 +181,14 @@ impl Client {
         Ok(Answer { status: status.as_u16(), retry_after, content_type, body, audio, is_complete })
     }
 
+    /// The API's own id of a request.
+    pub(super) fn request_id(&self, response: &Response) -> Option<String> {
+        let text = |name: &str| header(response.headers(), name).map(|value| self.scrub(value));
+        text("x-request-id").or_else(|| text("request-id"))
+    }
+
     /// What can be had of an error's text. Its status is known already: losing the rest changes nothing.
-    async fn error_text(&self, mut response: Response) -> (Bytes, bool) {
+    pub(super) async fn error_text(&self, mut response: Response) -> (Bytes, bool) {
         let mut body = BytesMut::new();
         let reading = async {
             loop {
@@ -184,15 +213,22 @@ impl Client {
     }
 
     /// The text without the key, should a server repeat what it refuses.
-    fn scrub(&self, text: &str) -> String {
+    pub(super) fn scrub(&self, text: &str) -> String {
         let key = self.settings.api_key.expose_secret();
         // A key of a few letters (an emulator's) would tear holes into ordinary words.
         if key.len() < SECRET_MIN {
             return text.to_owned();
         }
-        // As it is, and as it stands inside a JSON string.
+        // As it is, as it stands inside a JSON string, and as it stands in an address.
         let quoted = serde_json::Value::from(key).to_string();
-        text.replace(key, "[key]").replace(&quoted[1..quoted.len() - 1], "[key]")
+        let mut query = reqwest::Url::parse("http://x").map_or(String::new(), |mut url| {
+            url.query_pairs_mut().append_key_only(key);
+            url.query().unwrap_or_default().to_owned()
+        });
+        if query.is_empty() {
+            query = key.to_owned();
+        }
+        text.replace(key, "[key]").replace(&quoted[1..quoted.len() - 1], "[key]").replace(&query, "[key]")
     }
 }
 
@@ -270,7 +306,7 @@ async fn parted(
         }
     }
     let audio = match stage {
-        Some(stage) => Some(stage.finish().await.map_err(storage)?),
+        Some(stage) => Some(stage.finish(Vec::new()).await.map_err(storage)?),
         None => None,
     };
     Ok(Received { body: metadata.freeze(), audio, is_complete: reader.is_complete() })
@@ -311,7 +347,7 @@ fn root_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
 }
 
 /// An error and what is behind it, each said once.
-fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -324,7 +360,7 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
-fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(super) fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let value = headers.get(name)?.to_str().ok()?.trim();
     (!value.is_empty() && value.len() <= 512).then_some(value)
 }

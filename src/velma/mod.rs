@@ -8,19 +8,21 @@ mod multipart;
 mod options;
 mod request;
 mod response;
+mod stream;
 mod upload;
 
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-pub use audio::StagedAudio;
+pub use audio::{Clip, StagedAudio};
 pub use classify::classify;
 pub use client::Client;
 pub use exchange::{Answer, Exchange, TransportError};
 pub use options::{OptionError, Options};
 pub use request::Submission;
 pub use response::{Response, Transcript, Unreadable, Utterance, read};
+pub use stream::{ClipAt, Decoded, Fold, Heard, Streamed, TooMuch};
 pub use upload::Source;
 
 /// How to reach the API.
@@ -38,6 +40,8 @@ pub struct VelmaSettings {
     pub answer_timeout: Duration,
     /// Added to it for each megabyte of the recording.
     pub answer_timeout_per_mb: Duration,
+    /// How much a message of a stream holds, 4 to 64 KiB.
+    pub stream_frame_bytes: usize,
 }
 
 /// Why there can be no client.

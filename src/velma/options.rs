@@ -35,6 +35,22 @@ const TERM_KEYS: &[&str] = &["term", "definition", "pronunciations"];
 const REDACTION_KEYS: &[&str] =
     &["speaker_diarization", "start_redaction_padding_ms", "end_redaction_padding_ms", "language"];
 const BATCH_KEYS: &[&str] = &["config"];
+const STT_STREAM_KEYS: &[&str] = &[
+    "speaker_diarization",
+    "emotion_signal",
+    "accent_signal",
+    "deepfake_signal",
+    "pii_phi_tagging",
+    "language",
+    "custom_terms",
+    "config",
+    "realtime",
+];
+const ENGLISH_STREAM_KEYS: &[&str] = &["endpointing", "realtime"];
+const REDACTION_STREAM_KEYS: &[&str] =
+    &["speaker_diarization", "start_redaction_padding_ms", "end_redaction_padding_ms", "language", "realtime"];
+const BATCH_STREAM_KEYS: &[&str] = &["config", "realtime"];
+const STREAM_KEYS: &[&str] = &["realtime"];
 const BATCH_CONFIG_KEYS: &[&str] = &[
     "conversation_types",
     "participant_roles",
@@ -90,6 +106,8 @@ const LANGUAGES: &[(&str, &str)] = &[
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     fields: Vec<Field>,
+    /// Of a stream: no faster than the recording was spoken.
+    realtime: bool,
 }
 
 /// One field of the form.
@@ -143,12 +161,17 @@ impl Options {
             known("", key, keys, endpoint.name())?;
         }
         let fields = match endpoint {
-            Endpoint::SttBatch => stt(given)?,
-            Endpoint::PiiPhiRedactionBatch => plain(given)?,
-            Endpoint::Batch => batch(given)?,
-            Endpoint::SttBatchEnglishVfast | Endpoint::SyntheticVoiceDetectionBatch => Vec::new(),
+            Endpoint::SttBatch | Endpoint::SttStreaming => stt(given)?,
+            Endpoint::PiiPhiRedactionBatch | Endpoint::PiiPhiRedactionStreaming => plain(given)?,
+            Endpoint::Batch | Endpoint::Streaming => batch(given)?,
+            Endpoint::SttStreamingEnglishV2 => switch("endpointing", given)?,
+            Endpoint::SttBatchEnglishVfast
+            | Endpoint::SyntheticVoiceDetectionBatch
+            | Endpoint::SyntheticVoiceDetectionStreaming => Vec::new(),
         };
-        Ok(Options { fields })
+        let realtime = given.get("realtime").filter(|v| !v.is_null());
+        let realtime = realtime.map(|value| boolean("realtime", value)).transpose()?.unwrap_or(false);
+        Ok(Options { fields, realtime })
     }
 
     /// The names of the options that the endpoint takes; empty when it takes none.
@@ -158,12 +181,33 @@ impl Options {
             Endpoint::PiiPhiRedactionBatch => REDACTION_KEYS,
             Endpoint::Batch => BATCH_KEYS,
             Endpoint::SttBatchEnglishVfast | Endpoint::SyntheticVoiceDetectionBatch => &[],
+            Endpoint::SttStreaming => STT_STREAM_KEYS,
+            Endpoint::SttStreamingEnglishV2 => ENGLISH_STREAM_KEYS,
+            Endpoint::SyntheticVoiceDetectionStreaming => STREAM_KEYS,
+            Endpoint::PiiPhiRedactionStreaming => REDACTION_STREAM_KEYS,
+            Endpoint::Streaming => BATCH_STREAM_KEYS,
         }
+    }
+
+    /// Whether a stream goes no faster than the recording was spoken.
+    pub(super) fn realtime(&self) -> bool {
+        self.realtime
+    }
+
+    /// Whether each pause ends an utterance.
+    pub(super) fn endpointing(&self) -> bool {
+        self.fields.iter().any(|field| field.name == "endpointing" && field.value == "true")
     }
 
     pub(super) fn fields(&self) -> &[Field] {
         &self.fields
     }
+}
+
+/// One switch, if it is there.
+fn switch(name: &'static str, given: &Map<String, Value>) -> Result<Vec<Field>, OptionError> {
+    let value = given.get(name).filter(|v| !v.is_null()).map(|value| boolean(name, value)).transpose()?;
+    Ok(value.map(|on| Field { name, value: on.to_string(), json: false }).into_iter().collect())
 }
 
 /// Switches, language and paddings, each a form field of its own.

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::Answer;
-use crate::task::Endpoint;
+use crate::task::{Answers, Endpoint};
 
 #[cfg(test)]
 mod tests;
@@ -109,26 +109,24 @@ impl Transcript {
         let value: Value = serde_json::from_str(json).map_err(not_json)?;
         let Value::Object(answer) = value else { return Err(Unreadable::Lacks(must_have(endpoint))) };
         let has = |key: &str| answer.get(key).is_some_and(|v| !v.is_null());
-        let whole = match endpoint {
-            Endpoint::SttBatch | Endpoint::PiiPhiRedactionBatch => has("text") || has("utterances"),
-            Endpoint::SttBatchEnglishVfast => has("text"),
-            Endpoint::SyntheticVoiceDetectionBatch => {
-                has("frames") || has("synthetic_voice") || has("synthetic_voice_prob")
-            }
-            Endpoint::Batch => has("clips") || has("behaviors"),
+        let whole = match endpoint.answers() {
+            Answers::Utterances => has("text") || has("utterances"),
+            Answers::Text => has("text"),
+            Answers::Frames => has("frames") || has("synthetic_voice") || has("synthetic_voice_prob"),
+            Answers::Conversation => has("clips") || has("behaviors"),
         };
         if !whole {
             return Err(Unreadable::Lacks(must_have(endpoint)));
         }
-        let list = match endpoint {
-            Endpoint::SyntheticVoiceDetectionBatch => "frames",
-            Endpoint::Batch => "clips",
-            _ => "utterances",
+        let list = match endpoint.answers() {
+            Answers::Frames => "frames",
+            Answers::Conversation => "clips",
+            Answers::Utterances | Answers::Text => "utterances",
         };
         let utterances: Vec<Utterance> = objects(&answer, list).map(utterance).collect();
-        let text = match (text(&answer, "text"), endpoint) {
+        let text = match (text(&answer, "text"), endpoint.answers()) {
             (Some(text), _) => Some(text),
-            (None, Endpoint::SyntheticVoiceDetectionBatch) => None,
+            (None, Answers::Frames) => None,
             (None, _) => Some(joined(&utterances)),
         };
         Ok(Transcript {
@@ -151,10 +149,10 @@ impl Transcript {
 }
 
 fn must_have(endpoint: Endpoint) -> &'static str {
-    match endpoint {
-        Endpoint::SyntheticVoiceDetectionBatch => "frames",
-        Endpoint::Batch => "clips",
-        _ => "text",
+    match endpoint.answers() {
+        Answers::Frames => "frames",
+        Answers::Conversation => "clips",
+        Answers::Utterances | Answers::Text => "text",
     }
 }
 

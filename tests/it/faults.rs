@@ -189,6 +189,7 @@ impl Place {
             stall_timeout: PATIENCE,
             answer_timeout: PATIENCE,
             answer_timeout_per_mb: PATIENCE,
+            stream_frame_bytes: 32_000,
         })
         .unwrap()
     }
