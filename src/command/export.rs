@@ -19,7 +19,8 @@ use crate::task::{Filter, Job};
 /// Write recordings and their results in a format of your choice; costs nothing
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
-    /// One file: jsonl, csv, utterances, nemo. A file for each recording: txt, srt, vtt, rttm, tsv, json
+    /// One file: jsonl, csv, utterances, behaviors, topics, roles, music, nemo. A file for each recording: txt, srt,
+    /// vtt, rttm, tsv, json
     #[arg(long, value_name = "FORMAT", default_value = "jsonl", hide_possible_values = true)]
     pub(super) format: Format,
     /// Only this job; may be given several times. A file for each recording: of one job
@@ -48,6 +49,14 @@ pub(super) enum Format {
     Csv,
     /// A row an utterance.
     Utterances,
+    /// A row a behavior of a conversation.
+    Behaviors,
+    /// A row a topic, or a speaker's sentiment on it.
+    Topics,
+    /// A row a speaker with a role.
+    Roles,
+    /// A row a window of the music models.
+    Music,
     /// A line an utterance, as NeMo reads them.
     Nemo,
     /// Paragraphs by speaker.
@@ -76,6 +85,10 @@ impl Format {
             Format::Jsonl => Makes::One(ExportFormat::Jsonl),
             Format::Csv => Makes::One(ExportFormat::Csv),
             Format::Utterances => Makes::One(ExportFormat::Utterances),
+            Format::Behaviors => Makes::One(ExportFormat::Behaviors),
+            Format::Topics => Makes::One(ExportFormat::Topics),
+            Format::Roles => Makes::One(ExportFormat::Roles),
+            Format::Music => Makes::One(ExportFormat::Music),
             Format::Nemo => Makes::One(ExportFormat::Nemo),
             Format::Txt => Makes::Each(FileFormat::Txt),
             Format::Srt => Makes::Each(FileFormat::Srt),
@@ -94,11 +107,12 @@ pub(super) async fn export(args: &ExportArgs, overrides: &Overrides, console: &C
     let jobs = picked(&context, args, &mut filter).await?;
     let exit = match args.format.makes() {
         Makes::One(format) => {
-            if format == ExportFormat::Nemo {
-                // Of all jobs, those that have nothing for it are passed over; one that was named is a mistake.
-                jobs.iter()
-                    .filter(|_| !filter.jobs.is_empty())
-                    .try_for_each(|job| suits(Output::Nemo, job))?;
+            // Of all jobs, those that have nothing for it are passed over; one that was named is a mistake.
+            for job in jobs.iter().filter(|_| !filter.jobs.is_empty()) {
+                if format == ExportFormat::Nemo {
+                    suits(Output::Nemo, job)?;
+                }
+                fills(format, job)?;
             }
             one(&context, args, format, filter, console).await?
         }
@@ -152,6 +166,15 @@ fn suits(output: Output, job: &Job) -> Result<(), UsageError> {
     let (word, name, endpoint) = (output.word(), &job.name, job.endpoint);
     let what = format!("job {name} has nothing to write as `{word}` from {endpoint}, because {why}");
     Err(UsageError::new(what).mend(format!("--format {}", works.join("|")), "works"))
+}
+
+fn fills(format: ExportFormat, job: &Job) -> Result<(), UsageError> {
+    if format.is_of(job.endpoint) {
+        return Ok(());
+    }
+    let (file, name, endpoint) = (format.file_name(), &job.name, job.endpoint);
+    Err(UsageError::new(format!("job {name} has nothing for {file}: {endpoint} answers with nothing of the kind"))
+        .mend("--format jsonl", "has everything that it answered"))
 }
 
 async fn one(

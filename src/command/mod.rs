@@ -6,6 +6,7 @@ mod console;
 mod context;
 mod demo;
 pub mod emulator;
+mod endpoints;
 mod exit;
 mod export;
 mod feed;
@@ -13,6 +14,7 @@ mod halts;
 mod hand;
 pub mod init;
 mod plan;
+mod presets;
 mod problem;
 mod process;
 mod purge;
@@ -77,6 +79,8 @@ enum Verb {
     /// Go on after a pause
     Resume,
     Halts(halts::HaltsArgs),
+    Presets(presets::PresetsArgs),
+    Endpoints(endpoints::EndpointsArgs),
     Export(export::ExportArgs),
     Verify(verify::VerifyArgs),
     Purge(purge::PurgeArgs),
@@ -137,6 +141,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<u8> {
             served.map_err(|error| problem::UsageError::new(format!("{error:#}")))?;
             return Ok(0);
         }
+        Verb::Endpoints(args) => endpoints::endpoints(args, console),
         Verb::Demo(args) => {
             logs_by_flags(overrides, console)?;
             demo::demo(args, console).await?
@@ -167,6 +172,7 @@ async fn work(verb: &Verb, overrides: &Overrides, console: &Console) -> Result<E
         Verb::Pause => halts::pause(overrides, console).await,
         Verb::Resume => halts::resume(overrides, console).await,
         Verb::Halts(args) => halts::halts(args, overrides, console).await,
+        Verb::Presets(args) => presets::presets(args, overrides, console).await,
         Verb::Export(args) => export::export(args, overrides, console).await,
         Verb::Verify(args) => verify::verify(args, overrides, console).await,
         Verb::Purge(args) => purge::purge(args, overrides, console).await,

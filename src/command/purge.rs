@@ -31,7 +31,7 @@ pub(super) struct PurgeArgs {
     /// How long ago the answer must have been stored, such as 35d or 12h
     #[arg(long, value_name = "AGE", required_unless_present = "finish")]
     pub(super) older_than: Option<Age>,
-    /// Only answers: in the queue, results.jsonl, results.csv and utterances.csv [default: both]
+    /// Only answers: in the queue, results.jsonl, results.csv and the tables beside it [default: both]
     #[arg(long)]
     pub(super) results: bool,
     /// Only redacted audio [default: both]

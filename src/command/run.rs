@@ -16,6 +16,7 @@ use super::console::Console;
 use super::context::{Context, now};
 use super::exit::Exit;
 use super::feed::{self, Into};
+use super::presets;
 use super::signals::Signals;
 use super::slots::LedgerFile;
 use super::torn;
@@ -80,6 +81,10 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         scan::check_globs(&config.scan)?;
         scan::root_of(&config.source)?;
     }
+    let stopped = match args.limit {
+        Some(0) => None, // nothing is going to be sent
+        _ => presets::check(&jobs, &client, console).await?,
+    };
     let began = SystemTime::now();
     let alone = !context.store.workers(50).await?.iter().any(|w| w.alive);
     // Beside the run: there can be as many files as there are recordings.
@@ -98,6 +103,9 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
     // Before the queue knows of the run: no run that it knows is missing from the log.
     audit.write(Kind::RunStarted, Facts::default().count("jobs", jobs.len() as u64)).await?;
     register(&*context.store, worker.clone()).await?;
+    if let Some(order) = stopped {
+        presets::stop(order, &*context.store, &worker, &audit).await?;
+    }
     let session = Session {
         context,
         args,

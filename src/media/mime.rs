@@ -17,6 +17,8 @@ pub struct UploadAs {
 /// The whole MP4 family goes as `.mp4`: the transcription models refuse `.m4a`, and all of them take `.mp4`.
 pub fn upload_as(format: Format, endpoint: Endpoint) -> Option<UploadAs> {
     let (mime, extension) = match format {
+        // The music models take the formats that music comes in.
+        Format::Aiff | Format::Mov | Format::Webm if hears_music(endpoint) => return None,
         Format::Aac => ("audio/aac", "aac"),
         Format::Aiff => ("audio/aiff", "aiff"),
         Format::Flac => ("audio/flac", "flac"),
@@ -47,8 +49,12 @@ fn hears_voices(endpoint: Endpoint) -> bool {
     matches!(endpoint, Endpoint::SyntheticVoiceDetectionBatch | Endpoint::SyntheticVoiceDetectionStreaming)
 }
 
+fn hears_music(endpoint: Endpoint) -> bool {
+    matches!(endpoint, Endpoint::MusicDetectionBatch | Endpoint::AiMusicDetectionBatch)
+}
+
 /// What an endpoint takes, for messages: `aac, aiff, flac, …`.
-pub(super) fn taken_by(endpoint: Endpoint) -> String {
+pub fn taken_by(endpoint: Endpoint) -> String {
     let taken: Vec<_> =
         Format::ALL.iter().filter_map(|&f| upload_as(f, endpoint)).map(|u| u.extension).collect();
     taken.join(", ")
@@ -59,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ten_formats_go_out_as_the_api_lists_them_on_every_endpoint() {
+    fn the_ten_formats_go_out_as_the_api_lists_them() {
         let listed = [
             (Format::Aac, "audio/aac", "aac"),
             (Format::Aiff, "audio/aiff", "aiff"),
@@ -74,7 +80,9 @@ mod tests {
         ];
         for endpoint in Endpoint::ALL {
             for (format, mime, extension) in listed {
-                assert_eq!(upload_as(format, endpoint), Some(UploadAs { mime, extension }));
+                let refused = hears_music(endpoint) && ["aiff", "mov", "webm"].contains(&extension);
+                let expected = (!refused).then_some(UploadAs { mime, extension });
+                assert_eq!(upload_as(format, endpoint), expected, "{endpoint} {extension}");
             }
         }
     }
@@ -83,11 +91,12 @@ mod tests {
     fn only_voice_detection_takes_the_telephone_formats() {
         for endpoint in Endpoint::ALL {
             let taken = Format::ALL.iter().filter(|&&f| upload_as(f, endpoint).is_some()).count();
-            let expected = match (hears_voices(endpoint), endpoint.is_streaming()) {
-                (false, false) => 10,
-                (false, true) => 14,
-                (true, false) => 14,
-                (true, true) => 17,
+            let expected = match endpoint {
+                Endpoint::SyntheticVoiceDetectionBatch => 14,
+                Endpoint::SyntheticVoiceDetectionStreaming => 17,
+                _ if endpoint.is_streaming() => 14,
+                _ if hears_music(endpoint) => 7,
+                _ => 10,
             };
             assert_eq!(taken, expected, "{endpoint}");
             assert_eq!(upload_as(Format::Rf64, endpoint).is_some(), endpoint.is_streaming());

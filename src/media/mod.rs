@@ -29,7 +29,7 @@ mod sniff;
 
 pub use format::Format;
 pub use inspect::{Inspection, inspect};
-pub use mime::{UploadAs, upload_as};
+pub use mime::{UploadAs, taken_by, upload_as};
 pub use name::upload_name;
 pub use prepare::{Prepared, Unfit, prepare};
 pub use probe::estimated_ms;

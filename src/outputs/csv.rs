@@ -6,11 +6,11 @@ use std::io;
 
 use super::OutputSettings;
 use super::record::Record;
-use super::transcript::Utterance;
-use crate::task::{Answers, Endpoint};
+use super::transcript::{Transcript, Utterance};
+use crate::task::Answers;
 
 /// One cell. Only text can be a formula: a number such as -3 stays a number.
-enum Cell<'a> {
+pub(super) enum Cell<'a> {
     Empty,
     Number(String),
     Text(Cow<'a, str>),
@@ -18,13 +18,45 @@ enum Cell<'a> {
 
 type Column<T> = (&'static str, T);
 type OfRecord = for<'a> fn(&'a Record<'a>) -> Cell<'a>;
-type OfUtterance = for<'a> fn(&'a Spoken<'a>) -> Cell<'a>;
 
-/// One utterance of a recording.
-struct Spoken<'a> {
-    record: &'a Record<'a>,
-    index: usize,
-    utterance: &'a Utterance,
+/// A table of what a recording has several of. Each row begins with the recording and the number of the item in it.
+pub(super) struct Table<T: 'static>(pub(super) &'static [Column<OfItem<T>>]);
+
+/// What fills a column of it.
+pub(super) type OfItem<T> = for<'a> fn(&'a Item<'a, T>) -> Cell<'a>;
+
+/// One of several: an utterance, a behavior, a window.
+pub(super) struct Item<'a, T> {
+    pub(super) transcript: &'a Transcript,
+    pub(super) item: &'a T,
+}
+
+/// What every row of such a table begins with.
+const OF_ITEMS: [&str; 4] = ["job", "task", "path", "index"];
+
+impl<T> Table<T> {
+    /// The first line.
+    pub(super) fn header(&self, settings: &OutputSettings) -> Vec<u8> {
+        names(OF_ITEMS.into_iter().chain(self.0.iter().map(|(name, _)| *name)), settings)
+    }
+
+    /// A row for each item; returns how many.
+    pub(super) fn rows(
+        &self,
+        out: &mut Vec<u8>,
+        record: &Record<'_>,
+        items: &[T],
+        settings: &OutputSettings,
+    ) -> io::Result<u64> {
+        let Some(transcript) = record.transcript else { return Ok(0) };
+        let mut writer = writer(out);
+        for (index, item) in items.iter().enumerate() {
+            let item = Item { transcript, item };
+            let first = [text(record.job), number(record.task), text(&record.path.path), number(index)];
+            row(&mut writer, first.into_iter().chain(self.0.iter().map(|(_, cell)| cell(&item))), settings)?;
+        }
+        Ok(items.len() as u64)
+    }
 }
 
 /// `results.csv`, and exports, where `cause` and `message` tell of what did not succeed.
@@ -47,10 +79,25 @@ const RESULTS: &[Column<OfRecord>] = &[
     ("utterances", |r| maybe_number(utterances_of(r).map(<[_]>::len))),
     ("text", |r| maybe_text(r.text)),
     ("frames", |r| maybe_number(frames_of(r).map(<[_]>::len))),
-    ("synthetic_frames", |r| maybe_number(frames_of(r).map(|f| synthetic(f).count()))),
+    ("synthetic_frames", |r| maybe_number(verdicts_of(r).map(|f| synthetic(f).count()))),
     ("max_synthetic_confidence", |r| {
-        maybe_number(frames_of(r).and_then(|f| synthetic(f).filter_map(|u| u.confidence).reduce(f64::max)))
+        maybe_number(verdicts_of(r).and_then(|f| synthetic(f).filter_map(|u| u.confidence).reduce(f64::max)))
     }),
+    ("label", |r| maybe_text(found(r).and_then(|t| t.label.as_deref()))),
+    ("confidence", |r| maybe_number(found(r).and_then(|t| t.confidence))),
+    ("music_pct", |r| maybe_number(found(r).and_then(|t| t.music.music))),
+    ("speech_pct", |r| maybe_number(found(r).and_then(|t| t.music.speech))),
+    ("ai_vocal", |r| maybe_number(found(r).and_then(|t| t.music.ai_vocal))),
+    ("ai_instrumental", |r| maybe_number(found(r).and_then(|t| t.music.ai_instrumental))),
+    ("conversation_type", |r| {
+        maybe_text(found(r).and_then(|t| t.conversation_type.as_ref()?.name.as_deref()))
+    }),
+    ("behaviors", |r| {
+        let detected = found(r).map(|t| t.behaviors.iter().filter(|b| b.detected));
+        listed(detected.into_iter().flatten().filter_map(|b| b.name.as_deref()))
+    }),
+    ("topics", |r| listed(found(r).into_iter().flat_map(|t| &t.topics).map(String::as_str))),
+    ("summary", |r| maybe_text(found(r).and_then(|t| t.summary.as_deref()))),
     ("redacted_audio", |r| maybe_text(r.redacted_audio.as_ref().map(|audio| &*audio.path.path))),
     ("started_at", |r| maybe_text(r.started_at.as_deref())),
     ("finished_at", |r| maybe_text(r.finished_at.as_deref())),
@@ -77,37 +124,34 @@ const FAILURES: &[Column<OfRecord>] = &[
     ("finished_at", |r| maybe_text(r.finished_at.as_deref())),
 ];
 
-/// `utterances.csv`; frames of voice detection are rows of it too, with a verdict and no text.
-const UTTERANCES: &[Column<OfUtterance>] = &[
-    ("job", |s| text(s.record.job)),
-    ("task", |s| number(s.record.task)),
-    ("path", |s| text(&s.record.path.path)),
-    ("index", |s| number(s.index)),
-    ("start_ms", |s| number(s.utterance.start_ms)),
-    ("end_ms", |s| number(s.utterance.end_ms)),
-    ("speaker", |s| maybe_text(s.utterance.speaker.as_deref())),
-    ("language", |s| maybe_text(s.utterance.language.as_deref())),
-    ("emotion", |s| maybe_text(s.utterance.emotion.as_deref())),
-    ("accent", |s| maybe_text(s.utterance.accent.as_deref())),
-    ("deepfake_score", |s| maybe_number(s.utterance.deepfake_score)),
-    ("verdict", |s| maybe_text(s.utterance.verdict.as_deref())),
-    ("confidence", |s| maybe_number(s.utterance.confidence)),
-    ("text", |s| maybe_text(s.utterance.text.as_deref())),
-];
+/// `utterances.csv`; frames of voice detection are rows of it too, with a verdict and no text, and so are the windows
+/// of emotion and accent.
+const UTTERANCES: Table<Utterance> = Table(&[
+    ("start_ms", |of| number(of.item.start_ms)),
+    ("end_ms", |of| number(of.item.end_ms)),
+    ("speaker", |of| maybe_text(of.item.speaker.as_deref())),
+    ("language", |of| maybe_text(of.item.language.as_deref())),
+    ("emotion", |of| maybe_text(of.item.emotion.as_deref())),
+    ("accent", |of| maybe_text(of.item.accent.as_deref())),
+    ("deepfake_score", |of| maybe_number(of.item.deepfake_score)),
+    ("verdict", |of| maybe_text(of.item.verdict.as_deref())),
+    ("confidence", |of| maybe_number(of.item.confidence)),
+    ("text", |of| maybe_text(of.item.text.as_deref())),
+]);
 
 /// The header of `results.csv`.
 pub(super) fn results_header(settings: &OutputSettings) -> Vec<u8> {
-    header(RESULTS, settings)
+    names(RESULTS.iter().map(|(name, _)| *name), settings)
 }
 
 /// The header of `failures.csv`.
 pub(super) fn failures_header(settings: &OutputSettings) -> Vec<u8> {
-    header(FAILURES, settings)
+    names(FAILURES.iter().map(|(name, _)| *name), settings)
 }
 
 /// The header of `utterances.csv`.
 pub(super) fn utterances_header(settings: &OutputSettings) -> Vec<u8> {
-    header(UTTERANCES, settings)
+    UTTERANCES.header(settings)
 }
 
 /// A row of `results.csv`.
@@ -126,17 +170,11 @@ pub(super) fn utterances(
     record: &Record<'_>,
     settings: &OutputSettings,
 ) -> io::Result<u64> {
-    let utterances = record.transcript.map_or(&[][..], |t| &t.utterances);
-    let mut writer = writer(out);
-    for (index, utterance) in utterances.iter().enumerate() {
-        let spoken = Spoken { record, index, utterance };
-        row(&mut writer, UTTERANCES.iter().map(|(_, cell)| cell(&spoken)), settings)?;
-    }
-    Ok(utterances.len() as u64)
+    UTTERANCES.rows(out, record, record.transcript.map_or(&[], |t| &t.utterances), settings)
 }
 
-fn header<T>(columns: &[Column<T>], settings: &OutputSettings) -> Vec<u8> {
-    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+fn names(names: impl Iterator<Item = &'static str>, settings: &OutputSettings) -> Vec<u8> {
+    let names: Vec<&str> = names.collect();
     let bom = if settings.csv_bom { "\u{FEFF}" } else { "" };
     // Names are plain words, which a test holds: nothing to quote.
     format!("{bom}{}\r\n", names.join(",")).into_bytes()
@@ -174,34 +212,48 @@ fn harmless(text: Cow<'_, str>, safe: bool) -> Cow<'_, str> {
     }
 }
 
-fn text(text: &str) -> Cell<'_> {
+pub(super) fn text(text: &str) -> Cell<'_> {
     Cell::Text(Cow::Borrowed(text))
 }
 
-fn maybe_text(value: Option<&str>) -> Cell<'_> {
+pub(super) fn maybe_text(value: Option<&str>) -> Cell<'_> {
     value.map_or(Cell::Empty, text)
 }
 
-fn number<'a>(number: impl ToString) -> Cell<'a> {
+pub(super) fn number<'a>(number: impl ToString) -> Cell<'a> {
     Cell::Number(number.to_string())
 }
 
-fn maybe_number<'a>(value: Option<impl ToString>) -> Cell<'a> {
+pub(super) fn maybe_number<'a>(value: Option<impl ToString>) -> Cell<'a> {
     value.map_or(Cell::Empty, number)
 }
 
-/// What was spoken, unless the model hears voices and no words.
+/// Several in one cell.
+pub(super) fn listed<'a>(texts: impl Iterator<Item = &'a str>) -> Cell<'a> {
+    let texts: Vec<&str> = texts.collect();
+    if texts.is_empty() { Cell::Empty } else { Cell::Text(texts.join("; ").into()) }
+}
+
+/// What was found, if the answer is there.
+fn found<'a>(record: &'a Record<'a>) -> Option<&'a Transcript> {
+    record.transcript
+}
+
+/// What was spoken, unless the model hears no words.
 fn utterances_of<'a>(record: &'a Record<'a>) -> Option<&'a [Utterance]> {
-    record.transcript.filter(|_| !is_detection(record)).map(|t| &*t.utterances)
+    let words = !matches!(record.model.answers(), Answers::Frames | Answers::Label);
+    record.transcript.filter(|_| words).map(|t| &*t.utterances)
+}
+
+/// The frames of voice detection, and the windows of models that label.
+fn frames_of<'a>(record: &'a Record<'a>) -> Option<&'a [Utterance]> {
+    let frames = matches!(record.model.answers(), Answers::Frames | Answers::Label);
+    record.transcript.filter(|_| frames).map(|t| &*t.utterances)
 }
 
 /// The frames of voice detection.
-fn frames_of<'a>(record: &'a Record<'a>) -> Option<&'a [Utterance]> {
-    record.transcript.filter(|_| is_detection(record)).map(|t| &*t.utterances)
-}
-
-fn is_detection(record: &Record<'_>) -> bool {
-    record.endpoint.parse::<Endpoint>().is_ok_and(|endpoint| endpoint.answers() == Answers::Frames)
+fn verdicts_of<'a>(record: &'a Record<'a>) -> Option<&'a [Utterance]> {
+    frames_of(record).filter(|_| record.model.answers() == Answers::Frames)
 }
 
 fn synthetic(frames: &[Utterance]) -> impl Iterator<Item = &Utterance> {
@@ -210,7 +262,7 @@ fn synthetic(frames: &[Utterance]) -> impl Iterator<Item = &Utterance> {
 
 /// The languages heard, first heard first, with a space between.
 fn languages<'a>(record: &'a Record<'a>) -> Cell<'a> {
-    let mut heard: Vec<&str> = Vec::new();
+    let mut heard: Vec<&str> = found(record).and_then(|t| t.language.as_deref()).into_iter().collect();
     for language in utterances_of(record).unwrap_or_default().iter().filter_map(|u| u.language.as_deref()) {
         if !heard.contains(&language) {
             heard.push(language);
@@ -275,7 +327,7 @@ mod tests {
     fn column_names_are_plain_words_and_none_comes_twice() {
         let results = RESULTS.iter().map(|c| c.0).collect::<Vec<_>>();
         let failures = FAILURES.iter().map(|c| c.0).collect();
-        let utterances = UTTERANCES.iter().map(|c| c.0).collect();
+        let utterances = OF_ITEMS.into_iter().chain(UTTERANCES.0.iter().map(|c| c.0)).collect();
         for names in [results, failures, utterances] {
             assert!(names.iter().all(|n| n.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())));
             assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());

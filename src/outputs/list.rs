@@ -10,7 +10,7 @@ use crate::task::{Answers, Endpoint, Job};
 pub enum Output {
     /// `results.jsonl`.
     Jsonl,
-    /// `results.csv` and `utterances.csv`.
+    /// `results.csv`, and tables of what a recording has several of: `utterances.csv`, `behaviors.csv`, …
     Csv,
     /// `nemo.jsonl`.
     Nemo,
@@ -50,6 +50,7 @@ impl Output {
         let needs_words = !matches!(self, Output::Jsonl | Output::Csv | Output::File(FileFormat::Json));
         match endpoint.answers() {
             Answers::Frames if needs_words => Some("it judges voices and writes down no words"),
+            Answers::Label if needs_words => Some("it labels recordings and writes down no words"),
             Answers::Text if self == Output::File(FileFormat::Rttm) => {
                 Some("its answers tell no speakers and no times")
             }
@@ -83,16 +84,22 @@ pub async fn written(store: &dyn TaskStore, job: &Job) -> Result<Vec<Output>, Qu
     Ok(written)
 }
 
-/// The files of a job that all results go to, among what it lists, in the order in which they are told.
-pub(super) fn formats(list: &[Output]) -> Vec<Format> {
+/// The files of a job that all results go to, among what it lists and its endpoint can fill, in the order in which
+/// they are told.
+pub(super) fn formats(list: &[Output], endpoint: Endpoint) -> Vec<Format> {
     let listed = |format: &Format| {
         list.contains(&match format {
             Format::Jsonl => Output::Jsonl,
-            Format::Csv | Format::Utterances => Output::Csv,
             Format::Nemo => Output::Nemo,
+            Format::Csv
+            | Format::Utterances
+            | Format::Behaviors
+            | Format::Topics
+            | Format::Roles
+            | Format::Music => Output::Csv,
         })
     };
-    Format::ALL.into_iter().filter(listed).collect()
+    Format::ALL.into_iter().filter(listed).filter(|format| format.is_of(endpoint)).collect()
 }
 
 /// The formats that each recording has a file in, among what a job lists.
@@ -110,16 +117,32 @@ mod tests {
     fn every_output_has_a_word_of_its_own_and_every_format_is_an_output() {
         let words: BTreeSet<&str> = Output::ALL.iter().map(|output| output.word()).collect();
         assert_eq!(words.len(), Output::ALL.len());
-        assert_eq!(formats(&Output::ALL), Format::ALL);
+        let all: BTreeSet<Format> =
+            Endpoint::ALL.into_iter().flat_map(|endpoint| formats(&Output::ALL, endpoint)).collect();
+        assert_eq!(all, BTreeSet::from(Format::ALL));
         assert_eq!(file_formats(&Output::ALL), FileFormat::ALL);
-        assert_eq!(formats(&Output::DEFAULT), [Format::Jsonl, Format::Csv, Format::Utterances]);
+        let default = |endpoint| {
+            let names: Vec<_> = formats(&Output::DEFAULT, endpoint).iter().map(|f| f.file_name()).collect();
+            names.join(" ")
+        };
+        assert_eq!(default(Endpoint::SttBatch), "results.jsonl results.csv utterances.csv");
+        assert_eq!(
+            default(Endpoint::Batch),
+            "results.jsonl results.csv utterances.csv behaviors.csv topics.csv roles.csv"
+        );
+        assert_eq!(default(Endpoint::EmotionBatch), "results.jsonl results.csv utterances.csv");
+        assert_eq!(default(Endpoint::LanguageDetectionBatch), "results.jsonl results.csv");
+        assert_eq!(default(Endpoint::MusicDetectionBatch), "results.jsonl results.csv music.csv");
     }
 
     #[test]
     fn an_endpoint_takes_what_its_answers_have_something_for() {
         let words = |endpoint| Output::of(endpoint).map(Output::word).collect::<Vec<_>>().join(" ");
         assert_eq!(words(Endpoint::SyntheticVoiceDetectionBatch), "jsonl csv json");
-        assert_eq!(words(Endpoint::SttBatchEnglishVfast), "jsonl csv txt srt vtt tsv nemo json");
+        assert_eq!(words(Endpoint::AccentBatch), "jsonl csv json");
+        for endpoint in [Endpoint::SttBatchEnglishVfast, Endpoint::SttBatchMultilingualVfast] {
+            assert_eq!(words(endpoint), "jsonl csv txt srt vtt tsv nemo json");
+        }
         for endpoint in [Endpoint::SttBatch, Endpoint::PiiPhiRedactionBatch, Endpoint::Batch] {
             assert_eq!(Output::of(endpoint).count(), Output::ALL.len());
         }

@@ -4,6 +4,7 @@
 //! exactly once, writes a file for each recording where that is listed, and replaces `failures.*` whole. [`export()`]
 //! renders whatever a filter picks, to anywhere. [`end_purge()`] makes files forget what the queue has forgotten.
 
+mod analysis;
 mod answer;
 mod csv;
 mod each;
@@ -49,6 +50,8 @@ pub use render::{render_failure, render_result};
 pub use summary::{OutputFile, Progress, Summary, Waits};
 pub use tree::render_tree;
 
+use crate::task::Endpoint;
+
 /// Which files are written, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputSettings {
@@ -67,9 +70,9 @@ impl Default for OutputSettings {
 }
 
 impl OutputSettings {
-    /// The files that all results go to.
-    pub fn formats(&self) -> Vec<ExportFormat> {
-        list::formats(&self.list)
+    /// The files that all results of a job for this endpoint go to.
+    pub fn formats(&self, endpoint: Endpoint) -> Vec<ExportFormat> {
+        list::formats(&self.list, endpoint)
     }
 
     /// The formats of which each recording has a file.

@@ -205,7 +205,7 @@ impl Projector {
         let complete = self.complete().await?;
         let failures = self.write_failures().await?;
         let mut files = Vec::new();
-        let listed = self.settings.formats().into_iter().map(Format::file_name);
+        let listed = self.settings.formats(self.job.endpoint).into_iter().map(Format::file_name);
         for name in listed.chain(self.settings.file_formats().into_iter().map(FileFormat::word)) {
             let state = self.store.output(self.job.id, name).await?;
             files.push(OutputFile {
@@ -272,7 +272,7 @@ impl Projector {
     async fn others_progress(&self) -> Result<(i64, bool), OutputError> {
         let mut last_seq = i64::MAX;
         let mut begun = true;
-        for format in self.settings.formats() {
+        for format in self.settings.formats(self.job.endpoint) {
             let state = self.store.output(self.job.id, format.file_name()).await?;
             last_seq = last_seq.min(state.last_seq);
             // A file that is being rendered anew is in the old state on disk, and has no bytes in the queue.
@@ -319,7 +319,7 @@ impl Projector {
         let stale = self.store.outputs_stale(self.job.id).await?;
         let mut held = Held { lock, streams: Vec::new(), trees: Vec::new(), overtaken: false };
         let mut anew = Vec::new();
-        for format in self.settings.formats() {
+        for format in self.settings.formats(self.job.endpoint) {
             match self.look_at(&held.lock, format, stale).await? {
                 Found::Whole(stream) => held.streams.push(stream),
                 Found::Anew(why) => anew.push((format, why)),
@@ -356,7 +356,7 @@ impl Projector {
     async fn forget_what_is_not_listed(&self) -> Result<(), OutputError> {
         let others: Vec<Output> =
             Output::ALL.into_iter().filter(|output| !self.settings.list.contains(output)).collect();
-        let names = formats(&others).into_iter().map(Format::file_name);
+        let names = formats(&others, self.job.endpoint).into_iter().map(Format::file_name);
         for name in names.chain(file_formats(&others).into_iter().map(FileFormat::word)) {
             let state = self.store.output(self.job.id, name).await?;
             if state.last_seq > 0 {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::transcript::Transcript;
 use crate::queue::{ResultRow, TaskRow};
-use crate::task::{RecordingPath, TaskState};
+use crate::task::{Endpoint, RecordingPath, TaskState};
 
 /// What a reader may rely on: keys are only ever added under this name, never changed or reordered.
 const SCHEMA: &str = "voxbatch.result/1";
@@ -42,6 +42,8 @@ pub(super) struct Record<'a> {
     pub(super) error: Option<Trouble<'a>>,
     pub(super) started_at: Option<String>,
     pub(super) finished_at: Option<String>,
+    #[serde(skip)]
+    pub(super) model: Endpoint,
     #[serde(skip)]
     pub(super) transcript: Option<&'a Transcript>,
 }
@@ -152,6 +154,7 @@ impl<'a> Record<'a> {
             error: None,
             started_at: Some(row.started_at.to_string()),
             finished_at: Some(row.finished_at.to_string()),
+            model: row.endpoint,
             // Nothing was counted in what is gone: no utterances is not the same as none any more.
             transcript: row.purged_at.is_none().then_some(transcript),
         }
@@ -184,6 +187,7 @@ impl<'a> Record<'a> {
             }),
             started_at: None,
             finished_at: row.finished_at.map(|at| at.to_string()),
+            model: row.endpoint,
             transcript: None,
         }
     }

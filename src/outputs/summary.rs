@@ -23,7 +23,7 @@ pub enum Waits {
 /// The files of a job when a run ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// `results.jsonl`, `results.csv`, `utterances.csv`, `failures.jsonl`, `failures.csv`.
+    /// `results.jsonl`, `results.csv`, its tables, `failures.jsonl`, `failures.csv`.
     pub files: Vec<OutputFile>,
     /// Everything that stood in the queue is in them. If not, another process has them and completes them, or
     /// the next run does.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::task::{Answers, Cause, Endpoint, HaltReason, HaltScope, Timestamp};
+use crate::task::{Answers, Cause, HaltReason, HaltScope, Timestamp};
 
 use super::format::{audio, clean, clock, count, plural, span, times, to_ascii};
 use super::ledger::Ledger;
@@ -158,10 +158,12 @@ impl Summary {
     /// What happened to the recordings that ended well: it depends on the model.
     fn deed(&self) -> &'static str {
         let mut deeds =
-            self.stats.lanes.iter().filter(|(_, lane)| lane.succeeded > 0).map(|(e, _)| match e.answers() {
-                _ if e.returns_audio() => "redacted",
-                Answers::Utterances | Answers::Text => "transcribed",
-                Answers::Frames | Answers::Conversation => "analysed",
+            self.stats.lanes.iter().filter(|(_, lane)| lane.succeeded > 0).map(|(e, _)| match e {
+                e if e.returns_audio() => "redacted",
+                e => match e.answers() {
+                    Answers::Utterances | Answers::Text => "transcribed",
+                    Answers::Frames | Answers::Conversation | Answers::Label => "analysed",
+                },
             });
         let first = deeds.next().unwrap_or("succeeded");
         if deeds.all(|deed| deed == first) { first } else { "succeeded" }

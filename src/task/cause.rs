@@ -186,6 +186,14 @@ impl Failure {
         }
     }
 
+    /// The words, with the status in front.
+    pub fn evidence(&self) -> String {
+        match self.http_status {
+            Some(status) => format!("HTTP {status}: {}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// A failure with the API's status and words.
     pub fn answered(cause: Cause, http_status: u16, message: impl Into<String>, billed: Billed) -> Self {
         Failure {

@@ -121,11 +121,7 @@ pub fn decide(verdict: Verdict, policy: &RetryPolicy, at: Standing) -> Decision 
             Decision { settlement, halt: None, pause }
         }
         Verdict::Halted(reason, failure) => {
-            let evidence = match failure.http_status {
-                Some(status) => format!("HTTP {status}: {}", failure.message),
-                None => failure.message.clone(),
-            };
-            let halt = HaltOrder { scope: reason.scope(at.endpoint), reason, evidence };
+            let halt = HaltOrder { scope: reason.scope(at.endpoint), reason, evidence: failure.evidence() };
             Decision { settlement: Settlement::Release(failure), halt: Some(halt), pause: None }
         }
         Verdict::Transient(failure) if at.outage && !may_be_done(failure.cause) => {

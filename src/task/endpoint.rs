@@ -17,6 +17,18 @@ pub enum Endpoint {
     PiiPhiRedactionBatch,
     /// Conversation analysis.
     Batch,
+    /// Fast multilingual transcription.
+    SttBatchMultilingualVfast,
+    /// The emotion that is heard.
+    EmotionBatch,
+    /// The accent that is heard.
+    AccentBatch,
+    /// The language that is spoken.
+    LanguageDetectionBatch,
+    /// Whether there is music or speech.
+    MusicDetectionBatch,
+    /// Whether a machine made the music.
+    AiMusicDetectionBatch,
     /// Multilingual transcription, streamed.
     SttStreaming,
     /// English transcription, streamed.
@@ -29,7 +41,7 @@ pub enum Endpoint {
     Streaming,
 }
 
-/// What is true of an endpoint. Formats are in `media::mime`, options in `velma::options`.
+/// What is true of an endpoint. Formats are in `media::mime`, options in `velma::options`, prices in `task::price`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// The API's own name, which is also the name of its limiter: `velma-2-stt-batch`.
@@ -57,6 +69,8 @@ pub enum Answers {
     Frames,
     /// The clips of a conversation, and what was found in it.
     Conversation,
+    /// One label for the whole; of some models also one for each window of time.
+    Label,
 }
 
 /// How a recording gets to an endpoint.
@@ -75,12 +89,18 @@ const STREAM: Transport = Transport::Stream { longest: None };
 
 impl Endpoint {
     /// Every endpoint, in the order in which the documents introduce them.
-    pub const ALL: [Endpoint; 10] = [
+    pub const ALL: [Endpoint; 16] = [
         Endpoint::SttBatch,
         Endpoint::SttBatchEnglishVfast,
         Endpoint::SyntheticVoiceDetectionBatch,
         Endpoint::PiiPhiRedactionBatch,
         Endpoint::Batch,
+        Endpoint::SttBatchMultilingualVfast,
+        Endpoint::EmotionBatch,
+        Endpoint::AccentBatch,
+        Endpoint::LanguageDetectionBatch,
+        Endpoint::MusicDetectionBatch,
+        Endpoint::AiMusicDetectionBatch,
         Endpoint::SttStreaming,
         Endpoint::SttStreamingEnglishV2,
         Endpoint::SyntheticVoiceDetectionStreaming,
@@ -93,18 +113,29 @@ impl Endpoint {
         let facts = |name, answers, returns| {
             Facts { name, answers, returns, limits: &[], audio: None, transport: Transport::Upload }
         };
+        // The same model, told over another line.
+        let streamed = |of: Endpoint, name| Facts { name, limits: &[], transport: STREAM, ..of.facts() };
         match self {
             Endpoint::SttBatch => {
                 facts("velma-2-stt-batch", Answers::Utterances, "transcript with speakers, many languages")
             }
-            Endpoint::SttBatchEnglishVfast => {
-                facts("velma-2-stt-batch-english-vfast", Answers::Text, "transcript without times, English")
-            }
-            Endpoint::SyntheticVoiceDetectionBatch => facts(
-                "velma-2-synthetic-voice-detection-batch",
-                Answers::Frames,
-                "synthetic or natural voice, for each stretch of time",
+            Endpoint::SttBatchEnglishVfast => Facts {
+                limits: &["older hosts take Opus only"],
+                ..facts("velma-2-stt-batch-english-vfast", Answers::Text, "transcript without times, English")
+            },
+            Endpoint::SttBatchMultilingualVfast => facts(
+                "velma-2-stt-batch-multilingual-vfast",
+                Answers::Text,
+                "transcript without times, many languages",
             ),
+            Endpoint::SyntheticVoiceDetectionBatch => Facts {
+                limits: &["at least half a second of audio", "meant for one speaker, 4 to 60 s"],
+                ..facts(
+                    "velma-2-synthetic-voice-detection-batch",
+                    Answers::Frames,
+                    "synthetic or natural voice, for each stretch of time",
+                )
+            },
             Endpoint::PiiPhiRedactionBatch => Facts {
                 audio: Some("mp3"),
                 ..facts(
@@ -113,35 +144,50 @@ impl Endpoint {
                     "transcript and audio without personal and health data",
                 )
             },
-            Endpoint::Batch => {
-                facts("velma-2-batch", Answers::Conversation, "conversation analysis: clips, roles, topics")
-            }
-            Endpoint::SttStreaming => Facts {
-                name: "velma-2-stt-streaming",
-                transport: STREAM,
-                ..Endpoint::SttBatch.facts()
+            Endpoint::Batch => Facts {
+                limits: &["takes minutes"],
+                ..facts(
+                    "velma-2-batch",
+                    Answers::Conversation,
+                    "conversation analysis: clips, roles, behaviors, topics",
+                )
             },
+            Endpoint::EmotionBatch => Facts {
+                limits: &["windows of 15 s; what remains at the end is left out"],
+                ..facts("velma-2-emotion-batch", Answers::Label, "the emotion heard, whole and by window")
+            },
+            Endpoint::AccentBatch => Facts {
+                limits: &["windows of 15 s; what remains at the end is left out"],
+                ..facts("velma-2-accent-batch", Answers::Label, "the accent heard, whole and by window")
+            },
+            Endpoint::LanguageDetectionBatch => Facts {
+                limits: &["hears the first 30 s only"],
+                ..facts("velma-2-language-detection-batch", Answers::Label, "the language spoken")
+            },
+            Endpoint::MusicDetectionBatch => {
+                facts("velma-2-music-detection-batch", Answers::Label, "music, speech or neither, and how much")
+            }
+            Endpoint::AiMusicDetectionBatch => facts(
+                "velma-2-ai-music-detection-batch",
+                Answers::Label,
+                "whether a machine made the music, whole and by window",
+            ),
+            Endpoint::SttStreaming => streamed(Endpoint::SttBatch, "velma-2-stt-streaming"),
             Endpoint::SttStreamingEnglishV2 => Facts {
-                name: "velma-2-stt-streaming-english-v2",
                 limits: &["30 minutes of audio at most"],
                 transport: Transport::Stream { longest: Some(Duration::from_secs(30 * 60)) },
-                ..Endpoint::SttBatchEnglishVfast.facts()
+                ..streamed(Endpoint::SttBatchEnglishVfast, "velma-2-stt-streaming-english-v2")
             },
-            Endpoint::SyntheticVoiceDetectionStreaming => Facts {
-                name: "velma-2-synthetic-voice-detection-streaming",
-                transport: STREAM,
-                ..Endpoint::SyntheticVoiceDetectionBatch.facts()
-            },
+            Endpoint::SyntheticVoiceDetectionStreaming => streamed(
+                Endpoint::SyntheticVoiceDetectionBatch,
+                "velma-2-synthetic-voice-detection-streaming",
+            ),
             Endpoint::PiiPhiRedactionStreaming => Facts {
-                name: "velma-2-pii-phi-redaction-streaming",
                 // Its audio comes in pieces, which are joined as samples.
                 audio: Some("wav"),
-                transport: STREAM,
-                ..Endpoint::PiiPhiRedactionBatch.facts()
+                ..streamed(Endpoint::PiiPhiRedactionBatch, "velma-2-pii-phi-redaction-streaming")
             },
-            Endpoint::Streaming => {
-                Facts { name: "velma-2-streaming", transport: STREAM, ..Endpoint::Batch.facts() }
-            }
+            Endpoint::Streaming => streamed(Endpoint::Batch, "velma-2-streaming"),
         }
     }
 

@@ -127,15 +127,31 @@ impl Client {
 
     /// Makes the one free call, which shows whether the key is good and credits are left.
     pub async fn probe(&self) -> Probe {
+        match self.get(FREE_CALL).await {
+            Ok(answer) => classify::probed(answer.status, &answer.body),
+            Err(_) => Probe::Unreachable,
+        }
+    }
+
+    /// Asks for something that costs nothing.
+    pub(super) async fn get(&self, path: &str) -> Result<Answer, TransportError> {
+        let progress = Progress::new();
         let call = async {
-            let url = format!("{}{FREE_CALL}", self.base);
-            let response = self.http.get(url).header("X-API-Key", self.key.clone()).send().await.ok()?;
-            let status = response.status().as_u16();
-            let (body, _) = self.error_text(response).await;
-            Some(classify::probed(status, &body))
+            let request = self.http.get(format!("{}{path}", self.base)).header("X-API-Key", self.key.clone());
+            let response = request.send().await.map_err(|e| broken(e, &progress))?;
+            let status = response.status();
+            let content_type = header(response.headers(), CONTENT_TYPE.as_str()).map(|text| self.scrub(text));
+            let retry_after = header(response.headers(), RETRY_AFTER.as_str())
+                .and_then(|value| retry_after(value, jiff::Timestamp::now()));
+            let (body, is_complete) = match status.is_success() {
+                true => (whole(response, &progress).await?, true),
+                false => self.error_text(response).await,
+            };
+            let status = status.as_u16();
+            Ok(Answer { status, retry_after, content_type, body, audio: None, is_complete })
         };
         let limit = self.settings.connect_timeout + FREE_CALL_TIMEOUT;
-        tokio::time::timeout(limit, call).await.ok().flatten().unwrap_or(Probe::Unreachable)
+        tokio::time::timeout(limit, call).await.unwrap_or(Err(TransportError::Timeout { body_sent: false }))
     }
 
     fn patience(&self, len: u64) -> Patience {

@@ -6,6 +6,7 @@ mod client;
 mod exchange;
 mod multipart;
 mod options;
+mod presets;
 mod request;
 mod response;
 mod stream;
@@ -19,9 +20,12 @@ pub use audio::{Clip, StagedAudio};
 pub use classify::classify;
 pub use client::Client;
 pub use exchange::{Answer, Exchange, TransportError};
-pub use options::{OptionError, Options};
+pub use options::{OptionError, Options, PresetUse};
+pub use presets::{Preset, nearest_preset};
 pub use request::Submission;
-pub use response::{Response, Transcript, Unreadable, Utterance, read};
+pub use response::{
+    Behavior, Music, Pick, Response, Sentiment, Transcript, Unreadable, Utterance, read,
+};
 pub use stream::{ClipAt, Decoded, Fold, Heard, Streamed, TooMuch};
 pub use upload::Source;
 

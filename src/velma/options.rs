@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::task::Endpoint;
 
+mod conversation;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,8 @@ const STT_CONFIG_KEYS: &[&str] = &[
 const TERM_KEYS: &[&str] = &["term", "definition", "pronunciations"];
 const REDACTION_KEYS: &[&str] =
     &["speaker_diarization", "start_redaction_padding_ms", "end_redaction_padding_ms", "language"];
+const LANGUAGE_KEYS: &[&str] = &["language"];
+const SERIES_KEYS: &[&str] = &["training_permitted", "use_ensemble"];
 const BATCH_KEYS: &[&str] = &["config"];
 const STT_STREAM_KEYS: &[&str] = &[
     "speaker_diarization",
@@ -51,18 +54,6 @@ const REDACTION_STREAM_KEYS: &[&str] =
     &["speaker_diarization", "start_redaction_padding_ms", "end_redaction_padding_ms", "language", "realtime"];
 const BATCH_STREAM_KEYS: &[&str] = &["config", "realtime"];
 const STREAM_KEYS: &[&str] = &["realtime"];
-const BATCH_CONFIG_KEYS: &[&str] = &[
-    "conversation_types",
-    "participant_roles",
-    "behaviors",
-    "stt",
-    "produce_topics",
-    "produce_topic_sentiments",
-    "produce_summary",
-    "default_conversation_type",
-    "default_participant_role",
-];
-
 const TERMS_MAX: usize = 1000;
 const TERMS_JSON_MAX: usize = 8000;
 const DEFINITION_MAX: usize = 256;
@@ -108,6 +99,16 @@ pub struct Options {
     fields: Vec<Field>,
     /// Of a stream: no faster than the recording was spoken.
     realtime: bool,
+    presets: Vec<PresetUse>,
+}
+
+/// A preset that is named, and where. Which there are, only the API knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresetUse {
+    /// The dotted path inside the options: `config.behaviors[3]`.
+    pub key: String,
+    /// The preset's identifier.
+    pub id: String,
 }
 
 /// One field of the form.
@@ -148,8 +149,9 @@ impl std::error::Error for OptionError {}
 impl Options {
     /// Checks the options of a job. `null` counts as no options. The first problem found is the error.
     pub fn parse(endpoint: Endpoint, value: &Value) -> Result<Options, OptionError> {
+        let none = Map::new();
         let given = match value {
-            Value::Null => return Ok(Options::default()),
+            Value::Null => &none,
             Value::Object(given) => given,
             other => return Err(wrong("", format!("must be a table, not {}", kind(other)))),
         };
@@ -160,18 +162,25 @@ impl Options {
             }
             known("", key, keys, endpoint.name())?;
         }
+        let mut presets = Vec::new();
         let fields = match endpoint {
             Endpoint::SttBatch | Endpoint::SttStreaming => stt(given)?,
-            Endpoint::PiiPhiRedactionBatch | Endpoint::PiiPhiRedactionStreaming => plain(given)?,
-            Endpoint::Batch | Endpoint::Streaming => batch(given)?,
+            Endpoint::PiiPhiRedactionBatch
+            | Endpoint::PiiPhiRedactionStreaming
+            | Endpoint::SttBatchMultilingualVfast => plain(given)?,
+            Endpoint::Batch | Endpoint::Streaming => batch(given, &mut presets)?,
+            Endpoint::EmotionBatch | Endpoint::AccentBatch => series(given)?,
             Endpoint::SttStreamingEnglishV2 => switch("endpointing", given)?,
             Endpoint::SttBatchEnglishVfast
             | Endpoint::SyntheticVoiceDetectionBatch
-            | Endpoint::SyntheticVoiceDetectionStreaming => Vec::new(),
+            | Endpoint::SyntheticVoiceDetectionStreaming
+            | Endpoint::LanguageDetectionBatch
+            | Endpoint::MusicDetectionBatch
+            | Endpoint::AiMusicDetectionBatch => Vec::new(),
         };
         let realtime = given.get("realtime").filter(|v| !v.is_null());
         let realtime = realtime.map(|value| boolean("realtime", value)).transpose()?.unwrap_or(false);
-        Ok(Options { fields, realtime })
+        Ok(Options { fields, presets, realtime })
     }
 
     /// The names of the options that the endpoint takes; empty when it takes none.
@@ -179,8 +188,14 @@ impl Options {
         match endpoint {
             Endpoint::SttBatch => STT_KEYS,
             Endpoint::PiiPhiRedactionBatch => REDACTION_KEYS,
+            Endpoint::SttBatchMultilingualVfast => LANGUAGE_KEYS,
             Endpoint::Batch => BATCH_KEYS,
-            Endpoint::SttBatchEnglishVfast | Endpoint::SyntheticVoiceDetectionBatch => &[],
+            Endpoint::EmotionBatch | Endpoint::AccentBatch => SERIES_KEYS,
+            Endpoint::SttBatchEnglishVfast
+            | Endpoint::SyntheticVoiceDetectionBatch
+            | Endpoint::LanguageDetectionBatch
+            | Endpoint::MusicDetectionBatch
+            | Endpoint::AiMusicDetectionBatch => &[],
             Endpoint::SttStreaming => STT_STREAM_KEYS,
             Endpoint::SttStreamingEnglishV2 => ENGLISH_STREAM_KEYS,
             Endpoint::SyntheticVoiceDetectionStreaming => STREAM_KEYS,
@@ -197,6 +212,11 @@ impl Options {
     /// Whether each pause ends an utterance.
     pub(super) fn endpointing(&self) -> bool {
         self.fields.iter().any(|field| field.name == "endpointing" && field.value == "true")
+    }
+
+    /// The presets that are named.
+    pub fn presets(&self) -> &[PresetUse] {
+        &self.presets
     }
 
     pub(super) fn fields(&self) -> &[Field] {
@@ -226,6 +246,23 @@ fn plain(given: &Map<String, Value>) -> Result<Vec<Field>, OptionError> {
         };
         if !fields.iter().any(|f: &Field| f.name == name) {
             fields.push(Field { name, value, json: false });
+        }
+    }
+    Ok(fields)
+}
+
+/// The API takes silence for leave to train on what it is sent. Recordings are not ours to give: silence is a no here.
+fn series(given: &Map<String, Value>) -> Result<Vec<Field>, OptionError> {
+    let mut fields = Vec::new();
+    for &name in SERIES_KEYS {
+        match given.get(name).filter(|value| !value.is_null()) {
+            Some(value) => {
+                fields.push(Field { name, value: boolean(name, value)?.to_string(), json: false });
+            }
+            None if name == "training_permitted" => {
+                fields.push(Field { name, value: "false".to_owned(), json: false });
+            }
+            None => {}
         }
     }
     Ok(fields)
@@ -337,61 +374,17 @@ fn custom_term(at: &str, term: &Map<String, Value>) -> Result<(), OptionError> {
     Ok(())
 }
 
-fn batch(given: &Map<String, Value>) -> Result<Vec<Field>, OptionError> {
-    let config = match given.get("config") {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::String(word)) if word == "default" => {
-            return Ok(vec![Field { name: "config", value: word.clone(), json: false }]);
+fn batch(given: &Map<String, Value>, presets: &mut Vec<PresetUse>) -> Result<Vec<Field>, OptionError> {
+    let field = |value: String, json| vec![Field { name: "config", value, json }];
+    match given.get("config") {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::String(word)) if word == "default" => Ok(field(word.clone(), false)),
+        Some(Value::Object(config)) => {
+            let (sent, named) = conversation::check("config", config)?;
+            *presets = named;
+            Ok(field(Value::Object(sent).to_string(), true))
         }
-        Some(Value::Object(config)) => config,
-        Some(_) => return Err(wrong("config", "must be \"default\" or a table")),
-    };
-    for (key, value) in config {
-        known("config", key, BATCH_CONFIG_KEYS, "an analysis")?;
-        let path = format!("config.{key}");
-        match key.as_str() {
-            "stt" => match value {
-                Value::Null => {}
-                Value::Object(stt) => stt_config(&path, stt)?,
-                other => return Err(wrong(&path, format!("must be a table, not {}", kind(other)))),
-            },
-            "behaviors" => behaviors(&path, value)?,
-            "conversation_types" | "participant_roles" => drop(list(&path, value)?),
-            "default_conversation_type" | "default_participant_role" => {
-                if !value.is_null() && !value.is_object() {
-                    return Err(wrong(&path, format!("must be a table or null, not {}", kind(value))));
-                }
-            }
-            _ => drop(boolean(&path, value)?),
-        }
-    }
-    Ok(vec![Field { name: "config", value: Value::Object(config.clone()).to_string(), json: true }])
-}
-
-fn behaviors(at: &str, value: &Value) -> Result<(), OptionError> {
-    for (i, behavior) in list(at, value)?.iter().enumerate() {
-        let path = format!("{at}[{i}]");
-        match behavior {
-            Value::Object(_) => {}
-            Value::String(word) if word.strip_prefix("preset:").is_some_and(|id| !id.is_empty()) => {}
-            Value::String(word) => {
-                let suggestion = Some(format!("preset:{}", word.trim_start_matches("preset:")));
-                let problem = "must name a preset as `preset:<id>`".to_owned();
-                return Err(OptionError { key: path, problem, suggestion });
-            }
-            other => {
-                return Err(wrong(&path, format!("must be a table or a preset, not {}", kind(other))));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn list<'v>(at: &str, value: &'v Value) -> Result<&'v [Value], OptionError> {
-    match value {
-        Value::Null => Ok(&[]),
-        Value::Array(list) => Ok(list),
-        other => Err(wrong(at, format!("must be a list, not {}", kind(other)))),
+        Some(_) => Err(wrong("config", "must be \"default\", a table, or the name of a file that ends in .json")),
     }
 }
 
@@ -435,7 +428,7 @@ fn known(at: &str, key: &str, keys: &[&str], owner: &str) -> Result<(), OptionEr
 }
 
 /// The key that was probably meant: one that contains what was written, or one that is spelt nearly so.
-fn nearest(key: &str, keys: &[&str]) -> Option<String> {
+pub(super) fn nearest(key: &str, keys: &[&str]) -> Option<String> {
     let key = key.to_lowercase().replace('-', "_");
     if let Some(longer) = keys.iter().find(|k| key.len() >= 4 && k.contains(key.as_str())) {
         return Some((*longer).to_owned());

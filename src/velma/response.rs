@@ -61,6 +61,74 @@ pub struct Utterance {
     pub verdict: Option<String>,
     /// Of a frame: 0..1, confidence in that verdict.
     pub confidence: Option<f64>,
+    /// Of a window of a music model.
+    pub music: Music,
+}
+
+/// What a music model says of a recording or of a window of it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Music {
+    /// Of a window 0..1, of a recording in percent.
+    pub music: Option<f64>,
+    /// Of a window 0..1, of a recording in percent.
+    pub speech: Option<f64>,
+    /// 0..1: a machine made the singing.
+    pub ai_vocal: Option<f64>,
+    /// 0..1: a machine made the instruments.
+    pub ai_instrumental: Option<f64>,
+}
+
+/// What an analysis picked from candidates: a type of conversation, or a participant's role.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Pick {
+    /// Whose role.
+    pub speaker: Option<String>,
+    /// The API's id of the candidate.
+    pub id: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// 0..1.
+    pub confidence: Option<f64>,
+    /// How it was chosen; older answers do not say.
+    pub source: Option<String>,
+    /// The API's words on it.
+    pub detail: Option<String>,
+    /// The API's words on it.
+    pub reasoning: Option<String>,
+}
+
+/// A behavior that an analysis reports.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Behavior {
+    /// The API's id of it.
+    pub id: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Whose.
+    pub speaker: Option<String>,
+    /// Whether it occurred. Answers list what did, and older ones also what was passed over.
+    pub detected: bool,
+    /// 0..1.
+    pub confidence: Option<f64>,
+    /// Clips that show it, by their id.
+    pub evidence: Vec<String>,
+    /// The clip that shows it best.
+    pub definitive: Option<String>,
+    /// The API's words on it, or why it was skipped.
+    pub reasoning: Option<String>,
+}
+
+/// How a speaker stands to a topic.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sentiment {
+    /// The topic.
+    pub topic: Option<String>,
+    /// Whose.
+    pub speaker: Option<String>,
+    /// -1..1.
+    pub score: Option<f64>,
+    /// In a word.
+    pub label: Option<String>,
 }
 
 /// What outputs need of an answer, whatever its endpoint.
@@ -79,9 +147,21 @@ pub struct Transcript {
     /// Of an analysis.
     pub topics: Vec<String>,
     /// Of an analysis: the kind of conversation that was picked.
-    pub conversation_type: Option<String>,
-    /// Of an analysis: names of the behaviors that were detected.
-    pub behaviors: Vec<String>,
+    pub conversation_type: Option<Pick>,
+    /// Of an analysis: who is what.
+    pub roles: Vec<Pick>,
+    /// Of an analysis.
+    pub behaviors: Vec<Behavior>,
+    /// Of an analysis.
+    pub sentiments: Vec<Sentiment>,
+    /// Of a model that labels: the word for the whole.
+    pub label: Option<String>,
+    /// Of a detected language: its code.
+    pub language: Option<String>,
+    /// 0..1, in the label.
+    pub confidence: Option<f64>,
+    /// Of a music model.
+    pub music: Music,
 }
 
 /// Reads a success. The status is not looked at: `classify` has done so.
@@ -109,51 +189,70 @@ impl Transcript {
         let value: Value = serde_json::from_str(json).map_err(not_json)?;
         let Value::Object(answer) = value else { return Err(Unreadable::Lacks(must_have(endpoint))) };
         let has = |key: &str| answer.get(key).is_some_and(|v| !v.is_null());
-        let whole = match endpoint.answers() {
-            Answers::Utterances => has("text") || has("utterances"),
-            Answers::Text => has("text"),
-            Answers::Frames => has("frames") || has("synthetic_voice") || has("synthetic_voice_prob"),
-            Answers::Conversation => has("clips") || has("behaviors"),
-        };
-        if !whole {
+        if !marks(endpoint).iter().any(|key| has(key)) {
             return Err(Unreadable::Lacks(must_have(endpoint)));
         }
-        let list = match endpoint.answers() {
+        let stretches = match endpoint.answers() {
+            Answers::Utterances | Answers::Text => "utterances",
             Answers::Frames => "frames",
             Answers::Conversation => "clips",
-            Answers::Utterances | Answers::Text => "utterances",
+            Answers::Label => ["time_series", "windows", "frames"]
+                .into_iter()
+                .find(|key| has(key))
+                .unwrap_or("time_series"),
         };
-        let utterances: Vec<Utterance> = objects(&answer, list).map(utterance).collect();
+        let labels = endpoint.answers() == Answers::Label;
+        let mut utterances: Vec<Utterance> = objects(&answer, stretches).map(utterance).collect();
+        if labels {
+            let windows = objects(&answer, stretches).map(music);
+            utterances.iter_mut().zip(windows).for_each(|(window, music)| window.music = music);
+        }
         let text = match (text(&answer, "text"), endpoint.answers()) {
+            (_, Answers::Label) => None,
             (Some(text), _) => Some(text),
             (None, Answers::Frames) => None,
             (None, _) => Some(joined(&utterances)),
         };
+        let label = self::text(&answer, must_have(endpoint)).filter(|_| labels);
         Ok(Transcript {
             text,
-            duration_ms: millis(&answer, "duration_ms"),
+            duration_ms: millis(&answer, "duration_ms").or_else(|| whole_seconds(&answer)),
             redaction_ranges: ranges(&answer),
             summary: self::text(&answer, "summary"),
             topics: items(&answer, "topics").filter_map(scalar).collect(),
-            conversation_type: answer
-                .get("conversation_type_pick")
-                .and_then(Value::as_object)
-                .and_then(|pick| self::text(pick, "name")),
-            behaviors: objects(&answer, "behaviors")
-                .filter(|b| b.get("detected").and_then(Value::as_bool).unwrap_or(true))
-                .filter_map(|b| self::text(b, "behavior_name"))
-                .collect(),
+            conversation_type: answer.get("conversation_type_pick").and_then(Value::as_object).map(pick),
+            roles: objects(&answer, "participant_role_picks").map(pick).collect(),
+            behaviors: objects(&answer, "behaviors").map(behavior).collect(),
+            sentiments: objects(&answer, "topic_sentiments").map(sentiment).collect(),
+            confidence: label.as_ref().and_then(|_| number(&answer, "confidence")),
+            label,
+            language: self::text(&answer, "predicted_language_code"),
+            music: if labels { music(&answer) } else { Music::default() },
             utterances,
         })
     }
 }
 
-fn must_have(endpoint: Endpoint) -> &'static str {
+/// The fields of which one at least makes an answer an answer.
+fn marks(endpoint: Endpoint) -> &'static [&'static str] {
     match endpoint.answers() {
-        Answers::Frames => "frames",
-        Answers::Conversation => "clips",
-        Answers::Utterances | Answers::Text => "text",
+        Answers::Utterances => &["text", "utterances"],
+        Answers::Text => &["text"],
+        Answers::Frames => &["frames", "synthetic_voice", "synthetic_voice_prob"],
+        Answers::Conversation => &["clips", "behaviors"],
+        Answers::Label => match endpoint {
+            Endpoint::AccentBatch => &["accent"],
+            Endpoint::LanguageDetectionBatch => &["predicted_language", "predicted_language_code"],
+            Endpoint::MusicDetectionBatch => &["primary_label"],
+            Endpoint::AiMusicDetectionBatch => &["verdict"],
+            _ => &["emotion"],
+        },
     }
+}
+
+/// What is said to be missing, and of a model that labels, where its label stands.
+fn must_have(endpoint: Endpoint) -> &'static str {
+    marks(endpoint).first().copied().unwrap_or("text")
 }
 
 fn not_json(error: serde_json::Error) -> Unreadable {
@@ -184,7 +283,65 @@ fn utterance(of: &Map<String, Value>) -> Utterance {
         deepfake_score: number(of, "deepfake_score"),
         verdict: text(of, "verdict"),
         confidence: number(of, "confidence"),
+        music: Music::default(),
     }
+}
+
+fn pick(of: &Map<String, Value>) -> Pick {
+    Pick {
+        speaker: text(of, "speaker_label"),
+        id: text(of, "conversation_type_uuid").or_else(|| text(of, "participant_role_uuid")),
+        name: text(of, "name"),
+        confidence: number(of, "confidence"),
+        source: text(of, "selection_source"),
+        detail: text(of, "detail"),
+        reasoning: text(of, "reasoning"),
+    }
+}
+
+/// One that was skipped did not occur, whatever else is said of it.
+fn behavior(of: &Map<String, Value>) -> Behavior {
+    let says = |key: &str| of.get(key).and_then(Value::as_bool);
+    Behavior {
+        id: text(of, "behavior_uuid"),
+        name: text(of, "behavior_name"),
+        speaker: text(of, "speaker_label"),
+        detected: says("detected").unwrap_or(true) && says("skipped") != Some(true),
+        confidence: number(of, "confidence"),
+        evidence: items(of, "evidence_clip_uuids").filter_map(scalar).collect(),
+        definitive: text(of, "definitive_clip_uuid"),
+        reasoning: ["reasoning", "skip_reason", "error_reason"].iter().find_map(|key| text(of, key)),
+    }
+}
+
+fn sentiment(of: &Map<String, Value>) -> Sentiment {
+    Sentiment {
+        topic: text(of, "topic"),
+        speaker: text(of, "speaker_label"),
+        score: number(of, "sentiment_score"),
+        label: text(of, "sentiment_label"),
+    }
+}
+
+/// Of a recording in percent and of a window 0..1, as the API has it. What a machine made was in percent once, under
+/// other names.
+fn music(of: &Map<String, Value>) -> Music {
+    let made = |what: &str| {
+        number(of, &format!("{what}_ai_probability"))
+            .or_else(|| number(of, &format!("{what}_ai_percentage")).map(|percent| percent / 100.0))
+    };
+    Music {
+        music: number(of, "music_pct").or_else(|| number(of, "music_prob")),
+        speech: number(of, "speech_pct").or_else(|| number(of, "speech_prob")),
+        ai_vocal: made("vocal"),
+        ai_instrumental: made("instrumental"),
+    }
+}
+
+/// The length, of answers that tell it in seconds.
+fn whole_seconds(answer: &Map<String, Value>) -> Option<u64> {
+    let ms = number(answer, "duration_s").filter(|s| *s >= 0.0).map(|s| (s * 1000.0).round() as u64);
+    ms.filter(|ms| *ms <= LONGEST_MS)
 }
 
 /// Where the last of its words ends, for an utterance that does not say where it ends itself.

@@ -26,7 +26,7 @@ pub(super) async fn of(session: &mut Session<'_>, job: &Job) -> Result<Written, 
     let settings = OutputSettings { list, ..session.settings.outputs.clone() };
     let is_listed = listed.is_some();
     let (mut begun, mut not_begun, mut trees) = (Vec::new(), Vec::new(), Vec::new());
-    for format in settings.formats() {
+    for format in settings.formats(job.endpoint) {
         let state = session.store.output(job.id, format.file_name()).await?;
         if state.sha256.is_empty() { not_begun.push(format) } else { begun.push(format) }
     }

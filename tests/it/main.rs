@@ -17,9 +17,12 @@
 //! | `disk` | a full or read-only disk; a locked, damaged, cut or newer database |
 //! | `memory` | no core dump, whatever limits it is started with |
 //! | `disk_apart` | a disk that is full under one file only |
+//! | `siblings` | the smaller models: formats, forms, billing, labels and their tables |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
 //! | `sources` | files that change, vanish, or have hostile names |
+//! | `presets` | behaviors that the API does not have, told before anything is sent |
 //! | `purge` | answers and audio that go after a time, to the last byte, also when it is killed |
+//! | `streams` | the five endpoints that are streamed to: shapes, limits, codes, kills, and where the key is not |
 //! | `usage` | mistakes of the user: exit codes and what is said |
 //! | `verbs` | every other verb once; what stdout and the log carry |
 //! | `verify` | what it finds: lines, results, audio, sources, counts, the audit log; and that it finds nothing else |
@@ -40,11 +43,14 @@ mod hostile;
 mod limits;
 mod memory;
 mod network;
+mod presets;
 mod purge;
 mod retries;
 mod runs;
+mod siblings;
 mod signals;
 mod sources;
+mod streams;
 mod usage;
 mod verbs;
 mod verify;

@@ -28,11 +28,27 @@ fn custom_terms_travel_inside_config() {
 }
 
 #[test]
-fn no_options_send_nothing() {
+fn no_options_send_nothing_but_a_no_to_training() {
     for endpoint in Endpoint::ALL {
-        assert_eq!(sent(endpoint, json!({})), []);
-        assert_eq!(sent(endpoint, Value::Null), []);
+        let expected = match endpoint {
+            Endpoint::EmotionBatch | Endpoint::AccentBatch => vec![("training_permitted", "false".to_owned())],
+            _ => vec![],
+        };
+        assert_eq!(sent(endpoint, json!({})), expected);
+        assert_eq!(sent(endpoint, Value::Null), expected);
         assert_eq!(error(endpoint, json!([])).key, "");
+    }
+}
+
+#[test]
+fn training_is_permitted_by_nobody_but_the_user() {
+    for endpoint in [Endpoint::EmotionBatch, Endpoint::AccentBatch] {
+        let given = json!({"training_permitted": true, "use_ensemble": true});
+        let expected = [("training_permitted", "true"), ("use_ensemble", "true")];
+        assert_eq!(sent(endpoint, given), expected.map(|(k, v)| (k, v.to_owned())));
+        let unsaid = [("training_permitted", "false".to_owned())];
+        assert_eq!(sent(endpoint, json!({"training_permitted": null, "use_ensemble": null})), unsaid);
+        assert_eq!(error(endpoint, json!({"training_permitted": "no"})).key, "training_permitted");
     }
 }
 
@@ -54,7 +70,13 @@ fn a_misspelt_option_is_an_error_with_a_suggestion() {
 
 #[test]
 fn endpoints_without_options_say_so() {
-    for endpoint in [Endpoint::SttBatchEnglishVfast, Endpoint::SyntheticVoiceDetectionBatch] {
+    for endpoint in [
+        Endpoint::SttBatchEnglishVfast,
+        Endpoint::SyntheticVoiceDetectionBatch,
+        Endpoint::LanguageDetectionBatch,
+        Endpoint::MusicDetectionBatch,
+        Endpoint::AiMusicDetectionBatch,
+    ] {
         let e = error(endpoint, json!({"language": "en"}));
         assert!(e.problem.contains("takes no options"), "{e}");
     }
@@ -134,6 +156,7 @@ fn an_analysis_takes_default_or_a_table_of_known_keys() {
     assert_eq!(sent(Endpoint::Batch, table), [("config", text.to_owned())]);
     let cases = [
         (json!({"config": "{}"}), "config"),
+        (json!({"config": {"behaviors": [{"behavior_uuid": "7"}]}}), "config.behaviors[0].behavior_uuid"),
         (json!({"config": {"stt": {"languages": "en"}}}), "config.stt.languages"),
         (json!({"config": {"behaviors": ["complaints"]}}), "config.behaviors[0]"),
         (json!({"config": {"produce_topics": 1}}), "config.produce_topics"),

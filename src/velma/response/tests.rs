@@ -109,9 +109,83 @@ fn clips_of_an_analysis_are_utterances_and_its_findings_are_named() {
         (read.utterances[0].id.as_deref(), read.utterances[0].speaker.as_deref()),
         (Some("b2"), Some("1"))
     );
-    assert_eq!(read.conversation_type.as_deref(), Some("Billing call"));
+    assert_eq!(read.conversation_type.unwrap().name.as_deref(), Some("Billing call"));
     assert_eq!((read.topics, read.summary), (vec!["double charge".to_owned()], None));
-    assert_eq!(read.behaviors, ["Refund requested", "Thanks"]);
+    let behaviors: Vec<_> = read.behaviors.iter().map(|b| (b.name.as_deref().unwrap(), b.detected)).collect();
+    assert_eq!(behaviors, [("Refund requested", true), ("Threat", false), ("Thanks", true)]);
+}
+
+#[test]
+fn roles_behaviors_and_sentiments_of_an_analysis_are_read_whole() {
+    let json = r#"{"clips":[],"participant_role_picks":[{"speaker_label":"Speaker_1","participant_role_uuid":"c5",
+        "name":"Customer","confidence":0.9,"detail":"d","reasoning":null}],
+        "behaviors":[{"behavior_uuid":"7f","behavior_name":"Refund","speaker_label":null,"detected":true,"confidence":0.77,
+          "evidence_clip_uuids":["b2",7],"definitive_clip_uuid":"b2","reasoning":"asked for it"},
+          {"behavior_name":"Threat","detected":true,"skipped":true,"skip_reason":"no such type"}],
+        "topic_sentiments":[{"topic":"charge","speaker_label":1,"sentiment_score":-0.6,"sentiment_label":"negative"},"x"]}"#;
+    let read = transcript(Endpoint::Batch, json);
+    let owned = |text: &str| Some(text.to_owned());
+    assert_eq!(read.roles[0].source, None, "older answers do not say how a role was chosen");
+    assert_eq!((read.roles[0].id.clone(), read.roles[0].name.clone()), (owned("c5"), owned("Customer")));
+    let refund = Behavior {
+        id: owned("7f"),
+        name: owned("Refund"),
+        speaker: None,
+        detected: true,
+        confidence: Some(0.77),
+        evidence: vec!["b2".to_owned(), "7".to_owned()],
+        definitive: owned("b2"),
+        reasoning: owned("asked for it"),
+    };
+    assert_eq!(read.behaviors[0], refund);
+    assert!(!read.behaviors[1].detected && read.behaviors[1].reasoning == owned("no such type"));
+    let sentiment = Sentiment {
+        topic: owned("charge"),
+        speaker: owned("1"),
+        score: Some(-0.6),
+        label: owned("negative"),
+    };
+    assert_eq!(read.sentiments, [sentiment]);
+}
+
+#[test]
+fn a_model_that_labels_gives_a_word_and_how_sure_it_is() {
+    let emotion = r#"{"emotion":"Calm","time_series":[{"start_ms":0,"duration_ms":15000,"emotion":"Sad"}],"new":1}"#;
+    let read = transcript(Endpoint::EmotionBatch, emotion);
+    assert_eq!((read.label.as_deref(), read.text, read.duration_ms), (Some("Calm"), None, None));
+    assert_eq!((read.utterances[0].end_ms, read.utterances[0].emotion.as_deref()), (15_000, Some("Sad")));
+    let accent = transcript(Endpoint::AccentBatch, r#"{"accent":"Irish","time_series":[]}"#);
+    assert_eq!((accent.label.as_deref(), accent.utterances.len()), (Some("Irish"), 0));
+    let language = r#"{"predicted_language":"German","predicted_language_code":"de","confidence":0.98,"duration_ms":31000}"#;
+    let read = transcript(Endpoint::LanguageDetectionBatch, language);
+    assert_eq!((read.label.as_deref(), read.language.as_deref()), (Some("German"), Some("de")));
+    assert_eq!((read.confidence, read.duration_ms), (Some(0.98), Some(31_000)));
+}
+
+#[test]
+fn music_is_told_in_percent_and_its_length_in_seconds() {
+    let json = r#"{"filename":"a.wav","duration_s":12.3456,"primary_label":"music","music_pct":61.5,"speech_pct":3,
+        "latency_ms":1.5,"frames":[{"start_time_ms":0,"end_time_ms":192,"music_prob":0.9,"speech_prob":0.01}]}"#;
+    let read = transcript(Endpoint::MusicDetectionBatch, json);
+    assert_eq!((read.label.as_deref(), read.duration_ms), (Some("music"), Some(12_346)));
+    assert_eq!((read.music.music, read.music.speech), (Some(61.5), Some(3.0)));
+    assert_eq!((read.utterances[0].end_ms, read.utterances[0].music.music), (192, Some(0.9)));
+    for nonsense in ["-1", "1e300", "\"x\""] {
+        let json = format!(r#"{{"primary_label":"unknown","duration_s":{nonsense}}}"#);
+        assert_eq!(transcript(Endpoint::MusicDetectionBatch, &json).duration_ms, None, "{nonsense}");
+    }
+}
+
+#[test]
+fn both_ages_of_what_a_machine_made_read_alike() {
+    let old = r#"{"verdict":"not-ai-music","vocal_ai_percentage":25.0,"instrumental_ai_percentage":50,
+        "windows":[{"start_time_ms":0,"end_time_ms":4000,"vocal_ai_percentage":75}]}"#;
+    let new = r#"{"verdict":"not-ai-music","vocal_ai_probability":0.25,"instrumental_ai_probability":0.5,
+        "windows":[{"start_time_ms":0,"end_time_ms":4000,"vocal_ai_probability":0.75,"instrumental_ai_probability":null}]}"#;
+    let [old, new] = [old, new].map(|json| transcript(Endpoint::AiMusicDetectionBatch, json));
+    assert_eq!(old, new);
+    assert_eq!((old.music.ai_vocal, old.utterances[0].music.ai_vocal), (Some(0.25), Some(0.75)));
+    assert_eq!((old.label.as_deref(), old.utterances[0].music.ai_instrumental), (Some("not-ai-music"), None));
 }
 
 #[test]
@@ -129,6 +203,11 @@ fn what_is_no_answer_is_refused_without_repeating_it() {
         (Endpoint::SyntheticVoiceDetectionBatch, "{\"text\":\"\"}".to_owned()),
         (Endpoint::Batch, "{\"text\":\"\"}".to_owned()),
         (Endpoint::PiiPhiRedactionBatch, "{\"text\":\"\"}".to_owned()),
+        (Endpoint::SttBatchMultilingualVfast, "{\"utterances\":[]}".to_owned()),
+        (Endpoint::EmotionBatch, "{\"time_series\":[]}".to_owned()),
+        (Endpoint::AccentBatch, "{\"emotion\":\"Calm\"}".to_owned()),
+        (Endpoint::MusicDetectionBatch, "{\"frames\":[]}".to_owned()),
+        (Endpoint::AiMusicDetectionBatch, "{\"verdict\":null}".to_owned()),
     ] {
         let error = read(endpoint, &answer(&body)).unwrap_err().to_string();
         assert!(!error.contains("number") && !error.contains("12345"), "{error}");

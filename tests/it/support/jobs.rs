@@ -5,13 +5,28 @@ use std::fmt::Write;
 /// The model that most tests use.
 pub(crate) const STT: &str = "velma-2-stt-batch";
 
-/// All of them.
-pub(crate) const ENDPOINTS: [&str; 5] = [
+/// All of them; the first five are the older ones.
+pub(crate) const ENDPOINTS: [&str; 11] = [
     STT,
     "velma-2-stt-batch-english-vfast",
     "velma-2-synthetic-voice-detection-batch",
     "velma-2-pii-phi-redaction-batch",
     "velma-2-batch",
+    "velma-2-stt-batch-multilingual-vfast",
+    "velma-2-emotion-batch",
+    "velma-2-accent-batch",
+    "velma-2-language-detection-batch",
+    "velma-2-music-detection-batch",
+    "velma-2-ai-music-detection-batch",
+];
+
+/// Those that recordings are streamed to; in the order of the first five of the others, which answer alike.
+pub(crate) const STREAMS: [&str; 5] = [
+    "velma-2-stt-streaming",
+    "velma-2-stt-streaming-english-v2",
+    "velma-2-synthetic-voice-detection-streaming",
+    "velma-2-pii-phi-redaction-streaming",
+    "velma-2-streaming",
 ];
 
 /// What tests vary.
