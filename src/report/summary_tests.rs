@@ -5,7 +5,7 @@ use crate::event::RunEvent;
 use crate::report::testing::{
     MIDWAY, START, about, any_run, at, failed, midway, started, succeeded, throttled,
 };
-use crate::task::{Billed, Failure};
+use crate::task::{Billed, Endpoint, Failure};
 use proptest::prelude::*;
 
 fn summary(stats: RunStats, stop: StopReason, exit_code: u8) -> Summary {

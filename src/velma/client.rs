@@ -79,7 +79,7 @@ impl Client {
     }
 
     /// A request that has not been told its key yet.
-    pub(super) fn get(&self, url: Url) -> reqwest::RequestBuilder {
+    pub(super) fn keyless(&self, url: Url) -> reqwest::RequestBuilder {
         self.http.get(url)
     }
 

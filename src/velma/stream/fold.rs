@@ -216,6 +216,8 @@ impl Fold {
             Answers::Frames => {
                 vec![("filename", "null".to_owned()), ("frames", said()), ("duration_ms", duration)]
             }
+            // Nobody streams to those.
+            Answers::Label => vec![("duration_ms", duration)],
             Answers::Conversation => vec![
                 ("duration_ms", duration),
                 ("clips", list(self.said.iter().map(|clip| self.updated(clip)))),

@@ -38,7 +38,7 @@ pub(super) async fn open(
     let nonce = generate_key();
     let connect = |e: reqwest::Error| TransportError::Connect(client.scrub(&chain(&e.without_url())));
     let response = client
-        .get(url)
+        .keyless(url)
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE, "websocket")
         .header("Sec-WebSocket-Version", "13")
