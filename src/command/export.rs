@@ -173,8 +173,10 @@ fn fills(format: ExportFormat, job: &Job) -> Result<(), UsageError> {
         return Ok(());
     }
     let (file, name, endpoint) = (format.file_name(), &job.name, job.endpoint);
-    Err(UsageError::new(format!("job {name} has nothing for {file}: {endpoint} answers with nothing of the kind"))
-        .mend("--format jsonl", "has everything that it answered"))
+    Err(UsageError::new(format!(
+        "job {name} has nothing for {file}: {endpoint} answers with nothing of the kind"
+    ))
+    .mend("--format jsonl", "has everything that it answered"))
 }
 
 async fn one(

@@ -15,8 +15,8 @@ use crate::config::Overrides;
 use crate::queue::TaskStore;
 use crate::report::{Problem, plural};
 use crate::task::{
-    Answers, Doubt, Endpoint, Evidence, Failure, HaltOrder, HaltReason, Job, Probe, Ruling, Verdict, WorkerId,
-    examine,
+    Answers, Doubt, Endpoint, Evidence, Failure, HaltOrder, HaltReason, Job, Probe, Ruling, Verdict,
+    WorkerId, examine,
 };
 use crate::velma::{Client, Options, Preset, nearest_preset};
 
@@ -59,7 +59,9 @@ pub(super) async fn presets(args: &PresetsArgs, overrides: &Overrides, console: 
         console.say(&clean(&format!("    {}", preset.short_description)));
     }
     console.note(&match &args.word {
-        Some(word) => format!("{} of {} with `{word}`", found.len(), plural(all.len() as u64, "preset", "presets")),
+        Some(word) => {
+            format!("{} of {} with `{word}`", found.len(), plural(all.len() as u64, "preset", "presets"))
+        }
         None => plural(all.len() as u64, "preset", "presets"),
     });
     Ok(Exit::Done)
@@ -108,7 +110,8 @@ pub(super) async fn check(jobs: &[Job], client: &Client, console: &Console) -> R
         Err(verdict) => {
             let evidence = evidence(&verdict);
             let Some(reason) = settled(&verdict) else {
-                let what = format!("presets were not checked: {evidence}; the API checks them with each recording");
+                let what =
+                    format!("presets were not checked: {evidence}; the API checks them with each recording");
                 console.note(&what);
                 return Ok(None);
             };
@@ -124,9 +127,11 @@ pub(super) async fn check(jobs: &[Job], client: &Client, console: &Console) -> R
     for (job, named) in unknown {
         let near = nearest_preset(&named.id, &presets);
         let hint = near.map(|near| format!("; did you mean `preset:{near}`?")).unwrap_or_default();
-        problem = problem.why(format!("option `{}` of job \"{}\": `preset:{}`{hint}", named.key, job.name, named.id));
+        problem = problem
+            .why(format!("option `{}` of job \"{}\": `preset:{}`{hint}", named.key, job.name, named.id));
     }
-    let problem = problem.mend("voxbatch presets", "lists those that there are").state("nothing was sent or billed");
+    let problem =
+        problem.mend("voxbatch presets", "lists those that there are").state("nothing was sent or billed");
     Err(Trouble { problem, exit: Exit::Usage }.into())
 }
 
@@ -153,9 +158,10 @@ pub(super) async fn stop(
 /// is left to the first recordings: they are refused as well, at no cost, and the experiment tells.
 fn settled(verdict: &Verdict) -> Option<HaltReason> {
     match verdict {
-        Verdict::Halted(reason @ (HaltReason::Credits | HaltReason::KeyRefused | HaltReason::ModelNotEnabled), _) => {
-            Some(*reason)
-        }
+        Verdict::Halted(
+            reason @ (HaltReason::Credits | HaltReason::KeyRefused | HaltReason::ModelNotEnabled),
+            _,
+        ) => Some(*reason),
         Verdict::Unclear(Doubt::Key, failure) => {
             let seen = Evidence { probe: Some(Probe::Refused), ..Evidence::default() };
             match examine(Doubt::Key, failure.clone(), seen) {

@@ -14,7 +14,9 @@ use super::job::{self, JobConfig};
 use super::key::{self, KeyOrigin};
 use super::origin::{Effective, Origin};
 use super::reader::{Environment, Reader};
-use super::value::{Choice, Globs, Hours, Length, Location, Size, SizeWithin, Switch, Whole, Words, absolute};
+use super::value::{
+    Choice, Globs, Hours, Length, Location, Size, SizeWithin, Switch, Whole, Words, absolute,
+};
 use crate::media::MediaSettings;
 use crate::outputs::OutputSettings;
 use crate::run::{LimitSettings, RunSettings};
@@ -182,6 +184,7 @@ fn resolve(
     let scan = scan(&mut reader);
     let media = MediaSettings {
         max_bytes: reader.get("scan.max_file_size", &Size, MediaSettings::default().max_bytes),
+        ..MediaSettings::default()
     };
     let run = run(&mut reader, limits, retry);
     let outputs = outputs(&mut reader);

@@ -51,7 +51,8 @@ pub(super) fn carriage(
 /// The samples of a WAV, if it holds PCM, floats, µ-law or A-law at a rate that endpoints take.
 fn wav(file: &File, len: u64) -> io::Result<Option<Carriage>> {
     let head = read_at(file, 0, 12)?;
-    let is_wave = matches!(head.get(..4), Some(b"RIFF" | b"RF64" | b"BW64")) && head.get(8..) == Some(b"WAVE");
+    let is_wave =
+        matches!(head.get(..4), Some(b"RIFF" | b"RF64" | b"BW64")) && head.get(8..) == Some(b"WAVE");
     if !is_wave {
         return Ok(None);
     }
@@ -206,7 +207,10 @@ mod tests {
 
     #[test]
     fn the_length_in_a_header_is_believed_as_far_as_there_are_bytes() {
-        let long = |told, bytes: usize| match of(&wav_of(&format(1, 2, 8000, 16), told, &vec![1; bytes]), Format::Wav) {
+        let long = |told, bytes: usize| match of(
+            &wav_of(&format(1, 2, 8000, 16), told, &vec![1; bytes]),
+            Format::Wav,
+        ) {
             Some(Carriage::Samples { bytes, .. }) => Some(bytes),
             _ => None,
         };

@@ -172,7 +172,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        inspect(&path, endpoint, &MediaSettings { max_bytes: 20_000 })
+        inspect(&path, endpoint, &MediaSettings { max_bytes: 20_000, ..MediaSettings::default() })
     }
 
     fn refusal(name: &str, bytes: &[u8], endpoint: Endpoint) -> Failure {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
 use super::sound::{DecodeError, FlacWriter, Shape, Sound, decode, mono, resampled_to};
-use super::{Format, MediaSettings};
+use super::{Ffmpeg, Format, MediaSettings};
 
 /// A piece that cannot be decoded and is no longer than this holds no word, and becomes silence.
 const NOTHING_MS: u64 = 150;
@@ -32,18 +32,18 @@ pub fn join(
     pieces: impl Iterator<Item = io::Result<Excerpt>>,
     length_ms: u64,
     to: &mut File,
-    settings: &MediaSettings,
 ) -> Result<(), DecodeError> {
+    // They are MP3, which needs no other program.
+    let settings = MediaSettings { ffmpeg: Ffmpeg::Never, ..MediaSettings::default() };
     let mut scratch = tempfile::NamedTempFile::new()?;
     let mut track: Option<Track<'_>> = None;
     let mut to = Some(to);
-    // Pieces that are nothing, in front of any whose shape could be asked for.
     for piece in pieces {
         let Excerpt { start_ms, duration_ms, bytes } = piece?;
         scratch.as_file().set_len(0)?;
         scratch.seek(SeekFrom::Start(0))?;
         scratch.write_all(&bytes)?;
-        let sound = match decode(scratch.path(), Format::Mp3, settings) {
+        let sound = match decode(scratch.path(), Format::Mp3, &settings) {
             Ok(sound) => sound,
             Err(DecodeError::Undecodable(_)) if duration_ms <= NOTHING_MS => continue,
             Err(error) => return Err(error),
@@ -112,5 +112,80 @@ impl Track<'_> {
             self.at += frames as u64;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::sound::testing::{heard, opened};
+
+    /// A WAV of one value.
+    fn sound(rate: u32, channels: u16, frames: usize, value: i16) -> Vec<u8> {
+        let samples: Vec<u8> =
+            std::iter::repeat_n(value.to_le_bytes(), frames * usize::from(channels)).flatten().collect();
+        let block = channels * 2;
+        let mut bytes = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0".to_vec();
+        bytes.extend([1u16.to_le_bytes(), channels.to_le_bytes()].concat());
+        bytes.extend([rate.to_le_bytes(), (rate * u32::from(block)).to_le_bytes()].concat());
+        bytes.extend([block.to_le_bytes(), 16u16.to_le_bytes()].concat());
+        bytes.extend([&b"data"[..], &(samples.len() as u32).to_le_bytes(), &samples].concat());
+        bytes
+    }
+
+    fn at(start_ms: u64, duration_ms: u64, bytes: Vec<u8>) -> Excerpt {
+        Excerpt { start_ms, duration_ms, bytes }
+    }
+
+    /// Milliseconds of one value after the other, of what is joined at 1000 frames a second.
+    fn joined(pieces: Vec<Excerpt>, length_ms: u64) -> Result<Vec<(i16, usize)>, DecodeError> {
+        let mut file = tempfile::tempfile().unwrap();
+        join(pieces.into_iter().map(Ok), length_ms, &mut file)?;
+        file.rewind().unwrap();
+        let samples = heard(opened(file));
+        Ok(samples.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect())
+    }
+
+    const RATE: u32 = 8000;
+
+    fn frames(runs: &[(i16, usize)]) -> Vec<(i16, usize)> {
+        runs.iter().map(|(value, ms)| (*value, ms * 8)).collect()
+    }
+
+    #[test]
+    fn pieces_lie_at_their_times_and_what_none_covers_is_silent() {
+        let pieces = vec![
+            at(0, 100, sound(RATE, 1, 800, 5)),
+            at(100, 50, sound(RATE, 1, 400, 6)),
+            at(300, 100, sound(RATE, 1, 800, 7)),
+        ];
+        assert_eq!(joined(pieces, 500).unwrap(), frames(&[(5, 100), (6, 50), (0, 150), (7, 100), (0, 100)]));
+    }
+
+    #[test]
+    fn a_piece_takes_as_much_as_it_was_said_to_and_nothing_of_the_one_before_it() {
+        let pieces = vec![
+            at(0, 100, sound(RATE, 1, 8000, 5)),
+            at(50, 100, sound(RATE, 1, 800, 6)),
+            at(150, 100, sound(RATE, 1, 80, 7)),
+            at(900, 1 << 50, sound(RATE, 1, 8000, 8)),
+        ];
+        let expected = [(5, 100), (6, 50), (7, 10), (0, 740), (8, 100)];
+        assert_eq!(joined(pieces, 1000).unwrap(), frames(&expected));
+    }
+
+    #[test]
+    fn pieces_of_another_shape_become_like_the_first() {
+        let pieces = vec![at(0, 100, sound(RATE, 2, 800, 5)), at(100, 100, sound(RATE, 1, 800, 6))];
+        assert_eq!(joined(pieces, 200).unwrap(), [(5, 1600), (6, 1600)], "two samples a frame");
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_an_error_unless_it_is_next_to_nothing() {
+        let noise = || b"no sound at all".to_vec();
+        assert!(matches!(joined(vec![at(0, 900, noise())], 900), Err(DecodeError::Undecodable(_))));
+        assert!(matches!(joined(vec![at(0, 20, noise())], 20), Err(DecodeError::Undecodable(_))));
+        let pieces = vec![at(0, 20, noise()), at(20, 100, sound(RATE, 1, 800, 5))];
+        assert_eq!(joined(pieces, 120).unwrap(), frames(&[(0, 20), (5, 100)]));
     }
 }

@@ -7,7 +7,7 @@ use super::carriage::carriage;
 use super::inspect::{Examined, examine, modified_ns as modified_at};
 use super::name::disagrees;
 use super::read::read_at;
-use super::{Format, MediaSettings, estimated_ms, upload_name};
+use super::{DecodeError, Format, MediaSettings, Pcm, estimated_ms, upload_name};
 use crate::task::{Carriage, Cause, Endpoint, Failure, RecordingPath};
 
 /// Recordings up to this size are read when they are looked at.
@@ -36,6 +36,8 @@ pub struct Prepared {
     pub estimated_ms: u64,
     /// How it travels, where the endpoint is streamed to.
     pub carriage: Option<Carriage>,
+    /// Its sound, where it travels decoded.
+    pub pcm: Option<Pcm>,
 }
 
 impl Prepared {
@@ -76,6 +78,10 @@ pub fn prepare(
         _ => estimated_ms(&mut file, format, len),
     };
     fits_one_connection(estimated_ms, endpoint)?;
+    let pcm = match carriage {
+        Some(Carriage::Decoded) => Some(decodable(path, format, settings)?),
+        _ => None,
+    };
     let whole = match len {
         ..=WHOLE_MAX => Some(read_whole(&file, len, modified_ns)?),
         _ => None,
@@ -91,7 +97,24 @@ pub fn prepare(
         extension_disagrees: disagrees(path, format),
         estimated_ms,
         carriage,
+        pcm,
     })
+}
+
+/// Looked at before it takes a slot; decoded when it has one.
+fn decodable(path: &Path, format: Format, settings: &MediaSettings) -> Result<Pcm, Unfit> {
+    let mut pcm = Pcm::of(path, format, settings);
+    match pcm.open() {
+        Ok(()) => {
+            pcm.close();
+            Ok(pcm)
+        }
+        Err(DecodeError::Undecodable(what)) => {
+            let message = format!("{} that cannot be decoded: {what}", format.says());
+            Err(Unfit::Refused(Failure::local(Cause::UnsupportedFormat, message)))
+        }
+        Err(DecodeError::Io(e)) => Err(Unfit::NotNow(Failure::local(Cause::SourceUnreadable, e.to_string()))),
+    }
 }
 
 fn carried(file: &File, format: Format, len: u64, endpoint: Endpoint) -> Result<Carriage, Unfit> {
@@ -193,7 +216,11 @@ mod tests {
         };
         let Err(Unfit::Refused(failure)) = on(Endpoint::SttStreamingEnglishV2) else { panic!("too long") };
         assert_eq!(failure.cause, Cause::TooBig);
-        assert!(failure.message.starts_with("about 31 minutes long, above the 30 that"), "{}", failure.message);
+        assert!(
+            failure.message.starts_with("about 31 minutes long, above the 30 that"),
+            "{}",
+            failure.message
+        );
         let fits = on(Endpoint::SttStreaming).unwrap();
         assert_eq!(fits.estimated_ms, 31 * 60_000);
         assert!(matches!(fits.carriage, Some(Carriage::Samples { at: 44, .. })));

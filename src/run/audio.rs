@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use crate::media::{self, DecodeError, MediaSettings, Excerpt};
+use crate::media::{self, DecodeError, Excerpt};
 use crate::velma::{Clip, StagedAudio};
 
 /// Why an answer cannot be kept.
@@ -22,12 +22,7 @@ impl From<io::Error> for Unkept {
 
 /// Audio as it is stored: what came in one piece as it came, pieces joined. `length_ms` is how long the recording is by
 /// the API's count, `most_ms` what is certainly longer.
-pub(super) fn whole(
-    audio: StagedAudio,
-    length_ms: Option<u64>,
-    most_ms: u64,
-    settings: &MediaSettings,
-) -> Result<StagedAudio, Unkept> {
+pub(super) fn whole(audio: StagedAudio, length_ms: Option<u64>, most_ms: u64) -> Result<StagedAudio, Unkept> {
     if audio.clips.is_empty() {
         return Ok(audio);
     }
@@ -41,12 +36,14 @@ pub(super) fn whole(
     let end = |(_, clip): &(u64, Clip)| clip.start_ms.saturating_add(clip.duration_ms);
     let length_ms = length_ms.unwrap_or_else(|| places.iter().map(end).max().unwrap_or(0));
     if length_ms > most_ms {
-        return Err(Unkept::Audio(format!("its audio is said to last {length_ms} ms, longer than the recording")));
+        return Err(Unkept::Audio(format!(
+            "its audio is said to last {length_ms} ms, longer than the recording"
+        )));
     }
     let mut undecodable = None;
     let made = audio.remade(|from, to| {
         let pieces = places.into_iter().map(|place| piece(&from, place));
-        match media::join(pieces, length_ms, to, settings) {
+        match media::join(pieces, length_ms, to) {
             Ok(()) => Ok(()),
             Err(DecodeError::Io(error)) => Err(error),
             Err(DecodeError::Undecodable(what)) => {

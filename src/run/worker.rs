@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::audio::{self, Unkept};
 use super::judge::{Finding, Heard, Judge, Mode, News};
 use super::probe::Word;
 use super::ready::Ready;
@@ -21,7 +22,7 @@ use crate::task::{
     Billed, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, RecordingPath, RetryPolicy,
     Settlement, Standing, Timestamp, Verdict, decide,
 };
-use crate::velma::{self, Answer, Client, Exchange, Source, Streamed, Submission};
+use crate::velma::{self, Answer, Client, Decoded, Exchange, Source, Streamed, Submission};
 
 /// How long an answer that cannot be stored is held on to before the run gives up, at most.
 const STORE_PATIENCE: Duration = Duration::from_secs(60);
@@ -189,8 +190,10 @@ impl Bench {
 
     async fn submit(&self, ready: Ready, facts: &Facts) -> Exchange {
         let is_fresh = ready.prepared.is_fresh();
-        let Prepared { file, whole, len, upload_name, mime, carriage, estimated_ms, .. } = ready.prepared;
-        let streamed = carriage.map(|carriage| Streamed { carriage, decoded: None, estimated_ms });
+        let Prepared { file, whole, len, upload_name, mime, carriage, pcm, estimated_ms, .. } =
+            ready.prepared;
+        let decoded = pcm.map(|pcm| Decoded(Box::new(pcm)));
+        let streamed = carriage.map(|carriage| Streamed { carriage, decoded, estimated_ms });
         let source = match whole {
             Some(bytes) if is_fresh => {
                 drop(file); // many slots need not mean many open files
@@ -381,6 +384,11 @@ impl Facts {
             output: ready.work.job.output.clone(),
         }
     }
+
+    /// Longer than the recording for certain: what is said to last so long is nonsense.
+    fn most_ms(&self) -> u64 {
+        self.estimated_ms.saturating_mul(4).saturating_add(10 * 60_000)
+    }
 }
 
 /// Turns a good answer into what is stored. Audio that came with it takes its place before the task succeeds.
@@ -407,13 +415,17 @@ async fn keep_answer(
     } else {
         // Reading a large answer and waiting for the disk are no work for the threads that feed uploads.
         let keeping = tokio::task::spawn_blocking(keep).await;
-        keeping.unwrap_or_else(|panic| Err(format!("keep the answer: {panic}")))
+        keeping.unwrap_or_else(|panic| Err(Unkept::Storage(format!("keep the answer: {panic}"))))
     };
     match kept {
         Ok(result) => (Verdict::Success, Some(result), request),
-        Err(message) => {
+        Err(unkept) => {
             request.http_status = Some(200);
-            let failure = Failure::answered(Cause::LocalStorage, 200, message, Billed::Yes);
+            let (cause, message) = match unkept {
+                Unkept::Storage(message) => (Cause::LocalStorage, message),
+                Unkept::Audio(what) => (Cause::BadAnswer, format!("the answer cannot be used: {what}")),
+            };
+            let failure = Failure::answered(cause, 200, message, Billed::Yes);
             (Verdict::Transient(failure), None, request)
         }
     }
@@ -424,14 +436,16 @@ fn new_result(
     answer: Answer,
     blake3: Option<String>,
     facts: &Facts,
-) -> Result<NewResult, String> {
-    let response = velma::read(endpoint, &answer).map_err(|e| e.to_string())?;
+) -> Result<NewResult, Unkept> {
+    let storage = |what: String| Unkept::Storage(what);
+    let response = velma::read(endpoint, &answer).map_err(|e| storage(e.to_string()))?;
     let redacted_audio = match answer.audio {
         None => None,
         Some(audio) => {
+            let audio = audio::whole(audio, response.duration_ms, facts.most_ms())?;
             let (bytes, sha256) = (audio.bytes, audio.sha256.clone());
             let place = &facts.audio_place;
-            audio.persist(place).map_err(|e| e.to_string())?;
+            audio.persist(place)?;
             let relative = place.strip_prefix(&facts.output).unwrap_or(Path::new(place));
             Some(RedactedAudio { path: RecordingPath::from(relative), bytes, sha256 })
         }
@@ -443,7 +457,8 @@ fn new_result(
         response: response.json,
         audio: AudioFacts {
             bytes: facts.bytes,
-            blake3: blake3.ok_or("the recording was answered before it was wholly sent")?,
+            blake3: blake3
+                .ok_or_else(|| storage("the recording was answered before it was wholly sent".to_owned()))?,
             format: facts.format.to_owned(),
             mime: facts.mime.to_owned(),
         },

@@ -110,8 +110,13 @@ impl Endpoint {
 
     /// The table.
     pub fn facts(self) -> Facts {
-        let facts = |name, answers, returns| {
-            Facts { name, answers, returns, limits: &[], audio: None, transport: Transport::Upload }
+        let facts = |name, answers, returns| Facts {
+            name,
+            answers,
+            returns,
+            limits: &[],
+            audio: None,
+            transport: Transport::Upload,
         };
         // The same model, told over another line.
         let streamed = |of: Endpoint, name| Facts { name, limits: &[], transport: STREAM, ..of.facts() };
@@ -164,9 +169,11 @@ impl Endpoint {
                 limits: &["hears the first 30 s only"],
                 ..facts("velma-2-language-detection-batch", Answers::Label, "the language spoken")
             },
-            Endpoint::MusicDetectionBatch => {
-                facts("velma-2-music-detection-batch", Answers::Label, "music, speech or neither, and how much")
-            }
+            Endpoint::MusicDetectionBatch => facts(
+                "velma-2-music-detection-batch",
+                Answers::Label,
+                "music, speech or neither, and how much",
+            ),
             Endpoint::AiMusicDetectionBatch => facts(
                 "velma-2-ai-music-detection-batch",
                 Answers::Label,
@@ -184,7 +191,7 @@ impl Endpoint {
             ),
             Endpoint::PiiPhiRedactionStreaming => Facts {
                 // Its audio comes in pieces, which are joined as samples.
-                audio: Some("wav"),
+                audio: Some("flac"),
                 ..streamed(Endpoint::PiiPhiRedactionBatch, "velma-2-pii-phi-redaction-streaming")
             },
             Endpoint::Streaming => streamed(Endpoint::Batch, "velma-2-streaming"),

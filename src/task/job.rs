@@ -33,7 +33,7 @@ impl Job {
         self.root.join(recording.as_path())
     }
 
-    /// Where its redacted audio belongs: `OUTPUT/audio/<path>.redacted.mp3`; streamed, it is a WAV.
+    /// Where its redacted audio belongs: `OUTPUT/audio/<path>.redacted.mp3`; streamed, it is a FLAC.
     pub fn redacted_audio_of(&self, recording: &RecordingPath) -> PathBuf {
         let extension = self.endpoint.facts().audio.unwrap_or("mp3");
         recording.mirrored(&self.output.join("audio"), &format!(".redacted.{extension}"))
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(place, Path::new("/out/audio/a/b.wav.redacted.mp3"));
         let streamed = Job { endpoint: Endpoint::PiiPhiRedactionStreaming, ..redaction() };
         let place = streamed.redacted_audio_of(&RecordingPath::from_bytes(*b"a/b.wav"));
-        assert_eq!(place, Path::new("/out/audio/a/b.wav.redacted.wav"));
+        assert_eq!(place, Path::new("/out/audio/a/b.wav.redacted.flac"));
     }
 
     #[test]

@@ -23,7 +23,7 @@
 //! | any | as above; "unable to validate", "unable to complete" | as above; transient |
 //! | 1000 without `done`, 1001, 1006, 1011, 1012 | – | transient |
 //! | 1013 | – | transient: overloaded |
-//! | 1003 1007 1008 1009 1010 | about the file / the job / neither | the file's fault / halt / doubt |
+//! | 1003 1007 1008 1009 1010 | about the file or its format / the job / neither | the file's fault / halt / doubt |
 //! | 4001 · 4002 · 4003 · 4004 | – | doubt · the file's fault · doubt · halt: model |
 //! | 4029 · 4030 · 4031 | – | doubt · throttled · halt: monthly hours |
 //! | other | – | doubt |
@@ -119,9 +119,7 @@ fn refused(endpoint: Endpoint, answer: &Answer, body_sent: bool) -> Verdict {
     match words.account() {
         Some(Account::Credits) => return halted(HaltReason::Credits),
         // Voice detection says "quota exceeded" for too many at once as well.
-        Some(Account::Quota)
-            if endpoint.answers() == Answers::Frames && answer.status == 403 =>
-        {
+        Some(Account::Quota) if endpoint.answers() == Answers::Frames && answer.status == 403 => {
             return unclear(Doubt::Quota);
         }
         Some(Account::Monthly | Account::Quota) => return halted(HaltReason::MonthlyHours),
@@ -206,10 +204,8 @@ fn closed(endpoint: Endpoint, answer: &Answer, worked_on: bool) -> Verdict {
         1003 | 1007..=1010 | 4002 => match words.about_file() {
             Some(cause) => Verdict::FileFault(failure(cause, Billed::No)),
             None if code == 4002 => Verdict::FileFault(failure(Cause::UnreadableAudio, Billed::No)),
-            // What the sound is differs from file to file.
-            None if words.about_format() => {
-                Verdict::Unclear(Doubt::Request, failure(Cause::UnsupportedFormat, Billed::No))
-            }
+            // What a stream says of its sound differs from file to file.
+            None if words.about_format() => Verdict::FileFault(failure(Cause::UnsupportedFormat, Billed::No)),
             None if words.about_job() => halted(HaltReason::ConfigRefused),
             None => unclear(Doubt::Request),
         },
@@ -287,7 +283,8 @@ const JOB: &[&str] = &[
 ];
 
 /// Of a job whose requests are all alike; a stream says of each recording what it is.
-const FORMAT: &[&str] = &["invalid audio_format", "invalid sample_rate", "invalid num_channels", "audio_format"];
+const FORMAT: &[&str] =
+    &["invalid audio_format", "invalid sample_rate", "invalid num_channels", "audio_format"];
 
 /// Said of streams under codes that mean something else.
 const SERVER: &[&str] = &[

@@ -103,9 +103,7 @@ impl Client {
         let mut request_id = None;
         let talking = async {
             match submission.streamed.take() {
-                Some(streamed) => {
-                    stream::talk(self, submission, streamed, &progress, &mut request_id).await
-                }
+                Some(streamed) => stream::talk(self, submission, streamed, &progress, &mut request_id).await,
                 None => self.talk(submission, &progress, &mut request_id).await,
             }
         };
@@ -180,8 +178,7 @@ impl Client {
 
         let status = response.status();
         *request_id = self.request_id(&response);
-        let content_type =
-            header(response.headers(), CONTENT_TYPE.as_str()).map(|value| self.scrub(value));
+        let content_type = header(response.headers(), CONTENT_TYPE.as_str()).map(|value| self.scrub(value));
         let retry_after = header(response.headers(), RETRY_AFTER.as_str())
             .and_then(|value| retry_after(value, jiff::Timestamp::now()));
         let parts = content_type.as_deref().filter(|_| endpoint.returns_audio());

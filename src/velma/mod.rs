@@ -23,9 +23,7 @@ pub use exchange::{Answer, Exchange, TransportError};
 pub use options::{OptionError, Options, PresetUse};
 pub use presets::{Preset, nearest_preset};
 pub use request::Submission;
-pub use response::{
-    Behavior, Music, Pick, Response, Sentiment, Transcript, Unreadable, Utterance, read,
-};
+pub use response::{Behavior, Music, Pick, Response, Sentiment, Transcript, Unreadable, Utterance, read};
 pub use stream::{ClipAt, Decoded, Fold, Heard, Streamed, TooMuch};
 pub use upload::Source;
 

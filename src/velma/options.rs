@@ -50,8 +50,13 @@ const STT_STREAM_KEYS: &[&str] = &[
     "realtime",
 ];
 const ENGLISH_STREAM_KEYS: &[&str] = &["endpointing", "realtime"];
-const REDACTION_STREAM_KEYS: &[&str] =
-    &["speaker_diarization", "start_redaction_padding_ms", "end_redaction_padding_ms", "language", "realtime"];
+const REDACTION_STREAM_KEYS: &[&str] = &[
+    "speaker_diarization",
+    "start_redaction_padding_ms",
+    "end_redaction_padding_ms",
+    "language",
+    "realtime",
+];
 const BATCH_STREAM_KEYS: &[&str] = &["config", "realtime"];
 const STREAM_KEYS: &[&str] = &["realtime"];
 const TERMS_MAX: usize = 1000;
@@ -384,7 +389,9 @@ fn batch(given: &Map<String, Value>, presets: &mut Vec<PresetUse>) -> Result<Vec
             *presets = named;
             Ok(field(Value::Object(sent).to_string(), true))
         }
-        Some(_) => Err(wrong("config", "must be \"default\", a table, or the name of a file that ends in .json")),
+        Some(_) => {
+            Err(wrong("config", "must be \"default\", a table, or the name of a file that ends in .json"))
+        }
     }
 }
 

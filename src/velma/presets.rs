@@ -54,7 +54,8 @@ fn read(answer: &Answer) -> Option<Vec<Preset>> {
         Value::Object(mut answer) => answer.remove("presets")?,
         list => list,
     };
-    let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
+    let text =
+        |of: &Value, key: &str| of.get(key).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
     let preset = |of: &Value| Preset {
         identifier: text(of, "identifier").trim_start_matches("preset:").to_owned(),
         name: text(of, "name"),
@@ -87,7 +88,10 @@ mod tests {
         for body in [format!(r#"{{"presets":[{one},{{"name":"x"}},7]}}"#), format!("\u{feff}[{one}]")] {
             let presets = listed(&body).unwrap();
             assert_eq!(presets.len(), 1, "{body}");
-            assert_eq!((presets[0].identifier.as_str(), presets[0].short_description.as_str()), ("vishing", "By phone."));
+            assert_eq!(
+                (presets[0].identifier.as_str(), presets[0].short_description.as_str()),
+                ("vishing", "By phone.")
+            );
         }
         for body in ["", "{}", "<html>", r#"{"presets":"none"}"#] {
             assert_eq!(listed(body), None, "{body}");
@@ -96,7 +100,9 @@ mod tests {
 
     #[test]
     fn the_preset_that_was_meant_is_found_by_spelling_and_by_sign() {
-        let presets = listed(r#"[{"identifier":"complaints"},{"identifier":"service-churn"},{"identifier":"vishing"}]"#);
+        let presets = listed(
+            r#"[{"identifier":"complaints"},{"identifier":"service-churn"},{"identifier":"vishing"}]"#,
+        );
         let presets = presets.unwrap();
         for (written, meant) in [
             ("complaint", Some("complaints")),

@@ -196,10 +196,9 @@ impl Transcript {
             Answers::Utterances | Answers::Text => "utterances",
             Answers::Frames => "frames",
             Answers::Conversation => "clips",
-            Answers::Label => ["time_series", "windows", "frames"]
-                .into_iter()
-                .find(|key| has(key))
-                .unwrap_or("time_series"),
+            Answers::Label => {
+                ["time_series", "windows", "frames"].into_iter().find(|key| has(key)).unwrap_or("time_series")
+            }
         };
         let labels = endpoint.answers() == Answers::Label;
         let mut utterances: Vec<Utterance> = objects(&answer, stretches).map(utterance).collect();

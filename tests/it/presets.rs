@@ -57,7 +57,10 @@ fn good_presets_are_asked_for_once_a_run_and_not_at_all_by_jobs_without_any() {
     world.run().expect(0);
     assert_eq!((world.report().of(TALK).requests, world.report().of(TALK).bodies), (4, 3));
     world.forget();
-    world.configure(&Jobs { jobs: vec![("archive", TALK, "calls"), ("more", STT, "calls")], ..Jobs::default() });
+    world.configure(&Jobs {
+        jobs: vec![("archive", TALK, "calls"), ("more", STT, "calls")],
+        ..Jobs::default()
+    });
     world.run().expect(0);
     assert_eq!((world.report().of(TALK).requests, world.stt().requests), (0, 3));
 }
@@ -69,7 +72,9 @@ fn a_list_that_is_not_to_be_had_is_a_word_aside_and_blocks_nothing() {
     let url = text.split('"').find(|t| t.starts_with("http://")).unwrap().to_owned();
     let busy = |name: &str, _| match name {
         "" => Conduct::Alone(Box::new(|client, _| {
-            client.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            client.write_all(
+                b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            )
         })),
         _ => Conduct::Pass,
     };

@@ -314,7 +314,12 @@ fn close_codes_of_contract_a() {
         (LIVE, 4001, "Invalid API key.", "unclear Key"),
         (LIVE, 4001, "Missing api_key query parameter.", "unclear Key"),
         (VOICE, 4003, "Invalid API key.", "unclear Key"),
-        (ENGLISH, 4003, "Access to this model is not enabled for your organization.", "halted model_not_enabled"),
+        (
+            ENGLISH,
+            4003,
+            "Access to this model is not enabled for your organization.",
+            "halted model_not_enabled",
+        ),
         (ENGLISH, 4029, "Monthly usage limit exceeded for this model.", "halted monthly_hours"),
         (
             LIVE,
@@ -398,11 +403,16 @@ fn words_win_over_the_code_whatever_it_is() {
 #[test]
 fn what_is_wrong_with_the_sound_concerns_a_file_and_what_is_wrong_with_the_rest_a_job() {
     check_codes(&[
-        (ENGLISH, 1003, "Invalid audio_format='mp4'. Valid values: ['s8', 'wav']", "unclear Request"),
-        (ENGLISH, 1003, "Invalid sample_rate=50000. Valid values: [8000]", "unclear Request"),
+        (ENGLISH, 1003, "Invalid audio_format='mp4'. Valid values: ['s8', 'wav']", "file unsupported_format"),
+        (ENGLISH, 1003, "Invalid sample_rate=50000. Valid values: [8000]", "file unsupported_format"),
         (Endpoint::Streaming, 1003, "Invalid configuration.", "halted config_refused"),
         (Endpoint::Streaming, 1003, "invalid behavior preset", "halted config_refused"),
-        (LIVE, 1003, "Invalid language='english'. Expected an ISO 639-1 language code.", "halted config_refused"),
+        (
+            LIVE,
+            1003,
+            "Invalid language='english'. Expected an ISO 639-1 language code.",
+            "halted config_refused",
+        ),
         (LIVE, 1003, "Audio too short for analysis.", "file too_short"),
     ]);
 }

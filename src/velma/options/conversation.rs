@@ -75,10 +75,22 @@ pub(super) fn check(
     let fallback = |key: &str| config.get(key).filter(|value| !value.is_null());
 
     let types = candidates(&path("conversation_types"), list("conversation_types")?, &TYPE, &[])?;
-    let types = with_fallback(types, &path("default_conversation_type"), fallback("default_conversation_type"), &TYPE, &[])?;
+    let types = with_fallback(
+        types,
+        &path("default_conversation_type"),
+        fallback("default_conversation_type"),
+        &TYPE,
+        &[],
+    )?;
     let scopes = [("applies_to_conversation_type_uuids", "conversation_types", &types)];
     let roles = candidates(&path("participant_roles"), list("participant_roles")?, &ROLE, &scopes)?;
-    let roles = with_fallback(roles, &path("default_participant_role"), fallback("default_participant_role"), &ROLE, &scopes)?;
+    let roles = with_fallback(
+        roles,
+        &path("default_participant_role"),
+        fallback("default_participant_role"),
+        &ROLE,
+        &scopes,
+    )?;
 
     let mut sent = config.clone();
     let mut presets = Vec::new();
@@ -108,7 +120,9 @@ pub(super) fn check(
 fn required_list<'v>(at: &str, value: &'v Value) -> Result<&'v [Value], OptionError> {
     match value {
         Value::Array(list) => Ok(list),
-        Value::Null => Err(wrong(at, "must be a list, not null: leave it out for the API's own, write [] for none")),
+        Value::Null => {
+            Err(wrong(at, "must be a list, not null: leave it out for the API's own, write [] for none"))
+        }
         other => Err(wrong(at, format!("must be a list, not {}", kind(other)))),
     }
 }
@@ -127,7 +141,10 @@ fn candidates(
     for (i, item) in list.iter().enumerate() {
         let path = format!("{at}[{i}]");
         if !ids.insert(definition(&path, item, what, scopes)?) {
-            return Err(wrong(&format!("{path}.{}", what.id), "is the id of an earlier one: each needs its own"));
+            return Err(wrong(
+                &format!("{path}.{}", what.id),
+                "is the id of an earlier one: each needs its own",
+            ));
         }
     }
     Ok(Some(ids))
@@ -189,7 +206,11 @@ fn definition(at: &str, item: &Value, what: &Kind, scopes: &[Scope<'_>]) -> Resu
         // The console exports roles under another key than the API takes.
         if key == "participant_uuid" && what.id == ROLE.id {
             let problem = "is the console's name for it".to_owned();
-            return Err(OptionError { key: format!("{at}.{key}"), problem, suggestion: Some(ROLE.id.to_owned()) });
+            return Err(OptionError {
+                key: format!("{at}.{key}"),
+                problem,
+                suggestion: Some(ROLE.id.to_owned()),
+            });
         }
         known(at, key, what.keys, what.says)?;
     }
@@ -209,7 +230,10 @@ fn definition(at: &str, item: &Value, what: &Kind, scopes: &[Scope<'_>]) -> Resu
         let Some(value) = item.get(*key).filter(|value| !value.is_null()) else { continue };
         let path = format!("{at}.{key}");
         let Value::Array(list) = value else {
-            return Err(wrong(&path, format!("must be a list of ids, or left out for all, not {}", kind(value))));
+            return Err(wrong(
+                &path,
+                format!("must be a list of ids, or left out for all, not {}", kind(value)),
+            ));
         };
         for (i, value) in list.iter().enumerate() {
             let path = format!("{path}[{i}]");
@@ -309,9 +333,21 @@ mod tests {
             (json!({"behaviors": [7]}), "config.behaviors[0]", "a table or a preset"),
             (json!({"behaviors": ["complaints"]}), "config.behaviors[0]", "preset:<id>"),
             (json!({"behaviors": ["preset:"]}), "config.behaviors[0]", "preset:<id>"),
-            (json!({"behaviors": ["preset:a", "preset:b", "preset:a"]}), "config.behaviors[2]", "second time"),
-            (json!({"behaviors": [without("behavior_uuid")]}), "config.behaviors[0]", "lacks `behavior_uuid`"),
-            (json!({"behaviors": [without("detailed_description")]}), "config.behaviors[0]", "lacks `detailed"),
+            (
+                json!({"behaviors": ["preset:a", "preset:b", "preset:a"]}),
+                "config.behaviors[2]",
+                "second time",
+            ),
+            (
+                json!({"behaviors": [without("behavior_uuid")]}),
+                "config.behaviors[0]",
+                "lacks `behavior_uuid`",
+            ),
+            (
+                json!({"behaviors": [without("detailed_description")]}),
+                "config.behaviors[0]",
+                "lacks `detailed",
+            ),
             (json!({"behaviors": [behavior("7", json!({}))]}), "config.behaviors[0].behavior_uuid", "UUID"),
             (
                 json!({"behaviors": [behavior(&ONE.replace('-', ""), json!({}))]}),
@@ -319,7 +355,11 @@ mod tests {
                 "UUID",
             ),
             (json!({"behaviors": [behavior(ONE, json!({"name": ""}))]}), "config.behaviors[0].name", "empty"),
-            (json!({"behaviors": [behavior(ONE, json!({"name": 1}))]}), "config.behaviors[0].name", "a string"),
+            (
+                json!({"behaviors": [behavior(ONE, json!({"name": 1}))]}),
+                "config.behaviors[0].name",
+                "a string",
+            ),
             (
                 json!({"behaviors": [behavior(ONE, json!({"nme": ""}))]}),
                 "config.behaviors[0].nme",

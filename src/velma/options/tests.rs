@@ -31,7 +31,9 @@ fn custom_terms_travel_inside_config() {
 fn no_options_send_nothing_but_a_no_to_training() {
     for endpoint in Endpoint::ALL {
         let expected = match endpoint {
-            Endpoint::EmotionBatch | Endpoint::AccentBatch => vec![("training_permitted", "false".to_owned())],
+            Endpoint::EmotionBatch | Endpoint::AccentBatch => {
+                vec![("training_permitted", "false".to_owned())]
+            }
             _ => vec![],
         };
         assert_eq!(sent(endpoint, json!({})), expected);

@@ -150,7 +150,8 @@ fn roles_behaviors_and_sentiments_of_an_analysis_are_read_whole() {
 
 #[test]
 fn a_model_that_labels_gives_a_word_and_how_sure_it_is() {
-    let emotion = r#"{"emotion":"Calm","time_series":[{"start_ms":0,"duration_ms":15000,"emotion":"Sad"}],"new":1}"#;
+    let emotion =
+        r#"{"emotion":"Calm","time_series":[{"start_ms":0,"duration_ms":15000,"emotion":"Sad"}],"new":1}"#;
     let read = transcript(Endpoint::EmotionBatch, emotion);
     assert_eq!((read.label.as_deref(), read.text, read.duration_ms), (Some("Calm"), None, None));
     assert_eq!((read.utterances[0].end_ms, read.utterances[0].emotion.as_deref()), (15_000, Some("Sad")));

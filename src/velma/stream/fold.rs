@@ -250,9 +250,11 @@ impl Fold {
         let end = number(["end_ms", "end_time_ms"]).or_else(|| Some(start? + number(["duration_ms", "-"])?));
         // `as` brings what is below nothing to nothing.
         let order = match start {
-            Some(start) => {
-                (start as u64, end.unwrap_or(start) as u64, id.clone().unwrap_or_else(|| raw.get().to_owned()))
-            }
+            Some(start) => (
+                start as u64,
+                end.unwrap_or(start) as u64,
+                id.clone().unwrap_or_else(|| raw.get().to_owned()),
+            ),
             None => (0, self.said.len() as u64, String::new()),
         };
         // Frames have no name: a window is known by its time.
@@ -312,7 +314,8 @@ struct Members(Vec<(String, Box<RawValue>)>);
 
 impl Members {
     fn json(&self) -> String {
-        let one = |(key, raw): &(String, Box<RawValue>)| format!("{}:{}", Value::from(key.as_str()), raw.get());
+        let one =
+            |(key, raw): &(String, Box<RawValue>)| format!("{}:{}", Value::from(key.as_str()), raw.get());
         format!("{{{}}}", self.0.iter().map(one).collect::<Vec<_>>().join(","))
     }
 }
@@ -370,7 +373,10 @@ fn sentence(raw: &RawValue) -> String {
 
 fn fields(raw: &RawValue, keys: &[&str]) -> String {
     let value: Value = serde_json::from_str(raw.get()).unwrap_or_default();
-    keys.iter().map(|key| value.get(key).map(Value::to_string).unwrap_or_default()).collect::<Vec<_>>().join(" ")
+    keys.iter()
+        .map(|key| value.get(key).map(Value::to_string).unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// `None` for `null`, and for what is no stretch of time.

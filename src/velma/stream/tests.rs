@@ -117,7 +117,16 @@ fn samples(bytes: u64) -> Streamed {
 }
 
 async fn send(client: &Client, endpoint: Endpoint, options: serde_json::Value, sound: usize) -> Exchange {
-    send_as(client, endpoint, options, recording(sound), samples(sound as u64), None, &CancellationToken::new()).await
+    send_as(
+        client,
+        endpoint,
+        options,
+        recording(sound),
+        samples(sound as u64),
+        None,
+        &CancellationToken::new(),
+    )
+    .await
 }
 
 async fn send_as(
@@ -221,7 +230,8 @@ async fn what_is_decoded_goes_out_after_the_file_has_been_read() {
 
 #[tokio::test]
 async fn what_cannot_be_decoded_ends_the_connection_and_concerns_the_file() {
-    let (client, serving) = server(|mut socket, _| async move { while let Some(Ok(_)) = socket.next().await {} }).await;
+    let (client, serving) =
+        server(|mut socket, _| async move { while let Some(Ok(_)) = socket.next().await {} }).await;
     let pieces = vec![Ok(vec![1; 5000]), Err("noise".to_owned())];
     let decoded = Some(Decoded(Box::new(pieces.into_iter())));
     let streamed = Streamed { carriage: Carriage::Decoded, decoded, estimated_ms: 0 };
@@ -306,8 +316,7 @@ async fn an_answer_that_came_is_kept_although_the_server_never_closes_and_we_are
         hears.await.unwrap();
         stop.cancel();
     });
-    let sending =
-        send_as(&client, LIVE, serde_json::json!({}), recording(10), samples(10), None, &abort);
+    let sending = send_as(&client, LIVE, serde_json::json!({}), recording(10), samples(10), None, &abort);
     assert_eq!(classify(LIVE, &sending.await), Verdict::Success);
 }
 
@@ -321,8 +330,7 @@ async fn a_stop_in_the_middle_is_one() {
         std::future::pending::<()>().await;
     })
     .await;
-    let sending =
-        send_as(&client, LIVE, serde_json::json!({}), recording(9000), samples(9000), None, &abort);
+    let sending = send_as(&client, LIVE, serde_json::json!({}), recording(9000), samples(9000), None, &abort);
     let exchange = sending.await;
     assert_eq!(exchange.outcome.as_ref().err(), Some(&TransportError::Aborted));
     assert!(exchange.bytes_sent > 0);
@@ -348,11 +356,19 @@ async fn redacted_audio_lies_beside_its_place_in_pieces_and_what_nobody_told_of_
     let (client, _serving) = server(|mut socket, _| async move {
         listened(&mut socket).await;
         let at = |start: u64| format!(r#"{{"start_ms":{start},"duration_ms":500}}"#);
-        say(&mut socket, &format!(r#"{{"type":"utterance","utterance":{{"text":"a"}},"redacted_audio":{}}}"#, at(0))).await;
+        say(
+            &mut socket,
+            &format!(r#"{{"type":"utterance","utterance":{{"text":"a"}},"redacted_audio":{}}}"#, at(0)),
+        )
+        .await;
         socket.send(Message::Binary(Bytes::from_static(b"one"))).await.unwrap();
         socket.send(Message::Binary(Bytes::from_static(b"stray"))).await.unwrap();
         say(&mut socket, r#"{"type":"utterance","utterance":{"text":"b"},"redacted_audio":null}"#).await;
-        say(&mut socket, &format!(r#"{{"type":"done","duration_ms":1000,"trailing_redacted_audio":{}}}"#, at(500))).await;
+        say(
+            &mut socket,
+            &format!(r#"{{"type":"done","duration_ms":1000,"trailing_redacted_audio":{}}}"#, at(500)),
+        )
+        .await;
         socket.send(Message::Binary(Bytes::from_static(b"two!"))).await.unwrap();
         socket.send(Message::Binary(Bytes::from_static(b"late"))).await.unwrap();
         close(&mut socket, 1000, "").await;
@@ -360,15 +376,8 @@ async fn redacted_audio_lies_beside_its_place_in_pieces_and_what_nobody_told_of_
     .await;
     let abort = CancellationToken::new();
     let redaction = Endpoint::PiiPhiRedactionStreaming;
-    let sending = send_as(
-        &client,
-        redaction,
-        serde_json::json!({}),
-        recording(10),
-        samples(10),
-        Some(&place),
-        &abort,
-    );
+    let sending =
+        send_as(&client, redaction, serde_json::json!({}), recording(10), samples(10), Some(&place), &abort);
     let exchange = sending.await;
     assert_eq!(classify(redaction, &exchange), Verdict::Success);
     let audio = exchange.outcome.unwrap().audio.unwrap();
@@ -385,8 +394,16 @@ async fn a_redaction_whose_audio_does_not_come_is_cut_off() {
             listened(&mut socket).await;
             let at = r#"{"start_ms":0,"duration_ms":500}"#;
             let (first, last) = if trailing { ("null", at) } else { (at, "null") };
-            say(&mut socket, &format!(r#"{{"type":"utterance","utterance":{{"text":"a"}},"redacted_audio":{first}}}"#)).await;
-            say(&mut socket, &format!(r#"{{"type":"done","duration_ms":1,"trailing_redacted_audio":{last}}}"#)).await;
+            say(
+                &mut socket,
+                &format!(r#"{{"type":"utterance","utterance":{{"text":"a"}},"redacted_audio":{first}}}"#),
+            )
+            .await;
+            say(
+                &mut socket,
+                &format!(r#"{{"type":"done","duration_ms":1,"trailing_redacted_audio":{last}}}"#),
+            )
+            .await;
             close(&mut socket, 1000, "").await;
         })
         .await;
@@ -399,11 +416,19 @@ async fn a_redaction_whose_audio_does_not_come_is_cut_off() {
 #[tokio::test]
 async fn a_handshake_can_be_refused_in_plain_http() {
     for (answer, status, verdict) in [
-        ("HTTP/1.1 401 No\r\ncontent-length: 29\r\n\r\n{\"detail\":\"Invalid API key.\"}", 401, "Unclear(Key"),
+        (
+            "HTTP/1.1 401 No\r\ncontent-length: 29\r\n\r\n{\"detail\":\"Invalid API key.\"}",
+            401,
+            "Unclear(Key",
+        ),
         ("HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n", 403, "Unclear(Blocked"),
         ("HTTP/1.1 429 No\r\nretry-after: 7\r\ncontent-length: 4\r\n\r\nbusy", 429, "Unclear(Throttle"),
         ("HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n", 404, "Halted(ConfigRefused"),
-        ("HTTP/1.1 301 No\r\nlocation: http://x/?api_key=y\r\ncontent-length: 0\r\n\r\n", 301, "Halted(ConfigRefused"),
+        (
+            "HTTP/1.1 301 No\r\nlocation: http://x/?api_key=y\r\ncontent-length: 0\r\n\r\n",
+            301,
+            "Halted(ConfigRefused",
+        ),
     ] {
         let exchange = send(&answering(answer).await, LIVE, serde_json::json!({}), 10).await;
         assert_eq!(exchange.outcome.as_ref().unwrap().status, status);
@@ -426,7 +451,10 @@ async fn a_server_that_is_none_for_streams_is_no_connection() {
         let exchange = send(&answering(answer).await, LIVE, serde_json::json!({}), 10).await;
         assert!(exchange.outcome.is_err(), "{answer}");
         let verdict = classify(LIVE, &exchange);
-        assert!(matches!(&verdict, Verdict::Transient(f) if f.cause == crate::task::Cause::Connection), "{verdict:?}");
+        assert!(
+            matches!(&verdict, Verdict::Transient(f) if f.cause == crate::task::Cause::Connection),
+            "{verdict:?}"
+        );
     }
 }
 
@@ -440,7 +468,8 @@ async fn the_key_is_in_no_error_of_a_connection_that_never_was() {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad\r\n\r\n").await;
     });
     // Nobody there; no TLS there; a name that cannot be.
-    for base in [format!("http://{free}"), format!("https://{plain_at}"), "http://nowhere.invalid".to_owned()] {
+    for base in [format!("http://{free}"), format!("https://{plain_at}"), "http://nowhere.invalid".to_owned()]
+    {
         let exchange = send(&client(&base), LIVE, serde_json::json!({}), 10).await;
         assert!(matches!(exchange.outcome, Err(TransportError::Connect(_))), "{base}: {exchange:?}");
         let told = exchange.outcome.unwrap_err().to_string();

@@ -58,16 +58,24 @@ fn previews_are_not_kept_whatever_they_hold() {
 
 #[test]
 fn the_oldest_messages_have_their_fields_beside_the_type() {
-    let flat = json!({ "type": "utterance", "text": "hello", "start_ms": 5, "duration_ms": 10, "speaker": 2 });
+    let flat =
+        json!({ "type": "utterance", "text": "hello", "start_ms": 5, "duration_ms": 10, "speaker": 2 });
     let answer = folded(Endpoint::SttStreaming, &[flat, done(20)]);
     assert_eq!(answer["text"], "hello");
-    assert_eq!(answer["utterances"][0], json!({ "text": "hello", "start_ms": 5, "duration_ms": 10, "speaker": 2 }));
+    assert_eq!(
+        answer["utterances"][0],
+        json!({ "text": "hello", "start_ms": 5, "duration_ms": 10, "speaker": 2 })
+    );
 }
 
 #[test]
 fn one_that_is_told_again_replaces_itself() {
-    let messages =
-        [utterance(said("a", "helo", 0)), utterance(said("a", "hello", 0)), utterance(said("b", "you", 9)), done(9)];
+    let messages = [
+        utterance(said("a", "helo", 0)),
+        utterance(said("a", "hello", 0)),
+        utterance(said("b", "you", 9)),
+        done(9),
+    ];
     assert_eq!(folded(Endpoint::SttStreaming, &messages)["text"], "hello you");
 }
 
@@ -75,7 +83,8 @@ fn one_that_is_told_again_replaces_itself() {
 fn no_digit_is_rounded() {
     let mut fold = Fold::new(Endpoint::SttStreaming, false, ROOM);
     let score = "0.12345678901234567890";
-    fold.hear(&format!(r#"{{"type":"utterance","utterance":{{"text":"x","deepfake_score":{score}}}}}"#)).unwrap();
+    fold.hear(&format!(r#"{{"type":"utterance","utterance":{{"text":"x","deepfake_score":{score}}}}}"#))
+        .unwrap();
     fold.hear(r#"{"type":"done","duration_ms":1500.0}"#).unwrap();
     let json = fold.json();
     assert!(json.contains(score) && json.contains("1500.0"), "{json}");
@@ -101,11 +110,10 @@ fn english_is_one_text_or_one_for_each_pause() {
 
 #[test]
 fn frames_are_a_detection_and_a_window_told_anew_replaces_itself() {
-    let frame = |start: u64, end: u64, verdict: &str| {
-        json!({ "start_time_ms": start, "end_time_ms": end, "verdict": verdict, "confidence": 0.9 })
-    };
+    let frame = |start: u64, end: u64, verdict: &str| json!({ "start_time_ms": start, "end_time_ms": end, "verdict": verdict, "confidence": 0.9 });
     let tell = |frame: &Value| json!({ "type": "frame", "frame": frame });
-    let (a, b, c) = (frame(0, 4000, "synthetic"), frame(4000, 8000, "no-content"), frame(0, 4000, "non-synthetic"));
+    let (a, b, c) =
+        (frame(0, 4000, "synthetic"), frame(4000, 8000, "no-content"), frame(0, 4000, "non-synthetic"));
     let end = json!({ "type": "done", "duration_ms": 8000, "frame_count": 2 });
     let answer = folded(Endpoint::SyntheticVoiceDetectionStreaming, &[tell(&a), tell(&b), tell(&c), end]);
     assert_eq!(answer, json!({ "filename": null, "frames": [c, b], "duration_ms": 8000 }));
@@ -116,7 +124,8 @@ fn a_redaction_says_which_audio_follows() {
     let mut fold = Fold::new(Endpoint::PiiPhiRedactionStreaming, false, ROOM);
     let mut hear = |message: Value| fold.hear(&message.to_string()).unwrap();
     let range = json!({ "start_ms": 0, "duration_ms": 1020 });
-    let with = json!({ "type": "utterance", "utterance": said("a", "I am [NAME].", 120), "redacted_audio": range });
+    let with =
+        json!({ "type": "utterance", "utterance": said("a", "I am [NAME].", 120), "redacted_audio": range });
     assert_eq!(hear(with), Heard::Audio(ClipAt { start_ms: 0, duration_ms: 1020 }));
     let without = json!({ "type": "utterance", "utterance": said("b", "Hm.", 50), "redacted_audio": null });
     assert_eq!(hear(without), Heard::More);
@@ -150,8 +159,16 @@ fn a_conversation_is_put_together_from_its_events() {
         event("participant_role", "pick", json!({ "speaker_label": "1", "name": "Customer" })),
         event("behavior_detection", "detection", json!({ "behavior_uuid": "r", "behavior_name": "Refund" })),
         event("topics", "topics", json!(["charge"])),
-        event("topic_sentiment", "topic_sentiment", json!({ "topic": "charge", "speaker_label": "1", "sentiment_score": 0 })),
-        event("topic_sentiment", "topic_sentiment", json!({ "topic": "charge", "speaker_label": "1", "sentiment_score": 1 })),
+        event(
+            "topic_sentiment",
+            "topic_sentiment",
+            json!({ "topic": "charge", "speaker_label": "1", "sentiment_score": 0 }),
+        ),
+        event(
+            "topic_sentiment",
+            "topic_sentiment",
+            json!({ "topic": "charge", "speaker_label": "1", "sentiment_score": 1 }),
+        ),
         event("topics", "topics", json!(["double charge", "refund"])),
         event("summary", "text", json!("draft")),
         event("summary", "text", json!("They met.")),
@@ -184,7 +201,10 @@ fn an_error_ends_it_in_the_apis_words() {
     let mut fold = Fold::new(Endpoint::SttStreaming, false, ROOM);
     let mut hear = |message: Value| fold.hear(&message.to_string()).unwrap();
     let refused = |words: &str| Heard::Refused(words.to_owned());
-    assert_eq!(hear(json!({ "type": "error", "error": "Insufficient credits." })), refused("Insufficient credits."));
+    assert_eq!(
+        hear(json!({ "type": "error", "error": "Insufficient credits." })),
+        refused("Insufficient credits.")
+    );
     assert_eq!(hear(json!({ "type": "error", "detail": "no" })), refused("no"));
     assert_eq!(hear(json!({ "type": "error", "error": { "code": 7 } })), refused(r#"{"code":7}"#));
     assert_eq!(hear(json!({ "type": "error" })), refused(""));
