@@ -6,76 +6,99 @@ use super::sound::{DecodeError, Sound, decode, mono, resampled_to};
 use super::{Format, MediaSettings};
 use crate::task::Samples;
 
-/// Samples as [`Samples::DECODED`] has them, a block at a time. Nothing is opened before the first is asked for; reading
-/// blocks on the disk.
+/// A recording that is to be decoded. Nothing is open yet.
+#[derive(Debug, Clone)]
 pub struct Pcm {
     path: PathBuf,
     format: Format,
     settings: MediaSettings,
-    sound: Option<Box<dyn Sound>>,
-    block: Vec<i16>,
-    ended: bool,
 }
 
 impl Pcm {
-    /// Of a file.
-    pub(super) fn of(path: &Path, format: Format, settings: &MediaSettings) -> Pcm {
-        Pcm {
-            path: path.to_owned(),
-            format,
-            settings: settings.clone(),
-            sound: None,
-            block: Vec::new(),
-            ended: false,
-        }
+    /// Of a file, if there is any sound to be had of it.
+    pub(super) fn of(path: &Path, format: Format, settings: &MediaSettings) -> Result<Pcm, DecodeError> {
+        let pcm = Pcm { path: path.to_owned(), format, settings: settings.clone() };
+        pcm.open().map(|_| pcm)
     }
 
-    /// Finds out whether there is any sound to be had.
-    pub(super) fn open(&mut self) -> Result<(), DecodeError> {
-        if self.sound.is_none() {
-            let sound = decode(&self.path, self.format, &self.settings)?;
-            self.sound = Some(resampled_to(mono(sound), Samples::DECODED.rate)?);
-        }
-        Ok(())
-    }
-
-    /// Lets go of what [`Pcm::open`] holds; it begins anew when it is asked.
-    pub(super) fn close(&mut self) {
-        self.sound = None;
-    }
-
-    fn advance(&mut self) -> Result<bool, DecodeError> {
-        self.open()?;
-        match &mut self.sound {
-            Some(sound) => sound.next(&mut self.block),
-            None => Ok(false),
-        }
+    fn open(&self) -> Result<Box<dyn Sound>, DecodeError> {
+        let sound = decode(&self.path, self.format, &self.settings)?;
+        resampled_to(mono(sound), Samples::DECODED.rate)
     }
 }
 
-impl Iterator for Pcm {
+impl IntoIterator for Pcm {
+    type Item = Result<Vec<u8>, String>;
+    type IntoIter = Blocks;
+
+    fn into_iter(self) -> Blocks {
+        Blocks(State::Closed(self))
+    }
+}
+
+/// Samples as [`Samples::DECODED`] has them, a block at a time. Reading them blocks on the disk.
+pub struct Blocks(State);
+
+enum State {
+    Closed(Pcm),
+    Open(Box<dyn Sound>, Vec<i16>),
+    Ended,
+}
+
+impl Iterator for Blocks {
     type Item = Result<Vec<u8>, String>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
+        if let State::Closed(pcm) = &self.0 {
+            match pcm.open() {
+                Ok(sound) => self.0 = State::Open(sound, Vec::new()),
+                Err(e) => {
+                    self.0 = State::Ended;
+                    return Some(Err(e.to_string()));
+                }
+            }
         }
-        match self.advance() {
-            Ok(true) => Some(Ok(self.block.iter().flat_map(|sample| sample.to_le_bytes()).collect())),
+        let State::Open(sound, block) = &mut self.0 else { return None };
+        match sound.next(block) {
+            Ok(true) => Some(Ok(block.iter().flat_map(|sample| sample.to_le_bytes()).collect())),
             Ok(false) => {
-                self.ended = true;
+                self.0 = State::Ended;
                 None
             }
             Err(e) => {
-                self.ended = true;
+                self.0 = State::Ended;
                 Some(Err(e.to_string()))
             }
         }
     }
 }
 
-impl std::fmt::Debug for Pcm {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Pcm")
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::sample::wav;
+
+    #[test]
+    fn whatever_it_was_it_is_16_khz_and_mono_in_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        std::fs::write(&path, wav(8000, 8000)).unwrap();
+        let pcm = Pcm::of(&path, Format::Wav, &MediaSettings::default()).unwrap();
+        let bytes: usize = pcm.into_iter().map(|block| block.unwrap().len()).sum();
+        assert!((31_900..=32_100).contains(&bytes), "{bytes} of a second");
+    }
+
+    #[test]
+    fn what_holds_no_sound_is_found_out_before_and_what_has_gone_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mp4");
+        std::fs::write(&path, b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom").unwrap();
+        let settings = MediaSettings { ffmpeg: crate::media::Ffmpeg::Never, ..MediaSettings::default() };
+        assert!(matches!(Pcm::of(&path, Format::Mp4, &settings), Err(DecodeError::Undecodable(_))));
+        std::fs::write(&path, wav(8000, 800)).unwrap();
+        let pcm = Pcm::of(&path, Format::Mp4, &settings).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let told: Vec<_> = pcm.into_iter().collect();
+        assert!(told.len() == 1 && told[0].is_err());
     }
 }

@@ -103,12 +103,8 @@ pub fn prepare(
 
 /// Looked at before it takes a slot; decoded when it has one.
 fn decodable(path: &Path, format: Format, settings: &MediaSettings) -> Result<Pcm, Unfit> {
-    let mut pcm = Pcm::of(path, format, settings);
-    match pcm.open() {
-        Ok(()) => {
-            pcm.close();
-            Ok(pcm)
-        }
+    match Pcm::of(path, format, settings) {
+        Ok(pcm) => Ok(pcm),
         Err(DecodeError::Undecodable(what)) => {
             let message = format!("{} that cannot be decoded: {what}", format.says());
             Err(Unfit::Refused(Failure::local(Cause::UnsupportedFormat, message)))

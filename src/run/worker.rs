@@ -192,7 +192,7 @@ impl Bench {
         let is_fresh = ready.prepared.is_fresh();
         let Prepared { file, whole, len, upload_name, mime, carriage, pcm, estimated_ms, .. } =
             ready.prepared;
-        let decoded = pcm.map(|pcm| Decoded(Box::new(pcm)));
+        let decoded = pcm.map(|pcm| Decoded(Box::new(pcm.into_iter())));
         let streamed = carriage.map(|carriage| Streamed { carriage, decoded, estimated_ms });
         let source = match whole {
             Some(bytes) if is_fresh => {
