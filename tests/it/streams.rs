@@ -96,10 +96,11 @@ fn every_format_passes_through_every_stream_with_an_answer_of_the_shape_of_its_b
         let streamed = world.lines(&format!("out/{live}/results.jsonl"));
         assert_eq!(streamed.len(), 15);
         for line in &streamed {
-            let Some(twin) = sibling.iter().find(|l| l["path"] == line["path"]) else {
-                assert_eq!(line["path"], "sun.au");
+            // Not taken by the siblings, or heard as something else.
+            if line["path"] == "sun.au" {
                 continue;
-            };
+            }
+            let twin = sibling.iter().find(|l| l["path"] == line["path"]).unwrap();
             assert_eq!(keys(&line["response"]), keys(&twin["response"]), "{live} {}", line["path"]);
             let ms = |l: &Value| l["duration_ms"].as_f64().unwrap();
             assert!((ms(line) - ms(twin)).abs() <= 60.0, "{live}: {} and {}", ms(line), ms(twin));
@@ -128,7 +129,7 @@ fn redacted_audio_is_one_file_as_long_as_the_recording_and_purged_like_any() {
     assert_eq!(files_below(&world.path("out/archive/audio")).len(), 2, "and nothing unfinished beside them");
     // Decodes them, and holds their length against that of the recording.
     world.voxbatch(&["verify"]).expect(0);
-    world.voxbatch(&["purge", "--older-than", "0s", "--audio", "--yes"]).expect(0);
+    world.voxbatch(&["purge", "--older-than", "0s", "--audio", "--yes", "2"]).expect(0);
     assert_eq!(files_below(&world.path("out/archive/audio")).len(), 0);
 }
 
@@ -272,13 +273,13 @@ fn a_recording_that_the_service_cannot_decode_fails_alone_under_every_contract()
         for endpoint in [ENGLISH, LIVE] {
             let world = world_of(endpoint, 5);
             world.control(Change::Contract(contract));
-            // The head of an MP3, and nothing behind it that is one.
-            let broken = [&[0xFF, 0xFB, 0x90, 0x00].repeat(3)[..], &[0x55; 20_000]].concat();
-            let mp3 = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/samples/workshop.mp3")).unwrap();
-            world.write("calls/broken.mp3", &[&mp3[..1500], &broken].concat());
+            // The head of a FLAC, and nothing behind it that is one.
+            let info = [0x10, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0x01, 0xF4, 0x00, 0xF0, 0, 0, 0x3E, 0x80];
+            let broken = [&b"fLaC"[..], &[0x80, 0, 0, 34], &info, &[0; 16], &[0x55; 20_000]].concat();
+            world.write("calls/broken.flac", &broken);
             let ended = world.run();
             let failures = world.failures();
-            let judged = failures.get("broken.mp3").is_some_and(|cause| cause == "unreadable_audio");
+            let judged = failures.get("broken.flac").is_some_and(|cause| cause == "unreadable_audio");
             assert!(ended.code == Some(3) && judged, "{contract:?} {endpoint}: {failures:?}");
             assert_eq!(world.results().len(), 5);
         }
@@ -311,7 +312,14 @@ fn connections_that_go_wrong_in_every_way_cost_tries_and_no_recording() {
         });
         world.control(Change::Contract(contract));
         world.control(Change::Faults(faults.clone()));
-        world.run().expect(0);
+        // Whose answer is lost three times is left to its owner: it may have been paid for as often.
+        if world.run().code != Some(0) {
+            let failures = world.failures();
+            assert!(failures.values().all(|cause| cause == "answer_lost"), "{endpoint}: {failures:?}");
+            world.control(Change::Faults(Faults::default()));
+            world.voxbatch(&["retry", "--where", "cause:answer_lost"]).expect(0);
+            world.run().expect(0);
+        }
         world.assert_each_once();
         for line in world.results() {
             let starts: Vec<u64> = ["utterances", "clips", "frames"]
@@ -378,7 +386,8 @@ fn a_stream_in_real_time_takes_as_long_as_its_sound() {
 
 #[test]
 fn the_key_is_nowhere_whatever_becomes_of_a_connection() {
-    let world = world_of(LIVE, 4);
+    let world = World::with_recordings(4);
+    world.configure(&Jobs { max_attempts: 200, jobs: vec![("archive", LIVE, "calls")], ..Jobs::default() });
     let key = "sk-very/secret+0123456789";
     let traces = ["sk-very", "secret+0123456789", "secret%2B0123456789", "api_key"];
     let run = |args: &[&str]| {
