@@ -288,6 +288,7 @@ impl Line {
             answer_timeout: Duration::from_secs(10),
             answer_timeout_per_mb: Duration::ZERO,
             stream_frame_bytes: 32_000,
+            platform: None,
         });
         let folder = scratch();
         std::fs::write(folder.path().join("a.wav"), b"RIFF").expect("room for a file");

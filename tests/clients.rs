@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -228,6 +228,100 @@ fn curl_uploads_to_every_batch_endpoint() {
         let presets: Value = serde_json::from_str(&body).unwrap();
         assert_eq!((status, presets["presets"][0]["identifier"].as_str()), (200, Some("vishing")));
     }
+}
+
+/// The models whose answers are JSON, and what a job of ours says to make the form that curl sends.
+const JSON_MODELS: [(&str, &[&str], &str); 10] = [
+    (
+        "velma-2-stt-batch",
+        &["emotion_signal=true", "language=en"],
+        r#"emotion_signal = true, language = "en""#,
+    ),
+    ("velma-2-stt-batch-english-vfast", &[], ""),
+    ("velma-2-stt-batch-multilingual-vfast", &["language=en"], r#"language = "en""#),
+    ("velma-2-synthetic-voice-detection-batch", &[], ""),
+    (
+        "velma-2-batch",
+        &[r#"config={"behaviors":["preset:complaints","preset:vishing"]};type=application/json"#],
+        r#"config = { behaviors = ["preset:complaints", "preset:vishing"] }"#,
+    ),
+    ("velma-2-emotion-batch", &["training_permitted=false"], ""),
+    ("velma-2-accent-batch", &["training_permitted=false", "use_ensemble=true"], "use_ensemble = true"),
+    ("velma-2-language-detection-batch", &[], ""),
+    ("velma-2-music-detection-batch", &[], ""),
+    ("velma-2-ai-music-detection-batch", &[], ""),
+];
+
+/// What curl is told by the documents, and what a run of ours makes of a job, is one request and one answer.
+#[test]
+fn what_curl_is_answered_is_what_a_run_keeps_under_every_contract() {
+    if !has("curl", &["--version"]) {
+        return skip("no curl");
+    }
+    for contract in [Contract::A, Contract::B, Contract::C] {
+        let world = World::new(contract);
+        let sample = world.sample("account.wav");
+        let base_url = world.emulator.base_url();
+        let mut text =
+            format!("[api]\nbase_url = \"{base_url}\"\n[scan]\nsettle = \"0s\"\ninclude = [\"*.wav\"]\n");
+        for (model, _, options) in JSON_MODELS {
+            text += &format!(
+                "[[job]]\nname = \"{model}\"\nendpoint = \"{model}\"\nsource = \".\"\noptions = {{ {options} }}\n"
+            );
+        }
+        world.file("jobs.toml", text.as_bytes());
+        let ran = Command::new(assert_cmd::cargo::cargo_bin!("voxbatch"))
+            .arg("run")
+            .current_dir(world.home.path())
+            .env("VOXBATCH_API_KEY", "emulator-key")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        let upload = format!("upload_file=@{};type=audio/wav", sample.display());
+        for (model, fields, _) in JSON_MODELS {
+            let url = format!("{base_url}/api/{model}");
+            let mut args = vec!["-H", "X-API-Key: emulator-key", "-F", &upload];
+            fields.iter().for_each(|field| args.extend(["-F", field]));
+            args.push(&url);
+            let (body, status) = curl(&args);
+            assert_eq!(status, 200, "{model}: {body}");
+            let lines =
+                fs::read_to_string(world.home.path().join(format!("out/{model}/results.jsonl"))).unwrap();
+            let kept: Value = serde_json::from_str(&lines).unwrap();
+            assert_eq!(kept["response"], serde_json::from_str::<Value>(&body).unwrap(), "{model}");
+        }
+        let report = world.emulator.report();
+        assert_eq!((report.bodies, report.mime_mismatches, report.training_permitted), (20, 0, 0));
+    }
+}
+
+#[test]
+fn curl_sends_one_recording_in_base64_and_asks_until_its_job_has_ended() {
+    if !has("curl", &["--version"]) {
+        return skip("no curl");
+    }
+    let world = World::new(Contract::A);
+    let url = format!("{}/api_service", world.emulator.base_url());
+    let who = ["-H", "accountuuid: emulator-account", "-H", "apikey: emulator-key"];
+    let audio = base64::Engine::encode(
+        &base64::prelude::BASE64_STANDARD,
+        fs::read(world.sample("account.wav")).unwrap(),
+    );
+    let body = format!(r#"{{"audio_base64":"{audio}","file_extension":"wav","filename":"account.wav"}}"#);
+    let body = format!("@{}", world.file("body.json", body.as_bytes()).display());
+    let send = [&who[..], &["-H", "Content-Type: application/json", "--data-binary", &body, &url]].concat();
+    let accepted: Value = serde_json::from_str(&curl(&send).0).unwrap();
+    let look = format!("{url}/job_status/{}", accepted["job_id"].as_str().unwrap());
+    let looked = || serde_json::from_str::<Value>(&curl(&[&who[..], &[&look]].concat()).0).unwrap();
+    assert_eq!((&accepted["status"], &looked()["status"]), (&"processing".into(), &"processing".into()));
+    let done = looked();
+    assert_eq!(
+        (&done["status"], &done["results"][0]["filename"]),
+        (&"completed".into(), &"account.wav".into())
+    );
+    let (_, status) = curl(&["-H", "accountuuid: nobody", "-H", "apikey: emulator-key", &look]);
+    assert_eq!(status, 401);
 }
 
 #[test]

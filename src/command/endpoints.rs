@@ -62,7 +62,7 @@ fn block(endpoint: Endpoint) -> String {
 
 /// A stream takes what it is given.
 fn most_bytes(endpoint: Endpoint) -> Option<u64> {
-    (!endpoint.is_streaming()).then(|| MediaSettings::default().max_bytes)
+    (!endpoint.is_streaming()).then(|| MediaSettings::default().max_bytes.min(endpoint.facts().max_bytes))
 }
 
 /// `  name     words that go on below each other`

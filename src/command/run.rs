@@ -76,7 +76,8 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         console.note(notice);
     }
     // Whatever can be wrong is found out before anything is sent.
-    let client = Arc::new(Client::new(context.config.velma()?)?);
+    let endpoints: Vec<_> = jobs.iter().map(|job| job.endpoint).collect();
+    let client = Arc::new(Client::new(context.config.velma_for(&endpoints)?)?);
     for config in &configs {
         scan::check_globs(&config.scan)?;
         scan::root_of(&config.source)?;

@@ -1,4 +1,4 @@
-//! Finds the API key: environment, a file of its own, a systemd credential. Never a flag, never `jobs.toml`.
+//! Finds secrets: environment, a file of its own, a systemd credential. Never a flag, never `jobs.toml`.
 
 use std::fmt;
 use std::fs::File;
@@ -12,10 +12,35 @@ use super::error::{Code, Problem};
 use super::origin::Origin;
 use super::reader::Environment;
 
-/// Variables that may hold the key, the first one wins.
-const VARIABLES: [&str; 2] = ["VOXBATCH_API_KEY", "MODULATE_API_KEY"];
-/// The name of the systemd credential: `LoadCredential=voxbatch-api-key:/etc/voxbatch/api-key`.
-const CREDENTIAL: &str = "voxbatch-api-key";
+/// Where a secret may be, beside the file that a setting names.
+pub(super) struct Places {
+    /// What it is, in messages.
+    pub(super) says: &'static str,
+    /// Variables that may hold it, the first one wins.
+    pub(super) variables: &'static [&'static str],
+    /// The name of the systemd credential: `LoadCredential=voxbatch-api-key:/etc/voxbatch/api-key`.
+    pub(super) credential: &'static str,
+}
+
+/// The key of the Velma models.
+pub(super) const API_KEY: Places = Places {
+    says: "key",
+    variables: &["VOXBATCH_API_KEY", "MODULATE_API_KEY"],
+    credential: "voxbatch-api-key",
+};
+/// The account of the Platform API.
+pub(super) const PLATFORM_ACCOUNT: Places = Places {
+    says: "account",
+    variables: &["VOXBATCH_PLATFORM_ACCOUNT"],
+    credential: "voxbatch-platform-account",
+};
+/// The key of that account.
+pub(super) const PLATFORM_KEY: Places = Places {
+    says: "key",
+    variables: &["VOXBATCH_PLATFORM_API_KEY"],
+    credential: "voxbatch-platform-api-key",
+};
+
 /// Longer files hold something else.
 const MAX_BYTES: u64 = 4096;
 
@@ -49,27 +74,29 @@ impl fmt::Display for KeyOrigin {
 /// # Errors
 /// The first place that says something holds no usable key. What it holds is not told.
 pub(super) fn find(
+    places: &Places,
     file: Option<(PathBuf, Origin)>,
     env: Environment<'_>,
 ) -> Result<(Option<SecretString>, KeyOrigin), Problem> {
     let file = match file {
         Some((path, Origin::Flag(_))) => {
-            return from_file(&path).map(|key| (Some(key), KeyOrigin::File(path)));
+            return from_file(places, &path).map(|key| (Some(key), KeyOrigin::File(path)));
         }
         other => other,
     };
-    for name in VARIABLES {
+    for &name in places.variables {
         if let Some(value) = env(name).filter(|value| !value.is_empty()) {
-            let text = value.to_str().ok_or_else(|| refuse(format!("the key in {name} is not text")))?;
-            return Ok((Some(usable(text, name)?), KeyOrigin::Env(name)));
+            let text =
+                value.to_str().ok_or_else(|| refuse(format!("the {} in {name} is not text", places.says)))?;
+            return Ok((Some(usable(places, text, name)?), KeyOrigin::Env(name)));
         }
     }
     if let Some((path, _)) = file {
-        return from_file(&path).map(|key| (Some(key), KeyOrigin::File(path)));
+        return from_file(places, &path).map(|key| (Some(key), KeyOrigin::File(path)));
     }
-    let credential = env("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(CREDENTIAL));
+    let credential = env("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(places.credential));
     match credential.filter(|path| path.exists()) {
-        Some(path) => from_file(&path).map(|key| (Some(key), KeyOrigin::Credential(path))),
+        Some(path) => from_file(places, &path).map(|key| (Some(key), KeyOrigin::Credential(path))),
         None => Ok((None, KeyOrigin::Missing)),
     }
 }
@@ -78,33 +105,37 @@ fn refuse(what: String) -> Problem {
     Problem::new(Code::Key, what).mend("where keys belong: voxbatch init --full -o -")
 }
 
-fn from_file(path: &Path) -> Result<SecretString, Problem> {
-    let name = path.display();
-    let unreadable = |error: std::io::Error| refuse(format!("the key file {name} cannot be read: {error}"));
+fn from_file(places: &Places, path: &Path) -> Result<SecretString, Problem> {
+    let (name, what) = (path.display(), places.says);
+    let unreadable =
+        |error: std::io::Error| refuse(format!("the {what} file {name} cannot be read: {error}"));
     let file = File::open(path).map_err(unreadable)?;
     // Asked of the open file, so that nobody can swap it in between.
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
     if mode & 0o006 != 0 {
         let what =
-            format!("the key file {name} is open to everyone on this machine (mode {:03o})", mode & 0o777);
+            format!("the {what} file {name} is open to everyone on this machine (mode {:03o})", mode & 0o777);
         return Err(refuse(what).mend(format!("chmod 600 {name}")));
     }
     let mut text = String::new();
     file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
     if text.len() as u64 > MAX_BYTES {
-        return Err(refuse(format!("the key file {name} is too long for a key")));
+        return Err(refuse(format!("the {what} file {name} is too long for that")));
     }
-    usable(&text, &format!("the key file {name}"))
+    usable(places, &text, &format!("the {what} file {name}"))
 }
 
 /// Without the newline that editors add. What cannot travel in a header is refused.
-fn usable(text: &str, place: &str) -> Result<SecretString, Problem> {
+fn usable(places: &Places, text: &str, place: &str) -> Result<SecretString, Problem> {
     let key = text.trim();
     if key.is_empty() {
         return Err(refuse(format!("{place} is empty")));
     }
     if !key.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(refuse(format!("{place} holds no key: spaces or characters that no key has")));
+        return Err(refuse(format!(
+            "{place} holds no {0}: spaces or characters that no {0} has",
+            places.says
+        )));
     }
     Ok(SecretString::from(key))
 }

@@ -28,4 +28,4 @@ pub use job::JobConfig;
 pub use key::KeyOrigin;
 pub use origin::{Effective, Origin};
 pub use reader::Environment;
-pub use resolve::{ApiSettings, Config, load, load_text};
+pub use resolve::{ApiSettings, Config, PlatformApiSettings, load, load_text};

@@ -23,7 +23,7 @@ use crate::run::{LimitSettings, RunSettings};
 use crate::scan::ScanSettings;
 use crate::task::{Endpoint, RetryPolicy};
 use crate::telemetry::{LogPaths, LogSettings};
-use crate::velma::VelmaSettings;
+use crate::velma::{PlatformSettings, VelmaSettings};
 
 /// Slots of an endpoint whose limit nobody has said: one never exceeds it.
 const DEFAULT_SLOTS: u32 = 1;
@@ -58,6 +58,27 @@ impl Default for ApiSettings {
     }
 }
 
+/// How to reach the Platform API, without account and key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatformApiSettings {
+    /// Scheme and host, without a path.
+    pub base_url: String,
+    /// Between the first two looks at a job.
+    pub poll_first: Duration,
+    /// Between two looks, at most.
+    pub poll_longest: Duration,
+}
+
+impl Default for PlatformApiSettings {
+    fn default() -> Self {
+        PlatformApiSettings {
+            base_url: "https://cloud-processing-api.modulate.ai".to_owned(),
+            poll_first: Duration::from_secs(5),
+            poll_longest: Duration::from_secs(30),
+        }
+    }
+}
+
 /// Everything that was configured, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -67,6 +88,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// How to reach the API; with the key: [`Config::velma`].
     pub api: ApiSettings,
+    /// How to reach the Platform API; with its secrets: [`Config::velma_for`].
+    pub platform: PlatformApiSettings,
     /// Where the key came from.
     pub key_origin: KeyOrigin,
     /// What is accepted.
@@ -84,6 +107,8 @@ pub struct Config {
     /// What was changed silently otherwise: a flag held to a limit. One line each, for stderr.
     pub notices: Vec<String>,
     key: Result<Option<SecretString>, Problem>,
+    platform_account: Result<Option<SecretString>, Problem>,
+    platform_key: Result<Option<SecretString>, Problem>,
 }
 
 impl Config {
@@ -116,10 +141,56 @@ impl Config {
     /// # Errors
     /// As [`Config::require_key`].
     pub fn velma(&self) -> Result<VelmaSettings, ConfigError> {
+        self.settings_with(self.require_key()?.clone(), None)
+    }
+
+    /// How to reach what these endpoints need.
+    ///
+    /// # Errors
+    /// As [`Config::require_key`], and the same of the Platform API's account and key, each if an endpoint needs it.
+    pub fn velma_for(&self, endpoints: &[Endpoint]) -> Result<VelmaSettings, ConfigError> {
+        let of_platform = endpoints.iter().any(|endpoint| endpoint.works_by_jobs());
+        let key = match endpoints.iter().all(|endpoint| endpoint.works_by_jobs()) && of_platform {
+            // Nothing is sent there.
+            true => SecretString::from("unused"),
+            false => self.require_key()?.clone(),
+        };
+        let platform = of_platform.then(|| self.platform_settings()).transpose()?;
+        self.settings_with(key, platform)
+    }
+
+    fn platform_settings(&self) -> Result<PlatformSettings, ConfigError> {
+        let secret =
+            |found: &Result<Option<SecretString>, Problem>, what: &str, variable: &str, file: &str| {
+                match found {
+                    Ok(Some(secret)) => Ok(secret.clone()),
+                    Ok(None) => Err(ConfigError::from(
+                        Problem::new(Code::Key, format!("there is no {what} of the Platform API"))
+                            .mend(format!("export {variable}=…   or {file} = \"…\" under [platform]")),
+                    )),
+                    Err(problem) => Err(problem.clone().into()),
+                }
+            };
+        let PlatformApiSettings { base_url, poll_first, poll_longest } = self.platform.clone();
+        Ok(PlatformSettings {
+            base_url,
+            account: secret(&self.platform_account, "account", "VOXBATCH_PLATFORM_ACCOUNT", "account_file")?,
+            api_key: secret(&self.platform_key, "key", "VOXBATCH_PLATFORM_API_KEY", "api_key_file")?,
+            poll_first,
+            poll_longest,
+        })
+    }
+
+    fn settings_with(
+        &self,
+        api_key: SecretString,
+        platform: Option<PlatformSettings>,
+    ) -> Result<VelmaSettings, ConfigError> {
         let api = self.api.clone();
         Ok(VelmaSettings {
             base_url: api.base_url,
-            api_key: self.require_key()?.clone(),
+            api_key,
+            platform,
             connect_timeout: api.connect_timeout,
             stall_timeout: api.stall_timeout,
             answer_timeout: api.answer_timeout,
@@ -179,6 +250,9 @@ fn resolve(
     let state_dir = reader.get("state_dir", &location, absolute(&folder.join(".voxbatch")));
     let api = api(&mut reader);
     let key_file = reader.find("api.api_key_file", &location);
+    let platform = platform(&mut reader);
+    let platform_files =
+        [reader.find("platform.account_file", &location), reader.find("platform.api_key_file", &location)];
     let (limits, over) = limits(&mut reader);
     let retry = retry(&mut reader);
     let scan = scan(&mut reader);
@@ -196,10 +270,13 @@ fn resolve(
     if !problems.is_empty() {
         return Err(ConfigError::new(problems));
     }
-    let (key, key_origin) = match key::find(key_file, env) {
+    let (key, key_origin) = match key::find(&key::API_KEY, key_file, env) {
         Ok((key, origin)) => (Ok(key), origin),
         Err(problem) => (Err(problem), KeyOrigin::Missing),
     };
+    let [account_file, platform_key_file] = platform_files;
+    let platform_account = key::find(&key::PLATFORM_ACCOUNT, account_file, env).map(|(found, _)| found);
+    let platform_key = key::find(&key::PLATFORM_KEY, platform_key_file, env).map(|(found, _)| found);
     let used = |endpoint| jobs.iter().any(|job| job.spec.endpoint == endpoint);
     let notices =
         over.into_iter().filter(|(endpoint, _)| used(*endpoint)).map(|(_, notice)| notice).collect();
@@ -208,6 +285,7 @@ fn resolve(
         path: None,
         state_dir,
         api,
+        platform,
         key_origin,
         media,
         run,
@@ -217,6 +295,8 @@ fn resolve(
         settings,
         notices,
         key,
+        platform_account,
+        platform_key,
     })
 }
 
@@ -241,6 +321,20 @@ fn api(reader: &mut Reader<'_>) -> ApiSettings {
         ),
         stream_frame_size: reader.get("api.stream_frame_size", &FRAME, d.stream_frame_size),
     }
+}
+
+fn platform(reader: &mut Reader<'_>) -> PlatformApiSettings {
+    let d = PlatformApiSettings::default();
+    let platform = PlatformApiSettings {
+        base_url: reader.get("platform.base_url", &Words(base_url), d.base_url),
+        poll_first: reader.get("platform.poll_first", &TIME, d.poll_first),
+        poll_longest: reader.get("platform.poll_longest", &TIME, d.poll_longest),
+    };
+    if platform.poll_first > platform.poll_longest {
+        let what = "`platform.poll_first` is longer than `platform.poll_longest`";
+        reader.problems.push(Problem::new(Code::Value, what));
+    }
+    platform
 }
 
 /// The limits of all endpoints, held down to `--slots`, and what there is to tell about that.
@@ -310,6 +404,7 @@ fn run(
         grace: reader.get("run.grace", &TIME_OR_NONE, d.grace),
         probe_interval: reader.get("run.probe_interval", &TIME, d.probe_interval),
         give_up_after: reader.get("run.give_up_after", &TIME, d.give_up_after),
+        job_deadline: reader.get("platform.deadline", &TIME, d.job_deadline),
         limit: d.limit,
     }
 }

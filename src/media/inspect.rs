@@ -97,10 +97,10 @@ pub(super) fn examine(path: &Path, endpoint: Endpoint, settings: &MediaSettings)
         );
         return Err(Turned::refused(Cause::UnsupportedFormat, message));
     };
-    if len > settings.max_bytes && !endpoint.is_streaming() {
+    let most = settings.max_bytes.min(endpoint.facts().max_bytes);
+    if len > most && !endpoint.is_streaming() {
         let message = format!(
-            "{len} bytes, above the limit of {}: split it, or make it smaller, for example `ffmpeg -i IN -vn -ac 1 OUT.opus`",
-            settings.max_bytes
+            "{len} bytes, above the limit of {most}: split it, or make it smaller, for example `ffmpeg -i IN -vn -ac 1 OUT.opus`",
         );
         return Err(Turned::refused(Cause::TooBig, message));
     }

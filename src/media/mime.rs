@@ -16,6 +16,10 @@ pub struct UploadAs {
 ///
 /// The whole MP4 family goes as `.mp4`: the transcription models refuse `.m4a`, and all of them take `.mp4`.
 pub fn upload_as(format: Format, endpoint: Endpoint) -> Option<UploadAs> {
+    // The Platform API names three.
+    if endpoint == Endpoint::PlatformBatch && !matches!(format, Format::Mp3 | Format::Opus | Format::Wav) {
+        return None;
+    }
     let (mime, extension) = match format {
         // The music models take the formats that music comes in.
         Format::Aiff | Format::Mov | Format::Webm if hears_music(endpoint) => return None,
@@ -80,7 +84,10 @@ mod tests {
         ];
         for endpoint in Endpoint::ALL {
             for (format, mime, extension) in listed {
-                let refused = hears_music(endpoint) && ["aiff", "mov", "webm"].contains(&extension);
+                let refused = match endpoint {
+                    Endpoint::PlatformBatch => !["mp3", "opus", "wav"].contains(&extension),
+                    _ => hears_music(endpoint) && ["aiff", "mov", "webm"].contains(&extension),
+                };
                 let expected = (!refused).then_some(UploadAs { mime, extension });
                 assert_eq!(upload_as(format, endpoint), expected, "{endpoint} {extension}");
             }
@@ -95,6 +102,7 @@ mod tests {
                 Endpoint::SyntheticVoiceDetectionBatch => 14,
                 Endpoint::SyntheticVoiceDetectionStreaming => 17,
                 _ if endpoint.is_streaming() => 14,
+                Endpoint::PlatformBatch => 3,
                 _ if hears_music(endpoint) => 7,
                 _ => 10,
             };

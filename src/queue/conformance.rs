@@ -443,6 +443,61 @@ async fn a_dead_workers_tasks_come_back_at_once_and_the_third_death_fails_them(b
     }
 }
 
+fn accepted(id: &str) -> RemoteJob {
+    RemoteJob { id: id.into(), blake3: "b3".into(), bytes: 5, accepted_at: NOW }
+}
+
+async fn a_job_that_was_accepted_is_known_until_a_settlement_says_that_it_is_over(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    let (id, fence) = (task.id, task.fence);
+    assert_eq!(b.store.remote_job(id).await.unwrap(), None);
+    assert_eq!(b.store.remember_job(id, fence, accepted("one")).await.unwrap(), Settled::Accepted);
+    assert_eq!(b.other.remote_job(id).await.unwrap(), Some(accepted("one")), "every process knows");
+    assert_eq!(b.store.remember_job(id, fence, accepted("two")).await.unwrap(), Settled::Accepted);
+    // Put back: it goes on elsewhere, whatever becomes of us.
+    b.settle(task, Settlement::Release(Failure::local(Cause::Interrupted, "stopped")), NOW).await;
+    assert_eq!(b.store.remote_job(id).await.unwrap(), Some(accepted("two")));
+    assert_eq!(b.store.remember_job(id, fence, accepted("late")).await.unwrap(), Settled::Accepted);
+
+    let task = b.claim(&job, 1).await.remove(0);
+    assert_eq!(b.store.remember_job(id, fence, accepted("older")).await.unwrap(), Settled::Fenced);
+    assert_eq!(b.store.remote_job(id).await.unwrap(), Some(accepted("late")));
+    let over = Request { job_over: true, ..Request::default() };
+    let (again, settlement) =
+        (twin(&task), Settlement::Fail(Failure::local(Cause::UnreadableAudio, "failed")));
+    let settle = Settle { task, settlement, request: over.clone(), result: None, now: NOW };
+    b.store.settle(Arc::new(settle)).await.unwrap();
+    assert_eq!(b.store.remote_job(id).await.unwrap(), None);
+
+    b.store.remember_job(id, again.fence, accepted("three")).await.unwrap();
+    let settle = Settle {
+        task: again,
+        settlement: Settlement::Succeed,
+        request: over,
+        result: Some(answer()),
+        now: NOW,
+    };
+    assert_eq!(b.store.settle(Arc::new(settle)).await.unwrap(), Settled::Fenced);
+    assert!(b.store.remote_job(id).await.unwrap().is_some(), "a settlement that is not taken says nothing");
+}
+
+async fn a_job_that_was_accepted_outlives_its_worker_and_is_not_counted_as_perhaps_billed(b: Bench) {
+    let job = b.filled(2, 2).await;
+    b.register(&b.other, "mortal").await;
+    let tasks = b.candidates(&job, 2, NOW).await;
+    let held = b.other.claim(b.wish("mortal", &tasks, 2)).await.unwrap().tasks;
+    b.other.remember_job(held[0].id, held[0].fence, accepted("one")).await.unwrap();
+    b.other.retire(worker("mortal"), 1, NOW).await.unwrap();
+    b.store.sweep(NOW).await.unwrap();
+    assert_eq!(b.store.remote_job(held[0].id).await.unwrap(), Some(accepted("one")));
+    for (task, billed) in held.iter().zip([Billed::No, Billed::Unknown]) {
+        assert_eq!(b.store.attempts(task.id).await.unwrap()[0].billed, Some(billed));
+        assert_eq!(b.store.task(task.id).await.unwrap().unwrap().billed, Some(billed));
+    }
+    assert_eq!(b.store.usage(STT, NOW.month()).await.unwrap().unknown, 1);
+}
+
 async fn a_success_after_the_task_was_taken_back_is_kept_if_nobody_claimed_it_anew(b: Bench) {
     let job = b.filled(1, 1).await;
     b.register(&b.other, "slow").await;
@@ -1059,6 +1114,8 @@ mod sqlite {
         the_months_cap_counts_what_is_billed_and_what_is_being_sent
         a_dead_workers_tasks_come_back_at_once_and_the_third_death_fails_them
         a_success_after_the_task_was_taken_back_is_kept_if_nobody_claimed_it_anew
+        a_job_that_was_accepted_is_known_until_a_settlement_says_that_it_is_over
+        a_job_that_was_accepted_outlives_its_worker_and_is_not_counted_as_perhaps_billed
         looks_alone_can_refuse_a_task_unless_somebody_claimed_it
         a_file_that_is_still_changing_waits
         cancelling_takes_queued_tasks_at_once_and_running_ones_when_they_end

@@ -190,6 +190,21 @@ pub struct Request {
     pub request_id: Option<String>,
     /// The API's status, also of a success.
     pub http_status: Option<u16>,
+    /// The end of the job that the service had accepted for the task is known: it is forgotten with the settlement.
+    pub job_over: bool,
+}
+
+/// A job that a service has accepted for a task, and works on by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteJob {
+    /// The service's id of it.
+    pub id: String,
+    /// BLAKE3 of what was sent, in hex.
+    pub blake3: String,
+    /// How many bytes that were.
+    pub bytes: u64,
+    /// When the service said so.
+    pub accepted_at: Timestamp,
 }
 
 /// A result to be kept, in the same transaction as the success.
@@ -351,6 +366,11 @@ pub trait TaskStore: Send + Sync {
     /// a power cut can until [`TaskStore::sync`] has answered. On an error nothing is written and the same settlement
     /// may be offered again: a result that was received is not given up while the program lives.
     async fn settle(&self, settle: Arc<Settle>) -> Result<Settled, QueueError>;
+    /// Remembers that a service has accepted a task as a job, until a settlement says that it is over. On the disk when
+    /// answered; one that was known before is overtaken. Fenced if the task was claimed anew: nothing changed.
+    async fn remember_job(&self, task: TaskId, fence: Fence, job: RemoteJob) -> Result<Settled, QueueError>;
+    /// The job that was accepted for a task and is not over.
+    async fn remote_job(&self, task: TaskId) -> Result<Option<RemoteJob>, QueueError>;
     /// Answers once everything that was answered before is on the disk for certain.
     async fn sync(&self) -> Result<(), QueueError>;
 

@@ -99,7 +99,7 @@ impl Pool {
 
     pub(super) async fn ask_free(&mut self) {
         let probe = tokio::select! {
-            probe = self.bench.client.probe() => probe,
+            probe = self.bench.client.probe(self.bench.endpoint) => probe,
             () = self.bench.stop.abort.cancelled() => return,
         };
         let verdict = self.bench.judge().hear_probe(probe, steady());

@@ -13,6 +13,7 @@ mod pool;
 mod probe;
 mod quota;
 mod ready;
+mod remote;
 mod saving;
 mod slots;
 mod stall;
@@ -70,6 +71,8 @@ pub struct RunSettings {
     pub probe_interval: Duration,
     /// How long everything may keep failing before the run gives up.
     pub give_up_after: Duration,
+    /// How long a job that a service has accepted may take, from then on.
+    pub job_deadline: Duration,
     /// At most this many tasks are started; `None`: all.
     pub limit: Option<u64>,
 }
@@ -82,6 +85,7 @@ impl Default for RunSettings {
             grace: Duration::from_secs(75),
             probe_interval: Duration::from_secs(3600),
             give_up_after: Duration::from_secs(1800),
+            job_deadline: Duration::from_secs(3600),
             limit: None,
         }
     }
@@ -274,6 +278,7 @@ async fn pool(
         raised_by: run.worker.to_string(),
         in_flight: Arc::clone(in_flight),
         trouble: Mutex::default(),
+        job_deadline: run.settings.job_deadline,
     };
     let terms = Terms {
         telling,

@@ -22,7 +22,9 @@ use crate::task::{
     Billed, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, RecordingPath, RetryPolicy,
     Settlement, Standing, Timestamp, Verdict, decide,
 };
-use crate::velma::{self, Answer, Client, Decoded, Exchange, Source, Streamed, Submission};
+use crate::velma::{
+    self, Answer, Client, Decoded, Exchange, Source, Streamed, Submission, TransportError,
+};
 
 /// How long an answer that cannot be stored is held on to before the run gives up, at most.
 const STORE_PATIENCE: Duration = Duration::from_secs(60);
@@ -64,6 +66,8 @@ pub(super) struct Bench {
     pub(super) in_flight: Arc<AtomicU32>,
     /// Why an answer could not be stored at once: the run ends with it even if a later try went well.
     pub(super) trouble: Mutex<Option<QueueError>>,
+    /// How long a job that the service has accepted may take.
+    pub(super) job_deadline: Duration,
 }
 
 /// How a worker's task ended, for its pool.
@@ -107,16 +111,23 @@ impl Bench {
         }
         self.tell(RunEvent::TaskStarted(about.clone())).await;
 
-        let facts = Facts::of(&ready);
+        let mut facts = Facts::of(&ready);
         let audio_place = facts.audio_place.clone();
         let (started_at, sent_at, clock) = (now(), steady(), Instant::now());
         let begun = self.judge().begin(sent_at);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let exchange = self.submit(ready, &facts).await;
+        let exchange = match self.endpoint.works_by_jobs() {
+            true => self.send_or_follow(&task, ready, &mut facts).await,
+            false => self.submit(ready, &facts).await,
+        };
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let verdict = velma::classify(self.endpoint, &exchange);
-        let (verdict, result, request) =
+        let is_gone = matches!(exchange.outcome, Err(TransportError::JobGone));
+        let (verdict, result, mut request) =
             keep_answer(self.endpoint, verdict, exchange, started_at, facts).await;
+        // Otherwise the job is asked for again when the task has its next turn.
+        request.job_over = self.endpoint.works_by_jobs()
+            && (is_gone || matches!(verdict, Verdict::Success | Verdict::FileFault(_)));
         let verdict = self.stop_if_unstorable(verdict, audio_place);
         let heard = Heard {
             task: task.id,
@@ -188,7 +199,7 @@ impl Bench {
         }
     }
 
-    async fn submit(&self, ready: Ready, facts: &Facts) -> Exchange {
+    pub(super) async fn submit(&self, ready: Ready, facts: &Facts) -> Exchange {
         let is_fresh = ready.prepared.is_fresh();
         let Prepared { file, whole, len, upload_name, mime, carriage, pcm, estimated_ms, .. } =
             ready.prepared;
@@ -364,8 +375,8 @@ impl Bench {
 const HALT_SLACK: Duration = Duration::from_secs(15 * 60);
 
 /// What is known of a recording before it is sent, and told about it afterwards.
-struct Facts {
-    bytes: u64,
+pub(super) struct Facts {
+    pub(super) bytes: u64,
     format: &'static str,
     mime: &'static str,
     estimated_ms: u64,
@@ -404,6 +415,7 @@ async fn keep_answer(
         bytes_sent: exchange.bytes_sent,
         request_id: exchange.request_id,
         http_status: exchange.outcome.as_ref().ok().map(|a| a.status),
+        job_over: false,
     };
     let (Verdict::Success, Ok(answer)) = (&verdict, exchange.outcome) else {
         return (verdict, None, request);

@@ -29,6 +29,8 @@ pub enum Endpoint {
     MusicDetectionBatch,
     /// Whether a machine made the music.
     AiMusicDetectionBatch,
+    /// Transcription as a job of the Platform API: experimental.
+    PlatformBatch,
     /// Multilingual transcription, streamed.
     SttStreaming,
     /// English transcription, streamed.
@@ -52,6 +54,8 @@ pub struct Facts {
     pub returns: &'static str,
     /// Limits of its own, beside those that all have.
     pub limits: &'static [&'static str],
+    /// Larger recordings are refused, whatever the settings allow.
+    pub max_bytes: u64,
     /// The extension of the audio that comes with a success and has to be stored beside the answer.
     pub audio: Option<&'static str>,
     /// How a recording gets there.
@@ -89,7 +93,7 @@ const STREAM: Transport = Transport::Stream { longest: None };
 
 impl Endpoint {
     /// Every endpoint, in the order in which the documents introduce them.
-    pub const ALL: [Endpoint; 16] = [
+    pub const ALL: [Endpoint; 17] = [
         Endpoint::SttBatch,
         Endpoint::SttBatchEnglishVfast,
         Endpoint::SyntheticVoiceDetectionBatch,
@@ -101,6 +105,7 @@ impl Endpoint {
         Endpoint::LanguageDetectionBatch,
         Endpoint::MusicDetectionBatch,
         Endpoint::AiMusicDetectionBatch,
+        Endpoint::PlatformBatch,
         Endpoint::SttStreaming,
         Endpoint::SttStreamingEnglishV2,
         Endpoint::SyntheticVoiceDetectionStreaming,
@@ -115,6 +120,7 @@ impl Endpoint {
             answers,
             returns,
             limits: &[],
+            max_bytes: u64::MAX,
             audio: None,
             transport: Transport::Upload,
         };
@@ -179,6 +185,15 @@ impl Endpoint {
                 Answers::Label,
                 "whether a machine made the music, whole and by window",
             ),
+            Endpoint::PlatformBatch => Facts {
+                limits: &[
+                    "experimental: its documents disagree, and anything may change",
+                    "credentials and address of its own, under [platform]",
+                    "English, about 5 minutes at most",
+                ],
+                max_bytes: 5_000_000,
+                ..facts("platform-batch", Answers::Utterances, "transcript, by a job of the Platform API")
+            },
             Endpoint::SttStreaming => streamed(Endpoint::SttBatch, "velma-2-stt-streaming"),
             Endpoint::SttStreamingEnglishV2 => Facts {
                 limits: &["30 minutes of audio at most"],
@@ -201,6 +216,11 @@ impl Endpoint {
     /// The API's own name.
     pub fn name(self) -> &'static str {
         self.facts().name
+    }
+
+    /// Whether it accepts a recording as a job, which is asked for until it has ended.
+    pub fn works_by_jobs(self) -> bool {
+        self == Endpoint::PlatformBatch
     }
 
     /// What its answers are made of.

@@ -22,7 +22,10 @@ impl Endpoint {
             Endpoint::SyntheticVoiceDetectionStreaming => Some(0.25),
             Endpoint::PiiPhiRedactionStreaming => Some(0.08),
             Endpoint::Streaming => Some(1.25),
-            Endpoint::EmotionBatch | Endpoint::AccentBatch | Endpoint::AiMusicDetectionBatch => None,
+            Endpoint::EmotionBatch
+            | Endpoint::AccentBatch
+            | Endpoint::AiMusicDetectionBatch
+            | Endpoint::PlatformBatch => None,
         }
     }
 }

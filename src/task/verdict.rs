@@ -99,7 +99,10 @@ impl HaltReason {
     /// How far a halt for this reason reaches when it is met on `endpoint`.
     pub fn scope(self, endpoint: Endpoint) -> HaltScope {
         match self {
-            HaltReason::Credits | HaltReason::KeyRefused | HaltReason::Paused => HaltScope::Everything,
+            HaltReason::Paused => HaltScope::Everything,
+            // Its account and key are no others'.
+            _ if endpoint == Endpoint::PlatformBatch => HaltScope::Endpoint(endpoint),
+            HaltReason::Credits | HaltReason::KeyRefused => HaltScope::Everything,
             _ => HaltScope::Endpoint(endpoint),
         }
     }

@@ -28,8 +28,11 @@
 //! | 4029 · 4030 · 4031 | – | doubt · throttled · halt: monthly hours |
 //! | other | – | doubt |
 
+use std::time::Duration;
+
 use serde_json::Value;
 
+use super::platform::State;
 use super::{Answer, Exchange, TransportError, read};
 use crate::task::{Answers, Billed, Cause, Doubt, Endpoint, Failure, HaltReason, Probe, Verdict};
 
@@ -72,6 +75,68 @@ pub(super) fn probed(status: u16, body: &[u8]) -> Probe {
     }
 }
 
+/// Says what asking for a job that nobody has found: that there is none is said to those only who may ask.
+pub(super) fn probed_by_job(status: u16, body: &[u8]) -> Probe {
+    match status {
+        404 if Words::read(body).account().is_none() => Probe::Accepted,
+        _ => probed(status, body),
+    }
+}
+
+/// Whether an answer is no refusal.
+pub(super) fn is_good(answer: &Answer) -> bool {
+    (200..300).contains(&answer.status)
+}
+
+/// What a look at a job of the Platform API showed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// It goes on, or cannot be seen for a reason that passes; perhaps the service says when to look again.
+    Again(Option<Duration>),
+    /// The service does not know it.
+    Missing,
+    /// It has ended, or a refusal that does not pass.
+    Ended,
+}
+
+/// Says whether to look again.
+pub(super) fn look(look: &Result<Answer, TransportError>) -> Look {
+    let answer = match look {
+        Ok(answer) => answer,
+        Err(TransportError::Unsendable(_)) => return Look::Ended,
+        Err(_) => return Look::Again(None),
+    };
+    match answer.status {
+        200..300 => match State::read(&answer.body) {
+            Some(State::Done | State::Failed(_)) => Look::Ended,
+            // Also what cannot be read: the next answer may be whole.
+            Some(State::Going(_)) | None => Look::Again(None),
+        },
+        404 => Look::Missing,
+        // Whoever is out of credits is so for longer.
+        429 if Words::read(&answer.body).account() == Some(Account::Credits) => Look::Ended,
+        408 | 425 | 429 | 500.. => Look::Again(answer.retry_after),
+        _ => Look::Ended,
+    }
+}
+
+/// How a job ended that had been accepted and charged for.
+fn job_ended(answer: &Answer) -> Option<Verdict> {
+    let fault = |cause, message: String, billed| {
+        Some(Verdict::FileFault(Failure::answered(cause, answer.status, message, billed)))
+    };
+    match State::read(&answer.body)? {
+        State::Done => None,
+        State::Failed(words) => {
+            let cause = Words::Text(words.clone()).about_file().unwrap_or(Cause::RequestRefused);
+            fault(cause, words, Billed::Yes)
+        }
+        State::Going(word) => {
+            fault(Cause::Timeout, format!("the job had not ended in time; it is {word}"), Billed::Unknown)
+        }
+    }
+}
+
 /// No answer: what was sent decides what it may have cost.
 fn lost(error: &TransportError, body_sent: bool) -> Verdict {
     let perhaps = if body_sent { Billed::Unknown } else { Billed::No };
@@ -90,11 +155,18 @@ fn lost(error: &TransportError, body_sent: bool) -> Verdict {
         // It would be as large the next time, and paid for again.
         TransportError::TooLarge(_) => Verdict::FileFault(failure(Cause::BadAnswer, Billed::Unknown)),
         TransportError::Storage(_) => Verdict::Transient(failure(Cause::LocalStorage, Billed::Yes)),
+        // As with any answer that is lost: it may be had again, and paid for again.
+        TransportError::JobGone => Verdict::Transient(failure(Cause::AnswerLost, Billed::Unknown)),
         TransportError::Aborted => Verdict::Stopped(failure(Cause::Interrupted, perhaps)),
     }
 }
 
 fn succeeded(endpoint: Endpoint, answer: &Answer, body_sent: bool) -> Verdict {
+    if endpoint.works_by_jobs()
+        && let Some(verdict) = job_ended(answer)
+    {
+        return verdict;
+    }
     let problem = match read(endpoint, answer) {
         Ok(_) if body_sent => return Verdict::Success,
         Ok(_) => "it came before the whole file was sent".to_owned(),

@@ -10,16 +10,17 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Response, Url, redirect};
+use reqwest::{RequestBuilder, Response, Url, redirect};
 use secrecy::ExposeSecret;
 
 use super::audio::{Stage, StagedAudio};
 use super::exchange::retry_after;
 use super::multipart::{Event, Malformed, Multipart};
+use super::platform::Platform;
 use super::request::{self, FREE_CALL, Submission};
 use super::upload::{Patience, Progress, Upload};
 use super::{Answer, Exchange, TransportError, VelmaError, VelmaSettings, classify, stream};
-use crate::task::Probe;
+use crate::task::{Endpoint, Probe};
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub struct Client {
     base: Arc<str>,
     key: HeaderValue,
     settings: Arc<VelmaSettings>,
+    platform: Option<Arc<Platform>>,
 }
 
 impl Client {
@@ -65,12 +67,14 @@ impl Client {
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false);
-        if is_loopback(&base) {
+        let platform = settings.platform.clone().map(Platform::new).transpose()?;
+        // One client for both: where one is on this machine, so is the other, or there is no other.
+        if is_loopback(&base) || platform.as_ref().is_some_and(Platform::is_local) {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|e| VelmaError::Http(chain(&e)))?;
         let base = base.as_str().trim_end_matches('/').into();
-        Ok(Client { http, base, key, settings: Arc::new(settings) })
+        Ok(Client { http, base, key, settings: Arc::new(settings), platform: platform.map(Arc::new) })
     }
 
     /// Scheme and host that requests go to, without a slash at the end.
@@ -123,8 +127,12 @@ impl Client {
         }
     }
 
-    /// Makes the one free call, which shows whether the key is good and credits are left.
-    pub async fn probe(&self) -> Probe {
+    /// Makes the one free call, which shows whether the key that an endpoint uses is good and credits are left.
+    pub async fn probe(&self, endpoint: Endpoint) -> Probe {
+        if endpoint.works_by_jobs() {
+            let answer = self.probe_platform().await;
+            return answer.map_or(Probe::Unreachable, |a| classify::probed_by_job(a.status, &a.body));
+        }
         match self.get(FREE_CALL).await {
             Ok(answer) => classify::probed(answer.status, &answer.body),
             Err(_) => Probe::Unreachable,
@@ -133,9 +141,22 @@ impl Client {
 
     /// Asks for something that costs nothing.
     pub(super) async fn get(&self, path: &str) -> Result<Answer, TransportError> {
+        self.ask(self.http.get(format!("{}{path}", self.base)).header("X-API-Key", self.key.clone())).await
+    }
+
+    pub(super) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    pub(super) fn platform(&self) -> Result<&Platform, TransportError> {
+        let missing = || TransportError::Unsendable("nobody said how to reach the Platform API".to_owned());
+        self.platform.as_deref().ok_or_else(missing)
+    }
+
+    /// Makes a request without a recording, which costs nothing.
+    pub(super) async fn ask(&self, request: RequestBuilder) -> Result<Answer, TransportError> {
         let progress = Progress::new();
         let call = async {
-            let request = self.http.get(format!("{}{path}", self.base)).header("X-API-Key", self.key.clone());
             let response = request.send().await.map_err(|e| broken(e, &progress))?;
             let status = response.status();
             let content_type = header(response.headers(), CONTENT_TYPE.as_str()).map(|text| self.scrub(text));
@@ -170,9 +191,13 @@ impl Client {
     ) -> Result<Answer, TransportError> {
         let Submission { endpoint, options, source, len, upload_name, mime, audio_beside, .. } = submission;
         let upload = Upload::open(source, len, Arc::clone(progress)).await?;
-        let form = request::form(options, upload, len, upload_name, mime)?;
-        let url = format!("{}{}", self.base, request::path(endpoint));
-        let request = self.http.post(url).header("X-API-Key", self.key.clone()).multipart(form);
+        let request = if endpoint.works_by_jobs() {
+            self.platform()?.submission(&self.http, options, upload, len, upload_name)
+        } else {
+            let form = request::form(options, upload, len, upload_name, mime)?;
+            let url = format!("{}{}", self.base, request::path(endpoint));
+            self.http.post(url).header("X-API-Key", self.key.clone()).multipart(form)
+        };
         let response = request.send().await.map_err(|e| broken(e, progress))?;
         progress.answer_began();
 
@@ -228,21 +253,23 @@ impl Client {
     /// The text without the key, should a server repeat what it refuses.
     pub(super) fn scrub(&self, text: &str) -> String {
         let key = self.settings.api_key.expose_secret();
+        let others = self.platform.iter().flat_map(|platform| platform.secrets());
         // A key of a few letters (an emulator's) would tear holes into ordinary words.
-        if key.len() < SECRET_MIN {
-            return text.to_owned();
-        }
-        // As it is, as it stands inside a JSON string, and as it stands in an address.
-        let quoted = serde_json::Value::from(key).to_string();
-        let mut query = reqwest::Url::parse("http://x").map_or(String::new(), |mut url| {
-            url.query_pairs_mut().append_key_only(key);
-            url.query().unwrap_or_default().to_owned()
-        });
-        if query.is_empty() {
-            query = key.to_owned();
-        }
-        text.replace(key, "[key]").replace(&quoted[1..quoted.len() - 1], "[key]").replace(&query, "[key]")
+        let secrets = std::iter::once(key).chain(others).filter(|secret| secret.len() >= SECRET_MIN);
+        secrets.fold(text.to_owned(), |text, secret| {
+            // As it is, as it stands inside a JSON string, and as it stands in an address.
+            let quoted = serde_json::Value::from(secret).to_string();
+            let text = text.replace(secret, "[key]").replace(&quoted[1..quoted.len() - 1], "[key]");
+            text.replace(&in_an_address(secret), "[key]")
+        })
     }
+}
+
+/// A secret as it stands in the query of an address. The text itself, should there be no such form.
+fn in_an_address(secret: &str) -> String {
+    let Ok(mut url) = Url::parse("http://x") else { return secret.to_owned() };
+    url.query_pairs_mut().append_key_only(secret);
+    url.query().unwrap_or(secret).to_owned()
 }
 
 struct StopOnDrop<'a>(&'a Progress);
@@ -378,7 +405,7 @@ pub(super) fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> 
     (!value.is_empty() && value.len() <= 512).then_some(value)
 }
 
-fn base_url(given: &str) -> Result<Url, VelmaError> {
+pub(super) fn base_url(given: &str) -> Result<Url, VelmaError> {
     let wrong = |why: &str| VelmaError::BaseUrl { url: given.to_owned(), why: why.to_owned() };
     let url = Url::parse(given.trim()).map_err(|e| wrong(&e.to_string()))?;
     if !url.username().is_empty() || url.password().is_some() {
@@ -395,7 +422,7 @@ fn base_url(given: &str) -> Result<Url, VelmaError> {
     Ok(url)
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

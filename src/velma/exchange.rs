@@ -41,6 +41,13 @@ pub struct Answer {
     pub is_complete: bool,
 }
 
+impl Answer {
+    /// Whether it is no refusal.
+    pub fn is_good(&self) -> bool {
+        super::classify::is_good(self)
+    }
+}
+
 /// Why there is no answer. No text holds the key, the address's query, or what was said in a recording.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
@@ -80,6 +87,9 @@ pub enum TransportError {
     /// The audio of an answer could not be written.
     #[error("the answer's audio could not be stored: {0}")]
     Storage(String),
+    /// The service does not know the job any more that it had accepted the recording as.
+    #[error("the service does not know the job any more")]
+    JobGone,
     /// We stopped it.
     #[error("stopped by us")]
     Aborted,

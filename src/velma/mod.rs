@@ -6,6 +6,7 @@ mod client;
 mod exchange;
 mod multipart;
 mod options;
+mod platform;
 mod presets;
 mod request;
 mod response;
@@ -21,6 +22,7 @@ pub use classify::classify;
 pub use client::Client;
 pub use exchange::{Answer, Exchange, TransportError};
 pub use options::{OptionError, Options, PresetUse};
+pub use platform::{PlatformSettings, accepted};
 pub use presets::{Preset, nearest_preset};
 pub use request::Submission;
 pub use response::{Behavior, Music, Pick, Response, Sentiment, Transcript, Unreadable, Utterance, read};
@@ -44,6 +46,8 @@ pub struct VelmaSettings {
     pub answer_timeout_per_mb: Duration,
     /// How much a message of a stream holds, 4 to 64 KiB.
     pub stream_frame_bytes: usize,
+    /// How to reach the Platform API, for whoever uses it.
+    pub platform: Option<PlatformSettings>,
 }
 
 /// Why there can be no client.

@@ -37,6 +37,7 @@ const REDACTION_KEYS: &[&str] =
     &["speaker_diarization", "start_redaction_padding_ms", "end_redaction_padding_ms", "language"];
 const LANGUAGE_KEYS: &[&str] = &["language"];
 const SERIES_KEYS: &[&str] = &["training_permitted", "use_ensemble"];
+const PLATFORM_KEYS: &[&str] = &["emotion_annotation", "demographics"];
 const BATCH_KEYS: &[&str] = &["config"];
 const STT_STREAM_KEYS: &[&str] = &[
     "speaker_diarization",
@@ -175,7 +176,8 @@ impl Options {
             | Endpoint::SttBatchMultilingualVfast => plain(given)?,
             Endpoint::Batch | Endpoint::Streaming => batch(given, &mut presets)?,
             Endpoint::EmotionBatch | Endpoint::AccentBatch => series(given)?,
-            Endpoint::SttStreamingEnglishV2 => switch("endpointing", given)?,
+            Endpoint::SttStreamingEnglishV2 => switches(&["endpointing"], given)?,
+            Endpoint::PlatformBatch => switches(PLATFORM_KEYS, given)?,
             Endpoint::SttBatchEnglishVfast
             | Endpoint::SyntheticVoiceDetectionBatch
             | Endpoint::SyntheticVoiceDetectionStreaming
@@ -196,6 +198,7 @@ impl Options {
             Endpoint::SttBatchMultilingualVfast => LANGUAGE_KEYS,
             Endpoint::Batch => BATCH_KEYS,
             Endpoint::EmotionBatch | Endpoint::AccentBatch => SERIES_KEYS,
+            Endpoint::PlatformBatch => PLATFORM_KEYS,
             Endpoint::SttBatchEnglishVfast
             | Endpoint::SyntheticVoiceDetectionBatch
             | Endpoint::LanguageDetectionBatch
@@ -229,12 +232,6 @@ impl Options {
     }
 }
 
-/// One switch, if it is there.
-fn switch(name: &'static str, given: &Map<String, Value>) -> Result<Vec<Field>, OptionError> {
-    let value = given.get(name).filter(|v| !v.is_null()).map(|value| boolean(name, value)).transpose()?;
-    Ok(value.map(|on| Field { name, value: on.to_string(), json: false }).into_iter().collect())
-}
-
 /// Switches, language and paddings, each a form field of its own.
 fn plain(given: &Map<String, Value>) -> Result<Vec<Field>, OptionError> {
     let mut fields = Vec::new();
@@ -258,16 +255,19 @@ fn plain(given: &Map<String, Value>) -> Result<Vec<Field>, OptionError> {
 
 /// The API takes silence for leave to train on what it is sent. Recordings are not ours to give: silence is a no here.
 fn series(given: &Map<String, Value>) -> Result<Vec<Field>, OptionError> {
+    let mut fields = switches(SERIES_KEYS, given)?;
+    if !fields.iter().any(|field| field.name == "training_permitted") {
+        fields.push(Field { name: "training_permitted", value: "false".to_owned(), json: false });
+    }
+    Ok(fields)
+}
+
+/// Those of the switches that are set.
+fn switches(names: &[&'static str], given: &Map<String, Value>) -> Result<Vec<Field>, OptionError> {
     let mut fields = Vec::new();
-    for &name in SERIES_KEYS {
-        match given.get(name).filter(|value| !value.is_null()) {
-            Some(value) => {
-                fields.push(Field { name, value: boolean(name, value)?.to_string(), json: false });
-            }
-            None if name == "training_permitted" => {
-                fields.push(Field { name, value: "false".to_owned(), json: false });
-            }
-            None => {}
+    for &name in names {
+        if let Some(value) = given.get(name).filter(|value| !value.is_null()) {
+            fields.push(Field { name, value: boolean(name, value)?.to_string(), json: false });
         }
     }
     Ok(fields)

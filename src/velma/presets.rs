@@ -27,7 +27,7 @@ impl Client {
     pub async fn presets(&self, endpoint: Endpoint) -> Result<Vec<Preset>, Verdict> {
         let outcome = self.get(&format!("/api/{endpoint}/list-presets")).await;
         if let Ok(answer) = &outcome
-            && (200..300).contains(&answer.status)
+            && answer.is_good()
         {
             return read(answer).ok_or_else(|| {
                 let what = "the list of presets cannot be read";

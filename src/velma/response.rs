@@ -187,7 +187,10 @@ impl Transcript {
     /// Reads a stored answer.
     pub fn from_json(endpoint: Endpoint, json: &str) -> Result<Transcript, Unreadable> {
         let value: Value = serde_json::from_str(json).map_err(not_json)?;
-        let Value::Object(answer) = value else { return Err(Unreadable::Lacks(must_have(endpoint))) };
+        let Value::Object(mut answer) = value else { return Err(Unreadable::Lacks(must_have(endpoint))) };
+        if endpoint.works_by_jobs() {
+            answer = of_job(answer);
+        }
         let has = |key: &str| answer.get(key).is_some_and(|v| !v.is_null());
         if !marks(endpoint).iter().any(|key| has(key)) {
             return Err(Unreadable::Lacks(must_have(endpoint)));
@@ -284,6 +287,26 @@ fn utterance(of: &Map<String, Value>) -> Utterance {
         confidence: number(of, "confidence"),
         music: Music::default(),
     }
+}
+
+/// A job of one recording, as an answer about that: its results stand beside its state, or in a list of one.
+fn of_job(mut job: Map<String, Value>) -> Map<String, Value> {
+    let mut answer = match job.get_mut("results").map(Value::take) {
+        Some(Value::Array(mut results)) if results.len() == 1 => match results.pop() {
+            Some(Value::Object(only)) => only,
+            _ => Map::new(),
+        },
+        Some(Value::Object(only)) => only,
+        _ => Map::new(),
+    };
+    for (key, value) in job {
+        answer.entry(key).or_insert(value);
+    }
+    if let Some(transcript) = answer.remove("transcript") {
+        let key = if transcript.is_array() { "utterances" } else { "text" };
+        answer.entry(key).or_insert(transcript);
+    }
+    answer
 }
 
 fn pick(of: &Map<String, Value>) -> Pick {

@@ -190,6 +190,7 @@ impl Place {
             answer_timeout: PATIENCE,
             answer_timeout_per_mb: PATIENCE,
             stream_frame_bytes: 32_000,
+            platform: None,
         })
         .unwrap()
     }

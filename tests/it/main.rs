@@ -20,6 +20,7 @@
 //! | `siblings` | the smaller models: formats, forms, billing, labels and their tables |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
 //! | `sources` | files that change, vanish, or have hostile names |
+//! | `platform` | jobs that are accepted: sent once, polled after a kill, secrets of their own |
 //! | `presets` | behaviors that the API does not have, told before anything is sent |
 //! | `purge` | answers and audio that go after a time, to the last byte, also when it is killed |
 //! | `streams` | the five endpoints that are streamed to: shapes, limits, codes, kills, and where the key is not |
@@ -43,6 +44,7 @@ mod hostile;
 mod limits;
 mod memory;
 mod network;
+mod platform;
 mod presets;
 mod purge;
 mod retries;

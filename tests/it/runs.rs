@@ -42,7 +42,7 @@ fn a_second_run_sends_nothing_and_a_third_only_what_is_new() {
 #[test]
 fn the_samples_of_all_ten_formats_pass_through_all_five_endpoints_as_what_they_are() {
     let world = World::new(crate::support::roomy());
-    copy_samples(&world, "calls");
+    world.copy_samples("calls");
     let names = ["stt", "fast", "voice", "redact", "talk"];
     let jobs = names.into_iter().zip(ENDPOINTS).map(|(name, endpoint)| (name, endpoint, "calls")).collect();
     world.configure(&Jobs { jobs, ..Jobs::default() });
@@ -140,20 +140,6 @@ fn the_csv_has_a_row_for_every_line_of_the_jsonl() {
 
 fn samples() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/samples"))
-}
-
-/// The recordings alone, without the notes beside them.
-fn copy_samples(world: &World, folder: &str) {
-    let mut copied = 0;
-    for file in files_below(samples()) {
-        let name = file.file_name().unwrap().to_str().unwrap();
-        let beside = [".txt", ".md", ".sh", ".json"].iter().any(|end| name.ends_with(end));
-        if !beside {
-            fs::copy(&file, world.path(&format!("{folder}/{name}"))).unwrap();
-            copied += 1;
-        }
-    }
-    assert_eq!(copied, 10, "one sample a format");
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,8 +1,6 @@
 //! The smaller models through a whole run: what is sent, what it is billed by, and which tables come of it.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 use voxbatch::emulator::{Contract, Settings};
 
@@ -20,12 +18,7 @@ const JOBS: [(&str, &str); 6] = [
 /// Every job above over the samples and a tone of 47 s.
 fn world(contract: Contract) -> World {
     let world = World::new(Settings { contract, ..roomy() });
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("samples")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|e| e != "md") {
-            fs::copy(&path, world.path("calls").join(path.file_name().unwrap())).unwrap();
-        }
-    }
+    world.copy_samples("calls");
     world.write("calls/tone.wav", &tone("tone", 47_000));
     let jobs = JOBS.into_iter().map(|(name, endpoint)| (name, endpoint, "calls")).collect();
     world.configure(&Jobs { jobs, ..Jobs::default() });
@@ -95,7 +88,10 @@ fn both_ages_of_the_answer_about_made_music_fill_the_same_columns() {
         let world = world(contract);
         world.voxbatch(&["run", "--job", "made"]).expect(3);
         let row = row(&world, "made", "tone.wav");
-        let windows = text(&world, "out/made/music.csv");
+        let table = text(&world, "out/made/music.csv");
+        // Recordings come in the order in which they were answered.
+        let mut windows: Vec<String> = table.lines().map(str::to_owned).collect();
+        windows.sort();
         (row["label"].clone(), row["ai_vocal"].clone(), row["ai_instrumental"].clone(), windows)
     };
     assert_eq!(of(Contract::A), of(Contract::B));

@@ -1,6 +1,6 @@
 //! `jobs.example.toml` and what `init` writes cannot drift from the settings.
 
-use super::super::resolve::ApiSettings;
+use super::super::resolve::{ApiSettings, PlatformApiSettings};
 use super::super::{EXAMPLE, example, starter};
 use super::{JOB, load_str};
 use crate::media::MediaSettings;
@@ -63,6 +63,7 @@ fn defaults_are_those_of_the_rooms() {
     assert_eq!(config.outputs, OutputSettings::default());
     assert_eq!(config.log, LogSettings::default());
     assert_eq!(config.api, ApiSettings::default());
+    assert_eq!(config.platform, PlatformApiSettings::default());
 }
 
 #[test]

@@ -317,6 +317,12 @@ impl TaskStore for FakeStore {
     async fn settle(&self, _: std::sync::Arc<Settle>) -> Answer<Settled> {
         refused()
     }
+    async fn remember_job(&self, _: TaskId, _: Fence, _: RemoteJob) -> Answer<Settled> {
+        refused()
+    }
+    async fn remote_job(&self, _: TaskId) -> Answer<Option<RemoteJob>> {
+        refused()
+    }
     async fn sync(&self) -> Answer<()> {
         refused()
     }

@@ -24,6 +24,8 @@ pub(super) enum Fault {
     PauseForgotten,
     /// A purge of audio takes the answers as well.
     PurgeGrabs,
+    /// What a service has accepted is not remembered.
+    JobForgotten,
     /// Written tomorrow.
     SettledUnwritten,
 }
@@ -99,6 +101,14 @@ store! {
             self.whole.retry(filter, again || matches!(self.fault, Fault::RetryGrabs), now).await
         }
 
+        async fn remember_job(&self, task: TaskId, fence: Fence, job: RemoteJob) -> Told<Settled> {
+            if matches!(self.fault, Fault::JobForgotten) {
+                let held = self.whole.task(task).await?.is_some_and(|t| t.fence == fence);
+                return Ok(if held { Settled::Accepted } else { Settled::Fenced });
+            }
+            self.whole.remember_job(task, fence, job).await
+        }
+
         async fn purge(&self, mut purge: Purge, now: Timestamp) -> Told<Vec<Purgeable>> {
             purge.answers |= matches!(self.fault, Fault::PurgeGrabs);
             self.whole.purge(purge, now).await
@@ -109,6 +119,7 @@ store! {
             self.whole.save_pace(limiter, effective, until).await
         }
     }
+    remote_job(task: TaskId) -> Told<Option<RemoteJob>>;
     sync() -> Told<()>;
     upsert_jobs(jobs: Vec<JobSpec>, now: Timestamp) -> Told<Vec<Job>>;
     jobs() -> Told<Vec<Job>>;

@@ -19,6 +19,7 @@ pub(super) enum Call {
     Sweep,
     Claim(ClaimRequest),
     Settle(Ended),
+    Remember(TaskId, Fence, RemoteJob),
     SetAside(TaskId, Fence, Settlement),
     SetCeiling(Endpoint, u32),
     SavePace(Endpoint, Option<u32>, Option<Timestamp>),
@@ -141,6 +142,7 @@ async fn answer(store: &dyn TaskStore, call: Call, now: Timestamp) -> Result<Ans
             let settle = Settle { task: hold.proof(), settlement, request, result, now };
             Answer::Settled(store.settle(Arc::new(settle)).await?)
         }
+        Call::Remember(task, fence, job) => Answer::Settled(store.remember_job(task, fence, job).await?),
         Call::SetAside(task, fence, settlement) => {
             Answer::Settled(store.set_aside(task, fence, settlement, now).await?)
         }

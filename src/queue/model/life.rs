@@ -54,6 +54,7 @@ impl Task {
             lone: false,
             tries: vec![],
             result: None,
+            remote: None,
         }
     }
 

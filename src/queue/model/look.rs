@@ -37,6 +37,7 @@ pub(super) async fn look(store: &dyn TaskStore, model: &mut Model, all: bool) ->
         let mut wanted = task.tries.clone();
         wanted.reverse();
         same("attempts", store.attempts(id).await.unwrap(), wanted)?;
+        same("a job elsewhere", store.remote_job(id).await.unwrap(), task.remote.clone())?;
         let got = store.result(id).await.unwrap();
         if let (Some(kept), Some(row)) = (&mut task.result, &got) {
             // It did not stand at a look yet, and may come to stand when it is not the latest any more.

@@ -183,6 +183,7 @@ mod sqlite {
             Fault::RetryGrabs,
             Fault::PauseForgotten,
             Fault::PurgeGrabs,
+            Fault::JobForgotten,
             Fault::SettledUnwritten,
         ];
         all.into_iter().for_each(|fault| prop_finds(fault, folder));

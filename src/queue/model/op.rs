@@ -119,6 +119,11 @@ pub(super) enum Op {
         ending: Ending,
         blame: Blame,
     },
+    /// A service has accepted what somebody holds, or held, as a job.
+    Remember {
+        hold: Pick,
+        job: u8,
+    },
     SetAside {
         task: Pick,
         stale: bool,
@@ -211,6 +216,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<Pick>().prop_map(|worker| Op::Beat { worker }),
         3 => Just(Op::Sweep),
         1 => any::<bool>().prop_map(|orderly| Op::Die { orderly }),
+        3 => (any::<Pick>(), any::<u8>()).prop_map(|(hold, job)| Op::Remember { hold, job }),
         2 => (any::<Pick>(), any::<bool>(), ending(), blame())
             .prop_map(|(task, stale, ending, blame)| Op::SetAside { task, stale, ending, blame }),
         1 => (any::<bool>(), 1..6u8).prop_map(|(english, ceiling)| Op::SetCeiling { english, ceiling }),

@@ -21,6 +21,8 @@ pub(super) struct Task {
     /// Oldest first.
     pub(super) tries: Vec<AttemptRow>,
     pub(super) result: Option<Kept>,
+    /// Accepted by a service, and not over.
+    pub(super) remote: Option<RemoteJob>,
 }
 
 /// A result and its place in the order of commits.
@@ -120,6 +122,12 @@ impl Model {
             }
             Call::Claim(wish) => self.claim(wish),
             Call::Settle(ended) => Answer::Settled(self.settle(ended)),
+            Call::Remember(id, fence, job) => {
+                // Nobody has claimed it anew: the job is this task's, wherever it stands.
+                let task = self.task(id).filter(|t| t.row.fence == fence);
+                let kept = task.map(|t| t.remote = Some(job));
+                Answer::Settled(if kept.is_some() { Settled::Accepted } else { Settled::Fenced })
+            }
             Call::SetAside(id, fence, settlement) => Answer::Settled(self.set_aside(id, fence, settlement)),
             Call::SetCeiling(endpoint, ceiling) => self.set_ceiling(endpoint, ceiling),
             Call::SavePace(endpoint, effective, until) => {
@@ -274,7 +282,9 @@ impl Model {
                 (false, true) => task.end(TaskState::Cancelled),
                 (false, false) => TaskState::Queued,
             };
-            let lost = Failure { billed: Billed::Unknown, ..Failure::local(Cause::LeaseLost, "") };
+            // What a service has accepted is asked for again, and not sent.
+            let billed = if task.remote.is_some() { Billed::No } else { Billed::Unknown };
+            let lost = Failure { billed, ..Failure::local(Cause::LeaseLost, "") };
             task.leave(state, None, &lost, now);
             task.row.run_at = now;
             let attempt = task.tries.last_mut().unwrap();
@@ -282,7 +292,9 @@ impl Model {
             attempt.message = None;
             recovered.tasks += 1;
             recovered.failed += u64::from(state == TaskState::Failed);
-            self.ledger.entry((task.row.endpoint, now.month())).or_default().unknown += 1;
+            if billed == Billed::Unknown {
+                self.ledger.entry((task.row.endpoint, now.month())).or_default().unknown += 1;
+            }
         }
         recovered
     }
@@ -382,7 +394,9 @@ impl Model {
         if !taken {
             return Settled::Fenced;
         }
-        let attempt = self.task(hold.id).unwrap().tries.last_mut().unwrap();
+        let task = self.task(hold.id).unwrap();
+        task.remote = task.remote.take().filter(|_| !request.job_over);
+        let attempt = task.tries.last_mut().unwrap();
         close(attempt, settlement.outcome(), settlement.failure(), now);
         attempt.http_status = request.http_status.or(attempt.http_status);
         attempt.request_id = request.request_id;

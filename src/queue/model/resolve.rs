@@ -99,6 +99,16 @@ impl Model {
             }
             Op::Settle { hold, ending, blame } => self.settlement(false, hold, ending, blame)?,
             Op::SettleAgain { hold, ending, blame } => self.settlement(true, hold, ending, blame)?,
+            Op::Remember { hold, job } => {
+                let hold = self.holds.iter().rev().nth(usize::from(hold) % self.holds.len().clamp(1, 12))?;
+                let job = RemoteJob {
+                    id: format!("job-{job}"),
+                    blake3: "b3".into(),
+                    bytes: job.into(),
+                    accepted_at: self.now,
+                };
+                Call::Remember(hold.id, hold.fence, job)
+            }
             Op::SetAside { task, stale, ending, blame } => {
                 let queued: Vec<_> = self.tasks.iter().filter(|t| t.row.id.0 > 0).collect();
                 let row = &pick(&queued, task)?.row;
@@ -201,6 +211,7 @@ impl Model {
             bytes_sent: 7,
             request_id: Some("r".into()),
             http_status: status,
+            job_over: blame.answered,
         };
         let result = match ending {
             Ending::Succeed { billed_s, sounds } => Some(new_result(billed_s, sounds)),

@@ -21,6 +21,7 @@ mod pages;
 #[cfg(test)]
 mod plans;
 mod purge;
+mod remote;
 mod rows;
 mod settle;
 mod writer;
@@ -37,8 +38,8 @@ use self::liveness::Liveness;
 use self::writer::Writer;
 use super::{
     AttemptRow, Candidate, Claim, ClaimRequest, Enqueued, Halt, JobSpec, LimiterState, NewTask, OutputState,
-    Purge, Purgeable, QueueError, Recognised, Recovered, ResultRow, Settle, Settled, Sighting, Tally,
-    TaskRow, TaskStore, Usage, WorkerRow,
+    Purge, Purgeable, QueueError, Recognised, Recovered, RemoteJob, ResultRow, Settle, Settled, Sighting,
+    Tally, TaskRow, TaskStore, Usage, WorkerRow,
 };
 use crate::task::{
     Endpoint, Fence, Filter, HaltOrder, Job, JobId, Month, RecordingPath, Settlement, TaskId, Timestamp,
@@ -204,6 +205,14 @@ impl TaskStore for SqliteStore {
             let _ = std::fs::remove_file(&self.reserve);
         }
         settled
+    }
+
+    async fn remember_job(&self, task: TaskId, fence: Fence, job: RemoteJob) -> Result<Settled, QueueError> {
+        self.writer.write(move |c| Box::pin(remote::remember(c, task, fence, job))).await
+    }
+
+    async fn remote_job(&self, task: TaskId) -> Result<Option<RemoteJob>, QueueError> {
+        remote::find(&mut *self.readers.acquire().await?, task).await
     }
 
     async fn sync(&self) -> Result<(), QueueError> {

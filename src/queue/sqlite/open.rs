@@ -186,6 +186,7 @@ fn migrations() -> Vec<Migration> {
         migration(2, "purge", include_str!("../../../migrations/sqlite/0002_purge.sql")),
         migration(3, "scale", include_str!("../../../migrations/sqlite/0003_scale.sql")),
         migration(4, "stands again", include_str!("../../../migrations/sqlite/0004_stands_again.sql")),
+        migration(11, "remote job", include_str!("../../../migrations/sqlite/0011_remote_job.sql")),
     ]
 }
 

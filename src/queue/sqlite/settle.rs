@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 use sqlx::SqliteConnection;
 
+use super::remote;
 use super::rows::{Columns, array, int, retry_after_ms};
 use crate::queue::{NewResult, QueueError, Recovered, Settle, Settled, Usage};
 use crate::task::{
@@ -74,6 +75,11 @@ async fn settle_each_once(
         moved.extend(succeed(c, &successes).await?);
     }
     close(c, settles, &moved).await?;
+    for settle in settles {
+        if settle.request.job_over && moved.contains(&settle.task.id) {
+            remote::forget(c, settle.task.id).await?;
+        }
+    }
     for ((endpoint, month), sum) in bill(settles, &moved) {
         book(c, endpoint, month, sum).await?;
     }
@@ -353,10 +359,11 @@ pub(super) async fn recover(
                              WHEN EXISTS (SELECT 1 FROM result WHERE task_id = task.id) THEN 'succeeded'
                              WHEN lease_losses + 1 >= ?3 THEN 'failed' ELSE 'cancelled' END,
                 finished_at = iif(lease_losses + 1 >= ?3 OR cancel_requested, ?2, NULL),
-                cancel_requested = 0, cause = ?4, http_status = NULL, billed = 'unknown',
+                cancel_requested = 0, cause = ?4, http_status = NULL,
+                billed = iif(EXISTS (SELECT 1 FROM remote_job WHERE task_id = task.id), 'no', 'unknown'),
                 message = 'the worker that held it died ' || (lease_losses + 1) || ' time(s)'
          WHERE owner = ?1 AND state = 'running'
-         RETURNING id, fence, endpoint, state",
+         RETURNING id, fence, endpoint, state, billed",
     )
     .bind(&worker.0)
     .bind(now.0)
@@ -368,17 +375,20 @@ pub(super) async fn recover(
     for row in &rows {
         recovered.tasks += 1;
         recovered.failed += u64::from(row.value::<String>("state")? == "failed");
+        // A job that was accepted goes on without us, and is asked for by the next one: nothing is paid twice.
+        let billed: String = row.value("billed")?;
         sqlx::query(
-            "UPDATE attempt SET ended_at = ?3, outcome = 'lost', cause = ?4, billed = 'unknown'
+            "UPDATE attempt SET ended_at = ?3, outcome = 'lost', cause = ?4, billed = ?5
              WHERE task_id = ?1 AND fence = ?2 AND outcome IS NULL",
         )
         .bind(row.value::<i64>("id")?)
         .bind(row.value::<i64>("fence")?)
         .bind(now.0)
         .bind(Cause::LeaseLost.word())
+        .bind(&billed)
         .execute(&mut *c)
         .await?;
-        let unknown = Usage { unknown: 1, ..Usage::default() };
+        let unknown = Usage { unknown: u64::from(billed == Billed::Unknown.word()), ..Usage::default() };
         book(c, row.word("endpoint")?, now.month(), unknown).await?;
     }
     sqlx::query(

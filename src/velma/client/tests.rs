@@ -32,6 +32,7 @@ fn settings(address: SocketAddr) -> VelmaSettings {
         answer_timeout: Duration::from_secs(5),
         answer_timeout_per_mb: Duration::ZERO,
         stream_frame_bytes: 32_000,
+        platform: None,
     }
 }
 
@@ -297,7 +298,7 @@ async fn nobody_listening_is_a_failed_connection_that_costs_nothing() {
     let exchange = small().send(&client).await;
     assert!(matches!(exchange.outcome, Err(TransportError::Connect(_))), "{exchange:?}");
     assert_eq!((exchange.bytes_sent, exchange.body_sent), (0, false));
-    assert_eq!(client.probe().await, Probe::Unreachable);
+    assert_eq!(client.probe(Endpoint::SttBatch).await, Probe::Unreachable);
 }
 
 #[tokio::test]
@@ -471,7 +472,7 @@ async fn the_free_call_tells_a_good_key_from_a_bad_one_and_from_an_empty_purse()
             head
         })
         .await;
-        assert_eq!(bounded(client(address).probe()).await, expected, "{status}");
+        assert_eq!(bounded(client(address).probe(Endpoint::SttBatch)).await, expected, "{status}");
         let head = head.await.unwrap();
         assert!(head.starts_with("GET /api/velma-2-batch/list-presets HTTP/1.1\r\n"));
         assert_eq!(field(&head, "x-api-key"), Some(KEY));

@@ -112,6 +112,8 @@ every_method! {
     fn claim(request: ClaimRequest) -> Claim;
     fn set_aside(task: TaskId, fence: Fence, settlement: Settlement, now: Timestamp) -> Settled;
     fn settle(settle: Arc<Settle>) -> Settled;
+    fn remember_job(task: TaskId, fence: Fence, job: RemoteJob) -> Settled;
+    fn remote_job(task: TaskId) -> Option<RemoteJob>;
     fn sync() -> ();
     fn raise_halt(order: HaltOrder, until: Option<Timestamp>, by: String, now: Timestamp) -> bool;
     fn lift_halt(halt: i64, by: String, now: Timestamp) -> bool;

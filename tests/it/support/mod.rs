@@ -80,6 +80,16 @@ impl World {
         }
     }
 
+    /// Adds the samples, one of each format, without the notes beside them.
+    pub(crate) fn copy_samples(&self, folder: &str) {
+        let mut copied = 0;
+        for sample in voxbatch::emulator::SAMPLES {
+            self.write(&format!("{folder}/{}", sample.name), sample.bytes);
+            copied += 1;
+        }
+        assert_eq!(copied, 10, "one sample a format");
+    }
+
     /// Writes a file, its folders included.
     pub(crate) fn write(&self, relative: &str, bytes: &[u8]) {
         let path = self.path(relative);
