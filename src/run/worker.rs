@@ -22,9 +22,7 @@ use crate::task::{
     Billed, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, RecordingPath, RetryPolicy,
     Settlement, Standing, Timestamp, Verdict, decide,
 };
-use crate::velma::{
-    self, Answer, Client, Decoded, Exchange, Source, Streamed, Submission, TransportError,
-};
+use crate::velma::{self, Answer, Client, Decoded, Exchange, Source, Streamed, Submission, TransportError};
 
 /// How long an answer that cannot be stored is held on to before the run gives up, at most.
 const STORE_PATIENCE: Duration = Duration::from_secs(60);
