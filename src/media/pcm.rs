@@ -6,6 +6,9 @@ use super::sound::{DecodeError, Sound, decode, mono, resampled_to};
 use super::{Format, MediaSettings};
 use crate::task::Samples;
 
+/// Bytes that are handed on at once.
+const PIECE: usize = 64 << 10;
+
 /// A recording that is to be decoded. Nothing is open yet.
 #[derive(Debug, Clone)]
 pub struct Pcm {
@@ -59,17 +62,21 @@ impl Iterator for Blocks {
             }
         }
         let State::Open(sound, block) = &mut self.0 else { return None };
-        match sound.next(block) {
-            Ok(true) => Some(Ok(block.iter().flat_map(|sample| sample.to_le_bytes()).collect())),
-            Ok(false) => {
-                self.0 = State::Ended;
-                None
+        let mut piece = Vec::with_capacity(PIECE);
+        // Some containers give a single sample at a time.
+        let ended = loop {
+            match sound.next(block) {
+                Ok(true) => piece.extend(block.iter().flat_map(|sample| sample.to_le_bytes())),
+                Ok(false) => break None,
+                Err(e) => break Some(Err(e.to_string())),
             }
-            Err(e) => {
-                self.0 = State::Ended;
-                Some(Err(e.to_string()))
+            if piece.len() >= PIECE {
+                return Some(Ok(piece));
             }
-        }
+        };
+        // What was decoded before it went wrong is no recording.
+        self.0 = State::Ended;
+        ended.or((!piece.is_empty()).then_some(Ok(piece)))
     }
 }
 

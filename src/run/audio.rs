@@ -34,12 +34,8 @@ pub(super) fn whole(audio: StagedAudio, length_ms: Option<u64>, most_ms: u64) ->
     }
     places.sort_by_key(|(_, clip)| (clip.start_ms, clip.duration_ms));
     let end = |(_, clip): &(u64, Clip)| clip.start_ms.saturating_add(clip.duration_ms);
-    let length_ms = length_ms.unwrap_or_else(|| places.iter().map(end).max().unwrap_or(0));
-    if length_ms > most_ms {
-        return Err(Unkept::Audio(format!(
-            "its audio is said to last {length_ms} ms, longer than the recording"
-        )));
-    }
+    // Nonsense of a length must neither fill the disk nor lose what is paid for.
+    let length_ms = length_ms.unwrap_or_else(|| places.iter().map(end).max().unwrap_or(0)).min(most_ms);
     let mut undecodable = None;
     let made = audio.remade(|from, to| {
         let pieces = places.into_iter().map(|place| piece(&from, place));
