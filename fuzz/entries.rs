@@ -133,7 +133,7 @@ pub fn media(data: &[u8]) {
     let sniffed = media::sniff(&mut file).expect("a disk that can be read");
     assert!(!sniffed.what.is_empty() && !sniffed.what.contains(char::is_control), "{:?}", sniffed.what);
     let format = sniffed.format.unwrap_or(Format::Wav);
-    assert!(media::estimated_ms(&mut file, format, data.len() as u64) > 0);
+    assert!(media::measure(&file, format, data.len() as u64).duration_ms > 0);
 
     let recording = RecordingPath::from_bytes(*b"recording.wav");
     let settings = MediaSettings::default();
@@ -206,6 +206,7 @@ fn rendered_as(endpoint: Endpoint, path: RecordingPath, job: &str, response: &st
         http_status: 200,
         audio: AudioFacts { bytes: 1, blake3: "00".into(), format: "wav".into(), mime: "audio/wav".into() },
         duration_ms: None,
+        measured: None,
         billed_ms: 0,
         response: response.to_owned(),
         redacted_audio: endpoint.returns_audio().then(|| RedactedAudio {

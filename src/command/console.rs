@@ -2,7 +2,7 @@
 //! away (`| head`) ends nothing and breaks nothing.
 
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::context::{environment_text, now};
 use super::feed::Scanned;
@@ -86,6 +86,15 @@ impl Console {
         }
     }
 
+    /// How far something is that is being waited for: drawn on a terminal, else a line now and then.
+    pub(super) fn progress(&self) -> Progress<'_> {
+        let is_live = !self.looks.quiet && Stream::stderr().tty;
+        if is_live {
+            self.screen.light();
+        }
+        Progress { console: self, is_live, told: Instant::now() }
+    }
+
     /// What went wrong.
     pub(super) fn problem(&self, problem: &Problem) {
         self.write_line(&problem.to_string());
@@ -126,6 +135,35 @@ impl Console {
             budgets: Vec::new(),
         };
         Reporter::new(settings, self.screen.clone(), Box::new(io::stdout()))
+    }
+}
+
+/// Tells how far something is, until it is dropped.
+pub(super) struct Progress<'a> {
+    console: &'a Console,
+    is_live: bool,
+    told: Instant,
+}
+
+/// Between two lines where nothing can be drawn.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+impl Progress<'_> {
+    pub(super) fn tell(&mut self, text: &str) {
+        if self.is_live {
+            self.console.screen.draw(text.to_owned());
+        } else if self.told.elapsed() >= TOLD_EVERY {
+            self.told = Instant::now();
+            self.console.note(text);
+        }
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        if self.is_live {
+            self.console.screen.clear();
+        }
     }
 }
 

@@ -1,12 +1,15 @@
-//! `endpoints`: what each of them takes, returns, costs and is limited to. Needs no configuration and no network.
+//! `endpoints`: what each of them takes, returns, costs and is limited to. Needs no network, and no configuration but for
+//! prices of one's own.
 
 use serde_json::json;
 
 use super::console::Console;
+use super::context;
 use super::exit::Exit;
+use crate::config::Overrides;
 use crate::media::{self, MediaSettings};
 use crate::report::bytes;
-use crate::task::{Endpoint, Facts, PRICES_OF};
+use crate::task::{Endpoint, Facts, Prices};
 use crate::velma::Options;
 
 /// Where lines end.
@@ -23,29 +26,32 @@ pub(super) struct EndpointsArgs {
 }
 
 /// Runs the verb.
-pub(super) fn endpoints(args: &EndpointsArgs, console: &Console) -> Exit {
+pub(super) fn endpoints(args: &EndpointsArgs, overrides: &Overrides, console: &Console) -> Exit {
+    // Whoever has no jobs.toml yet looks here first.
+    let prices = context::load(overrides).map(|config| config.prices).unwrap_or_default();
     let word = args.word.as_deref().unwrap_or_default().to_lowercase();
     let is_meant = |facts: &Facts| facts.name.contains(&word) || facts.returns.to_lowercase().contains(&word);
     let meant: Vec<Endpoint> = Endpoint::ALL.into_iter().filter(|e| is_meant(&e.facts())).collect();
     if args.json {
-        meant.iter().for_each(|endpoint| console.say(&as_object(*endpoint).to_string()));
+        meant.iter().for_each(|endpoint| console.say(&as_object(*endpoint, &prices).to_string()));
         return Exit::Done;
     }
-    meant.iter().for_each(|endpoint| console.say(&block(*endpoint)));
+    meant.iter().for_each(|endpoint| console.say(&block(*endpoint, &prices)));
     match meant.is_empty() {
         true => console.note(&format!("no endpoint speaks of `{word}`")),
         false => console.note(&format!(
-            "Prices are US$ for an hour of audio as published on {PRICES_OF}; options can cost extra."
+            "Prices are US$ for an hour of audio, of {}; options can cost extra.",
+            prices.as_of
         )),
     }
     Exit::Done
 }
 
-fn block(endpoint: Endpoint) -> String {
+fn block(endpoint: Endpoint, prices: &Prices) -> String {
     let facts = endpoint.facts();
-    let price = match endpoint.usd_per_hour() {
-        Some(usd) => format!("${usd} an hour"),
-        None => "no price published".to_owned(),
+    let price = match prices.of(endpoint) {
+        Some(price) => format!("{price} an hour"),
+        None => "no price known".to_owned(),
     };
     let options = match Options::keys(endpoint) {
         [] => "none".to_owned(),
@@ -78,13 +84,14 @@ fn entry(name: &str, words: &str) -> String {
     format!("{text}{line}\n")
 }
 
-fn as_object(endpoint: Endpoint) -> serde_json::Value {
+fn as_object(endpoint: Endpoint, prices: &Prices) -> serde_json::Value {
     let facts = endpoint.facts();
     let formats: Vec<String> = media::taken_by(endpoint).split(", ").map(str::to_owned).collect();
     json!({
         "endpoint": facts.name, "returns": facts.returns, "returns_audio": endpoint.returns_audio(),
-        "formats": formats, "max_bytes": most_bytes(endpoint), "streaming": endpoint.is_streaming(), "options": Options::keys(endpoint),
-        "usd_per_hour": endpoint.usd_per_hour(), "prices_of": PRICES_OF, "limits": facts.limits,
+        "formats": formats, "max_bytes": most_bytes(endpoint), "streaming": endpoint.is_streaming(),
+        "options": Options::keys(endpoint),
+        "usd_per_hour": prices.of(endpoint).map(|price| price.dollars()), "prices_of": prices.as_of, "limits": facts.limits,
     })
 }
 
@@ -95,7 +102,7 @@ mod tests {
     #[test]
     fn every_block_fits_an_ordinary_terminal_and_leaves_nothing_out() {
         for endpoint in Endpoint::ALL {
-            let text = block(endpoint);
+            let text = block(endpoint, &Prices::default());
             assert!(text.lines().all(|line| line.len() < WIDTH), "{text}");
             let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
             for part in Options::keys(endpoint).iter().copied().chain([endpoint.facts().returns]) {
@@ -106,6 +113,7 @@ mod tests {
 
     #[test]
     fn a_block_looks_as_agreed() {
+        let block = |endpoint| block(endpoint, &Prices::default());
         insta::assert_snapshot!(block(Endpoint::SttBatch) + &block(Endpoint::MusicDetectionBatch));
     }
 }

@@ -233,15 +233,15 @@ impl Look {
 impl Batch {
     fn add(&mut self, file: Sighting, inspection: Inspection) {
         let Sighting { path, size_bytes, modified_ns } = file;
-        let (format, refusal) = match inspection {
-            Inspection::Recording { format, extension_disagrees } => {
+        let (format, measured, refusal) = match inspection {
+            Inspection::Recording { format, extension_disagrees, measured } => {
                 *self.seen.formats.entry(format.word()).or_default() += 1;
                 self.seen.misnamed += u64::from(extension_disagrees);
-                (Some(format.word()), None)
+                (Some(format.word()), measured, None)
             }
             Inspection::Refused(failure) => {
                 *self.seen.refused.entry(failure.cause).or_default() += 1;
-                (None, Some(failure))
+                (None, None, Some(failure))
             }
             Inspection::NotNow(why) => return self.seen.note_trouble(format!("{path}: {why}")),
             Inspection::NotARecording(what) => {
@@ -250,7 +250,7 @@ impl Batch {
         };
         self.seen.files += 1;
         self.seen.bytes += size_bytes;
-        self.tasks.push(NewTask { path, size_bytes, modified_ns, format, refusal });
+        self.tasks.push(NewTask { path, size_bytes, modified_ns, format, measured, refusal });
     }
 
     /// What was learned of them when they were looked into still holds.

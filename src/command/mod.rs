@@ -13,6 +13,7 @@ mod feed;
 mod halts;
 mod hand;
 pub mod init;
+mod measure;
 mod plan;
 mod presets;
 mod problem;
@@ -141,7 +142,7 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<u8> {
             served.map_err(|error| problem::UsageError::new(format!("{error:#}")))?;
             return Ok(0);
         }
-        Verb::Endpoints(args) => endpoints::endpoints(args, console),
+        Verb::Endpoints(args) => endpoints::endpoints(args, overrides, console),
         Verb::Demo(args) => {
             logs_by_flags(overrides, console)?;
             demo::demo(args, console).await?

@@ -10,6 +10,7 @@ use super::console::{Console, scan_lines};
 use super::context::Context;
 use super::exit::Exit;
 use super::feed::{self, Into, Scanned};
+use super::measure;
 use crate::audit::Kind;
 use crate::config::Overrides;
 use crate::report::{Column, Table, bytes, count};
@@ -61,6 +62,7 @@ async fn go(
         false => Context::with(super::context::load(overrides)?).await?,
     };
     let mut found = Vec::new();
+    let mut progress = console.progress();
     let outputs = context.config.jobs.iter().map(|c| c.spec.output.clone());
     let skip = feed::skipped(outputs, &context.all_jobs().await?, &context.config.state_dir);
     for (config, job) in context.stated(names)? {
@@ -71,12 +73,15 @@ async fn go(
         };
         let go_on = async |_: &Scanned| ControlFlow::Continue(());
         let scanned = feed::scan(config, &context.config.media, skip.clone(), into, go_on).await?;
-        if let (false, Some(id)) = (dry, id) {
-            Audit::of(&context.config).write(Kind::Scan, of_scan(id, &scanned.enqueued)).await?;
+        if let (false, Some(job)) = (dry, job) {
+            Audit::of(&context.config).write(Kind::Scan, of_scan(job.id, &scanned.enqueued)).await?;
+            let told = |done| progress.tell(&format!("{}: {} measured", job.name, count(done)));
+            measure::job(&context.store, job, told).await?;
         }
         found.push((config.spec.name.clone(), config.spec.endpoint, scanned));
     }
     context.store.close().await;
+    drop(progress);
     if as_json {
         let jobs: Vec<_> =
             found.iter().map(|(name, endpoint, s)| as_object(name, endpoint.name(), s)).collect();

@@ -16,6 +16,7 @@ use super::console::Console;
 use super::context::{Context, now};
 use super::exit::Exit;
 use super::feed::{self, Into};
+use super::measure;
 use super::presets;
 use super::signals::Signals;
 use super::slots::LedgerFile;
@@ -176,6 +177,8 @@ impl Session<'_> {
 
         let projecting = Projecting::start(projectors, Arc::clone(&failures), stop.clone());
         let works = self.works()?;
+        let measuring = measure::beside(Arc::clone(&self.context.store), self.jobs.clone(), fed.clone());
+        let measuring = tokio::spawn(measuring);
         let running = run::run(Run {
             store: Arc::clone(&self.context.store),
             client: Arc::clone(&self.client),
@@ -189,6 +192,7 @@ impl Session<'_> {
         });
         let scanning = self.scan(feed, &events, &stop);
         let (outcome, scanned) = tokio::join!(running, scanning);
+        measuring.abort(); // nobody waits for it
         let finished = projecting.finish().await;
         let outcome = outcome?;
         drop(events);

@@ -12,6 +12,7 @@ mod example;
 mod file;
 mod job;
 mod key;
+mod money;
 mod options;
 mod origin;
 mod reader;

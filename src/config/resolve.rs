@@ -12,6 +12,7 @@ use super::error::{CheckOptions, Code, ConfigError, Problem};
 use super::file::{self, Document};
 use super::job::{self, JobConfig};
 use super::key::{self, KeyOrigin};
+use super::money::{self, OpeningHours};
 use super::origin::{Effective, Origin};
 use super::reader::{Environment, Reader};
 use super::value::{
@@ -21,7 +22,7 @@ use crate::media::MediaSettings;
 use crate::outputs::OutputSettings;
 use crate::run::{LimitSettings, RunSettings};
 use crate::scan::ScanSettings;
-use crate::task::{Endpoint, RetryPolicy};
+use crate::task::{Endpoint, Prices, RetryPolicy};
 use crate::telemetry::{LogPaths, LogSettings};
 use crate::velma::{PlatformSettings, VelmaSettings};
 
@@ -98,6 +99,8 @@ pub struct Config {
     pub run: RunSettings,
     /// How files are written; which, each job says itself.
     pub outputs: OutputSettings,
+    /// What audio costs.
+    pub prices: Prices,
     /// What is logged.
     pub log: LogSettings,
     /// The jobs, in the order of the file. At least one.
@@ -262,6 +265,7 @@ fn resolve(
     };
     let run = run(&mut reader, limits, retry);
     let outputs = outputs(&mut reader);
+    let prices = money::prices(&mut reader);
     let log = log(&mut reader);
     let jobs = job::read(&mut reader, folder, &scan, &state_dir, check);
     reader.refuse_unknown(&doc.root, &[]);
@@ -290,6 +294,7 @@ fn resolve(
         media,
         run,
         outputs,
+        prices,
         log,
         jobs,
         settings,
@@ -356,7 +361,9 @@ fn limits(reader: &mut Reader<'_>) -> (BTreeMap<Endpoint, LimitSettings>, Vec<(E
         }
         let hours = reader.find(&format!("limits.{endpoint}.monthly_hours"), &Hours);
         let monthly_ms = hours.and_then(|(ms, _)| ms);
-        (endpoint, LimitSettings { concurrent, monthly_ms })
+        let opening = reader.find(&format!("limits.{endpoint}.opening_hours"), &OpeningHours);
+        let opening = opening.and_then(|(opening, _)| opening);
+        (endpoint, LimitSettings { concurrent, monthly_ms, opening })
     });
     (BTreeMap::from(limits), over)
 }

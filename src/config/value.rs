@@ -25,7 +25,7 @@ impl Wrong {
         Wrong { code: Code::Value, why: why.into(), hint: hint.into() }
     }
 
-    fn kind(expected: &str, found: &DeValue<'_>, hint: impl Into<Option<String>>) -> Self {
+    pub(super) fn kind(expected: &str, found: &DeValue<'_>, hint: impl Into<Option<String>>) -> Self {
         let found = match found {
             DeValue::Array(_) => "a list",
             DeValue::Boolean(_) => "true or false",

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 
-use super::read::{be32, read_at};
+use super::read::{be32, be64, read_at};
 
 /// What the index of the film says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,13 @@ pub(super) struct Movie {
     pub(super) has_index: bool,
     /// The codec of each sound track: `mp4a`, `samr`.
     pub(super) sounds: Vec<[u8; 4]>,
+    /// How long the first sound track plays, in milliseconds: what the track shows of its media, which leaves out what
+    /// encoders put in front, and no more than the media has.
+    pub(super) sound_ms: Option<u64>,
+    /// A box reaches out of the file.
+    pub(super) is_cut: bool,
+    /// More of it lies in pieces behind the index.
+    pub(super) is_fragmented: bool,
 }
 
 /// A file may hold this many boxes on the way to its tracks; fragmented files have thousands behind the index.
@@ -21,7 +28,15 @@ const MOST_BOXES: usize = 4096;
 
 /// Reads the tracks of a file of `len` bytes. Boxes that make no sense end the walk; only a failing disk is an error.
 pub(super) fn movie(file: &File, len: u64) -> io::Result<Movie> {
-    let mut walk = Walk { file, boxes_left: MOST_BOXES, movie: Movie::default(), handler: [0; 4] };
+    let mut walk = Walk {
+        file,
+        boxes_left: MOST_BOXES,
+        movie: Movie::default(),
+        handler: [0; 4],
+        scale: 0,
+        shown: None,
+        media: None,
+    };
     walk.within(0, len)?;
     Ok(walk.movie)
 }
@@ -32,6 +47,11 @@ struct Walk<'a> {
     movie: Movie,
     /// The kind of the track that is being read; `hdlr` stands before the sample table.
     handler: [u8; 4],
+    /// Units a second of what the tracks show.
+    scale: u64,
+    /// What the track shows, in these units, and what its media has, in milliseconds.
+    shown: Option<u64>,
+    media: Option<u64>,
 }
 
 impl Walk<'_> {
@@ -52,19 +72,30 @@ impl Walk<'_> {
             if size < body {
                 break;
             }
+            self.movie.is_cut |= at.saturating_add(size) > end;
             let stop = at.saturating_add(size).min(end);
             let (start, rest) = (at + body, &head[(body as usize).min(head.len())..]);
             match kind {
                 b"ftyp" => self.movie.brand = rest.get(..4).and_then(|b| b.try_into().ok()),
+                // What follows is data; another index would only repeat this one.
+                b"moov" if self.movie.has_index => break,
                 b"moov" => {
                     self.movie.has_index = true;
                     self.within(start, stop)?;
-                    // What follows is data; another index would only repeat this one.
-                    break;
+                }
+                b"moof" => {
+                    self.movie.is_fragmented = true;
+                    break; // as many follow as there are seconds
                 }
                 b"trak" => {
                     self.handler = [0; 4];
+                    (self.shown, self.media) = (None, None);
                     self.within(start, stop)?;
+                }
+                b"mvhd" => self.scale = self.times(start)?.map_or(0, |(scale, _)| scale),
+                b"tkhd" => self.shown = self.shown(start)?,
+                b"mdhd" => {
+                    self.media = self.times(start)?.and_then(|(scale, length)| ms(length, scale));
                 }
                 b"mdia" | b"minf" | b"stbl" => self.within(start, stop)?,
                 // QuickTime repeats `hdlr` inside `minf` for the data: only the first of a track counts.
@@ -77,6 +108,9 @@ impl Walk<'_> {
                     let entry = read_at(self.file, start, 16)?;
                     if let Some(codec) = entry.get(12..16).and_then(|c| c.try_into().ok()) {
                         self.movie.sounds.push(codec);
+                        let shown = self.shown.and_then(|length| ms(length, self.scale));
+                        let length = shown.into_iter().chain(self.media).min();
+                        self.movie.sound_ms = self.movie.sound_ms.or(length);
                     }
                 }
                 // An index in compressed form: no reader of ours, but surely an index.
@@ -87,6 +121,33 @@ impl Walk<'_> {
         }
         Ok(())
     }
+
+    /// Units a second and how many of them, of the film or of a track's media: both are laid out the same.
+    fn times(&self, start: u64) -> io::Result<Option<(u64, u64)>> {
+        let times = read_at(self.file, start, 32)?;
+        Ok(match times.first() {
+            Some(1) => be32(&times, 20).map(u64::from).zip(be64(&times, 24)),
+            _ => be32(&times, 12).map(u64::from).zip(be32(&times, 16).map(length)),
+        })
+    }
+
+    fn shown(&self, start: u64) -> io::Result<Option<u64>> {
+        let track = read_at(self.file, start, 36)?;
+        Ok(match track.first() {
+            Some(1) => be64(&track, 28),
+            _ => be32(&track, 20).map(length),
+        })
+    }
+}
+
+/// All ones say that nobody knows.
+fn length(units: u32) -> u64 {
+    if units == u32::MAX { 0 } else { u64::from(units) }
+}
+
+/// None, if nothing is told.
+fn ms(units: u64, scale: u64) -> Option<u64> {
+    units.checked_mul(1000)?.checked_div(scale).filter(|ms| *ms > 0)
 }
 
 #[cfg(test)]
@@ -99,7 +160,10 @@ mod tests {
         let bytes =
             [mp4_box(b"ftyp", b"M4A \0\0\0\0"), mp4_box(b"mdat", &[0; 5000]), mp4(b"soun", b"mp4a")].concat();
         let movie = movie(&file_of(&bytes), bytes.len() as u64).unwrap();
-        assert_eq!(movie, Movie { brand: Some(*b"M4A "), has_index: true, sounds: vec![*b"mp4a"] });
+        assert_eq!(
+            movie,
+            Movie { brand: Some(*b"M4A "), has_index: true, sounds: vec![*b"mp4a"], ..Movie::default() }
+        );
     }
 
     #[test]

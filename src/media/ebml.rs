@@ -6,18 +6,25 @@ use std::io;
 use super::read::read_at;
 
 /// What the head of the file says.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Matroska {
     /// `webm` or `matroska`.
     pub(super) doc_type: String,
     /// Whether a sound track is listed; `None` when the list of tracks was not found before the data.
     pub(super) has_sound: Option<bool>,
+    /// How long it plays, in milliseconds, as it was told when it was finished.
+    pub(super) length_ms: Option<u64>,
+    /// It says how large it is, and all of that is there.
+    pub(super) is_whole: bool,
 }
 
 const EBML: u32 = 0x1A45_DFA3;
 const DOC_TYPE: u32 = 0x4282;
 const SEGMENT: u32 = 0x1853_8067;
 const CLUSTER: u32 = 0x1F43_B675;
+const INFO: u32 = 0x1549_A966;
+const TICK: u32 = 0x2A_D7B1;
+const LENGTH: u32 = 0x4489;
 const TRACKS: u32 = 0x1654_AE6B;
 const TRACK_ENTRY: u32 = 0xAE;
 const TRACK_TYPE: u32 = 0x83;
@@ -45,8 +52,13 @@ pub(super) fn matroska(file: &File, len: u64) -> io::Result<Matroska> {
             }
             // Its children follow at once.
             SEGMENT => {
+                found.is_whole = element.size.is_some_and(|size| body.saturating_add(size) <= len);
                 at = body;
                 continue;
+            }
+            INFO => {
+                let bytes = read_at(file, body, usize::try_from(size).unwrap_or(usize::MAX).min(4096))?;
+                found.length_ms = length_ms(&bytes);
             }
             TRACKS => {
                 let bytes =
@@ -66,6 +78,20 @@ pub(super) fn matroska(file: &File, len: u64) -> io::Result<Matroska> {
         }
     }
     Ok(found)
+}
+
+/// The length in ticks, by the length of a tick: a millisecond, unless it is told otherwise.
+fn length_ms(info: &[u8]) -> Option<u64> {
+    let value = |wanted| children(info).find(|(id, _)| *id == wanted).map(|(_, value)| value);
+    let number = |bytes: &[u8]| bytes.iter().fold(0u64, |sum, &b| sum << 8 | u64::from(b));
+    let tick_ns = value(TICK).filter(|v| v.len() <= 8).map_or(1_000_000, number);
+    let length = match value(LENGTH)? {
+        short if short.len() == 4 => f64::from(f32::from_bits(number(short) as u32)),
+        long if long.len() == 8 => f64::from_bits(number(long)),
+        _ => return None,
+    };
+    let ms = (length * tick_ns as f64 / 1e6).round();
+    (1.0..1e12).contains(&ms).then_some(ms as u64)
 }
 
 /// The direct children within a body: id and content, as far as the bytes reach.
@@ -120,11 +146,13 @@ mod tests {
 
     #[test]
     fn the_kind_and_the_sound_track_are_read() {
-        assert_eq!(read(&webm("webm", &[1, 2])), Matroska { doc_type: "webm".into(), has_sound: Some(true) });
-        assert_eq!(
-            read(&webm("matroska", &[1])),
-            Matroska { doc_type: "matroska".into(), has_sound: Some(false) }
-        );
+        let live = |kind: &str, sound| Matroska {
+            doc_type: kind.into(),
+            has_sound: Some(sound),
+            ..Matroska::default()
+        };
+        assert_eq!(read(&webm("webm", &[1, 2])), live("webm", true));
+        assert_eq!(read(&webm("matroska", &[1])), live("matroska", false));
     }
 
     #[test]

@@ -12,11 +12,15 @@ pub(super) enum Stream {
 
 /// One frame header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Frame {
+pub(super) struct Frame {
     stream: Stream,
     /// Header bits that all frames of a stream share: version, layer, sample rate.
     kin: u32,
-    bytes: usize,
+    pub(super) bytes: usize,
+    pub(super) samples: u32,
+    pub(super) rate: u32,
+    /// Where a table of contents would stand in an MP3's first frame: behind header and side information.
+    pub(super) side: usize,
 }
 
 /// Frames in a row that prove a stream at the very start of the audio, and behind junk.
@@ -46,7 +50,8 @@ pub(super) fn find(bytes: &[u8], whole: bool) -> Option<Stream> {
     })
 }
 
-fn frame(bytes: &[u8]) -> Option<Frame> {
+/// The frame that begins here.
+pub(super) fn frame(bytes: &[u8]) -> Option<Frame> {
     let head: [u8; 4] = bytes.get(..4)?.try_into().ok()?;
     if head[0] != 0xFF || head[1] & 0xE0 != 0xE0 {
         return None;
@@ -59,10 +64,16 @@ fn adts(bytes: &[u8], head: [u8; 4]) -> Option<Frame> {
         | (usize::from(*bytes.get(4)?) << 3)
         | usize::from(bytes.get(5)? >> 5);
     let rate = (head[2] >> 2) & 0xF;
-    (rate <= 12 && length > 7).then(|| Frame {
+    const RATES: [u32; 13] =
+        [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350];
+    let &rate = RATES.get(usize::from(rate))?;
+    (length > 7).then(|| Frame {
         stream: Stream::Aac,
         kin: u32::from_be_bytes([head[0], head[1], head[2] & 0xFC, 0]),
         bytes: length,
+        samples: 1024,
+        rate,
+        side: 0,
     })
 }
 
@@ -96,10 +107,22 @@ fn mpeg(head: [u8; 4]) -> Option<Frame> {
         (3, false) => 72 * bits / rate + padding,
         _ => 144 * bits / rate + padding,
     };
+    let mono = head[3] >> 6 == 3;
     Some(Frame {
         stream: if layer == 3 { Stream::Mp3 } else { Stream::Mp2 },
         kin: u32::from_be_bytes([head[0], head[1] & 0xFE, head[2] & 0x0C, 0]),
         bytes: bytes as usize,
+        samples: match (layer, mpeg1) {
+            (1, _) => 384,
+            (3, false) => 576,
+            _ => 1152,
+        },
+        rate,
+        side: 4 + match (mpeg1, mono) {
+            (true, false) => 32,
+            (true, true) | (false, false) => 17,
+            (false, true) => 9,
+        },
     })
 }
 

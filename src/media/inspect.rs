@@ -8,8 +8,8 @@ use std::path::Path;
 use super::mime::{UploadAs, taken_by, upload_as};
 use super::name::{Claim, claim, claims_headerless, disagrees, extension};
 use super::sniff::UNKNOWN;
-use super::{Format, MediaSettings, Sniffed, sniff};
-use crate::task::{Cause, Endpoint, Failure};
+use super::{Format, MediaSettings, Sniffed, glance, sniff};
+use crate::task::{Cause, Endpoint, Failure, Measured};
 
 /// What a scan learns of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Inspection {
         format: Format,
         /// The name claims something else; content wins.
         extension_disagrees: bool,
+        /// How long it is, if a glance at its headers tells.
+        measured: Option<Measured>,
     },
     /// It claims to be a recording, or claims nothing, and cannot be sent.
     Refused(Failure),
@@ -33,9 +35,11 @@ pub enum Inspection {
 /// unless its name says that it only lies beside recordings.
 pub fn inspect(path: &Path, endpoint: Endpoint, settings: &MediaSettings) -> Inspection {
     match examine(path, endpoint, settings) {
-        Ok(found) => {
-            Inspection::Recording { format: found.format, extension_disagrees: disagrees(path, found.format) }
-        }
+        Ok(found) => Inspection::Recording {
+            format: found.format,
+            extension_disagrees: disagrees(path, found.format),
+            measured: glance(&found.file, found.format, found.len),
+        },
         Err(Turned { passing: true, failure, .. }) => Inspection::NotNow(failure.message),
         Err(Turned { companion: Some(what), .. }) => Inspection::NotARecording(what),
         Err(Turned { failure, .. }) => Inspection::Refused(failure),
@@ -108,7 +112,7 @@ pub(super) fn examine(path: &Path, endpoint: Endpoint, settings: &MediaSettings)
 }
 
 /// Opens for reading only. Without blocking: a named pipe must not hold a worker until somebody writes into it.
-fn open(path: &Path) -> Result<File, Turned> {
+pub(super) fn open(path: &Path) -> Result<File, Turned> {
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     // Looked at before opening: opening a device can already do something to it.
@@ -187,7 +191,9 @@ mod tests {
         for (name, disagrees) in
             [("a.wav", false), ("a", false), ("a.0001", false), ("a.mp3", true), ("a.txt", true)]
         {
-            let expected = Inspection::Recording { format: Format::Wav, extension_disagrees: disagrees };
+            let measured = Some(Measured::header(1));
+            let expected =
+                Inspection::Recording { format: Format::Wav, extension_disagrees: disagrees, measured };
             assert_eq!(look(name, &wav(8000, 10), STT), expected, "{name}");
         }
     }
@@ -230,7 +236,7 @@ mod tests {
             "{}",
             failure.message
         );
-        let taken = Inspection::Recording { format: Format::Amr, extension_disagrees: false };
+        let taken = Inspection::Recording { format: Format::Amr, extension_disagrees: false, measured: None };
         assert_eq!(look("a.amr", amr, Endpoint::SyntheticVoiceDetectionBatch), taken);
     }
 

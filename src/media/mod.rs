@@ -3,7 +3,7 @@
 //! Everything here blocks on the disk: callers use `spawn_blocking`. Content decides, names only explain:
 //!
 //! ```text
-//! open (read-only, regular files only) → sniff (format by content) → upload_as (the API's table) → size
+//! open (read-only, regular files only) → sniff (format by content) → upload_as (the API's table) → size → length
 //! ```
 //!
 //! [`inspect`] asks this for a scan, [`prepare`] asks it again right before the upload. Where files lie is
@@ -14,6 +14,7 @@ mod carriage;
 #[cfg(test)]
 mod corpus;
 mod ebml;
+mod fate;
 mod format;
 mod frames;
 mod inspect;
@@ -30,6 +31,7 @@ mod sample;
 mod sniff;
 mod sound;
 
+pub use fate::{Fate, fate};
 pub use format::Format;
 pub use inspect::{Inspection, inspect};
 pub use join::{Excerpt, join};
@@ -37,7 +39,7 @@ pub use mime::{UploadAs, taken_by, upload_as};
 pub use name::upload_name;
 pub use pcm::Pcm;
 pub use prepare::{Prepared, Unfit, prepare};
-pub use probe::estimated_ms;
+pub use probe::{glance, guess, measure, measure_file};
 pub use sniff::{Sniffed, sniff};
 pub use sound::{DecodeError, Ffmpeg, FlacWriter, Shape, Sound, channel, decode, mono, resampled_to};
 

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 
 use super::carriage::carriage;
 use super::inspect::{Examined, examine, modified_ns as modified_at};
 use super::name::disagrees;
 use super::read::read_at;
-use super::{DecodeError, Format, MediaSettings, Pcm, estimated_ms, upload_name};
-use crate::task::{Carriage, Cause, Endpoint, Failure, RecordingPath};
+use super::{DecodeError, Format, MediaSettings, Pcm, glance, guess, measure, upload_name};
+use crate::task::{Carriage, Cause, Endpoint, Failure, Measured, RecordingPath};
 
 /// Recordings up to this size are read when they are looked at.
 const WHOLE_MAX: u64 = 128 << 10;
@@ -32,8 +33,6 @@ pub struct Prepared {
     pub upload_name: String,
     /// The name on disk claims something else.
     pub extension_disagrees: bool,
-    /// About how long it is, for reserving hours; not what will be billed.
-    pub estimated_ms: u64,
     /// How it travels, where the endpoint is streamed to.
     pub carriage: Option<Carriage>,
     /// Its sound, where it travels decoded.
@@ -41,6 +40,18 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// How long it is: as it is known, as a glance tells, or as counting shows where that costs little (all of it is in
+    /// memory) or is asked for. Otherwise a guess.
+    pub fn measured(&self, known: Option<Measured>, exactly: bool) -> Measured {
+        known.or_else(|| glance(&self.file, self.format, self.len)).unwrap_or_else(|| {
+            if exactly || self.whole.is_some() {
+                measure(&self.file, self.format, self.len)
+            } else {
+                guess(&self.file, self.format, self.len)
+            }
+        })
+    }
+
     /// Whether what was read before is still what the file holds, as far as its size and time tell.
     pub fn is_fresh(&self) -> bool {
         let meta = self.file.metadata();
@@ -64,7 +75,7 @@ pub fn prepare(
     endpoint: Endpoint,
     settings: &MediaSettings,
 ) -> Result<Prepared, Unfit> {
-    let Examined { mut file, len, modified_ns, format, upload } =
+    let Examined { file, len, modified_ns, format, upload } =
         examine(path, endpoint, settings).map_err(|turned| match turned.passing {
             true => Unfit::NotNow(turned.failure),
             false => Unfit::Refused(turned.failure),
@@ -73,11 +84,11 @@ pub fn prepare(
         true => Some(carried(&file, format, len, endpoint)?),
         false => None,
     };
-    let estimated_ms = match carriage {
-        Some(Carriage::Samples { kind, bytes, .. }) => kind.ms(bytes).max(1),
-        _ => estimated_ms(&mut file, format, len),
-    };
-    fits_one_connection(estimated_ms, endpoint)?;
+    if let Some(longest) = endpoint.longest() {
+        // Worth counting where headers do not tell: the end of a recording that is too long would go unheard.
+        let measured = glance(&file, format, len).unwrap_or_else(|| measure(&file, format, len));
+        fits_one_connection(measured.duration_ms, longest, endpoint)?;
+    }
     let pcm = match carriage {
         Some(Carriage::Decoded) => Some(decodable(path, format, settings)?),
         _ => None,
@@ -95,7 +106,6 @@ pub fn prepare(
         mime: upload.mime,
         upload_name: upload_name(recording, upload.extension),
         extension_disagrees: disagrees(path, format),
-        estimated_ms,
         carriage,
         pcm,
     })
@@ -129,16 +139,15 @@ fn carried(file: &File, format: Format, len: u64, endpoint: Endpoint) -> Result<
 }
 
 /// Some endpoints end a connection after so much audio, whatever is still to come.
-fn fits_one_connection(estimated_ms: u64, endpoint: Endpoint) -> Result<(), Unfit> {
-    let Some(longest) = endpoint.longest().filter(|longest| u128::from(estimated_ms) > longest.as_millis())
-    else {
+fn fits_one_connection(duration_ms: u64, longest: Duration, endpoint: Endpoint) -> Result<(), Unfit> {
+    if u128::from(duration_ms) <= longest.as_millis() {
         return Ok(());
-    };
+    }
     let minutes = |ms: u64| ms.div_ceil(60_000);
     let message = format!(
         "about {} minutes long, above the {} that one connection to {endpoint} takes: split it, for example \
          `ffmpeg -i IN -f segment -segment_time {} -c copy OUT-%03d.wav`, or choose a batch endpoint",
-        minutes(estimated_ms),
+        minutes(duration_ms),
         longest.as_secs() / 60,
         longest.as_secs() - 60,
     );
@@ -177,7 +186,7 @@ mod tests {
         let mut found = prepared(&path).unwrap();
         assert_eq!((found.mime, found.upload_name.as_str()), ("audio/wav", "call 7.wav"));
         assert!(found.extension_disagrees);
-        assert_eq!((found.len, found.estimated_ms), (16_044, 1000));
+        assert_eq!((found.len, found.measured(None, false)), (16_044, Measured::header(1000)));
         assert_eq!(found.whole, Some(wav(8000, 8000)));
         assert!(found.file.write(b"x").is_err(), "sources are opened for reading only");
     }
@@ -218,7 +227,7 @@ mod tests {
             failure.message
         );
         let fits = on(Endpoint::SttStreaming).unwrap();
-        assert_eq!(fits.estimated_ms, 31 * 60_000);
+        assert_eq!(fits.measured(None, false).duration_ms, 31 * 60_000);
         assert!(matches!(fits.carriage, Some(Carriage::Samples { at: 44, .. })));
         assert_eq!(on(Endpoint::SttBatch).unwrap().carriage, None);
     }

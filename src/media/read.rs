@@ -35,9 +35,65 @@ pub(super) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_le_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
 }
 
+/// Eight bytes as a big-endian number.
+pub(super) fn be64(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
+}
+
 /// Eight bytes as a little-endian number.
 pub(super) fn le64(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
+    be64(bytes, at).map(u64::swap_bytes)
+}
+
+/// One chunk of a RIFF or IFF file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chunk {
+    pub(super) name: [u8; 4],
+    /// Where its content begins.
+    pub(super) body: u64,
+    /// As it says.
+    pub(super) size: u64,
+}
+
+/// The chunks of a file, one behind the other, until they lead out of it. A bounded number of them.
+pub(super) struct Chunks<'a> {
+    file: &'a File,
+    at: u64,
+    end: u64,
+    left: u32,
+    number: fn([u8; 4]) -> u32,
+}
+
+/// Broadcast files have a dozen; more is no reason to go on.
+const MOST_CHUNKS: u32 = 1024;
+
+impl<'a> Chunks<'a> {
+    /// RIFF: sizes have their small end first.
+    pub(super) fn little(file: &'a File, at: u64, end: u64) -> Self {
+        Chunks { file, at, end, left: MOST_CHUNKS, number: u32::from_le_bytes }
+    }
+
+    /// IFF: sizes have their big end first.
+    pub(super) fn big(file: &'a File, at: u64, end: u64) -> Self {
+        Chunks { file, at, end, left: MOST_CHUNKS, number: u32::from_be_bytes }
+    }
+}
+
+impl Iterator for Chunks<'_> {
+    type Item = Chunk;
+
+    fn next(&mut self) -> Option<Chunk> {
+        if self.at.checked_add(8)? > self.end || self.left == 0 {
+            return None;
+        }
+        self.left -= 1;
+        let head: [u8; 8] = read_at(self.file, self.at, 8).ok()?.try_into().ok()?;
+        let [a, b, c, d, e, f, g, h] = head;
+        let size = u64::from((self.number)([e, f, g, h]));
+        let body = self.at + 8;
+        self.at = body + size + size % 2; // padded to even lengths
+        Some(Chunk { name: [a, b, c, d], body, size })
+    }
 }
 
 /// A file that stops giving bytes once its budget is spent, for libraries that read as they like.

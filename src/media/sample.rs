@@ -106,6 +106,30 @@ pub(super) fn movie(brand: &[u8; 4], handler: &[u8; 4], codec: &[u8; 4]) -> Vec<
     [mp4_box(b"ftyp", &[&brand[..], &[0; 4]].concat()), mp4(handler, codec)].concat()
 }
 
+/// An index with one sound track: so many milliseconds are shown of so many samples at 8 kHz.
+pub(super) fn timed_mp4(shown_ms: u32, samples: u32) -> Vec<u8> {
+    let times = |scale: u32, length: u32| {
+        [&[0; 12][..], &scale.to_be_bytes(), &length.to_be_bytes(), &[0; 4]].concat()
+    };
+    let track = mp4_box(b"tkhd", &[&[0; 20][..], &shown_ms.to_be_bytes(), &[0; 60]].concat());
+    let handler = mp4_box(b"hdlr", &[&[0; 8][..], b"soun", &[0; 13]].concat());
+    let entry = [&[0, 0, 0, 0, 0, 0, 0, 1][..], &mp4_box(b"mp4a", &[0; 28])].concat();
+    let table = mp4_box(b"minf", &mp4_box(b"stbl", &mp4_box(b"stsd", &entry)));
+    let media = mp4_box(b"mdia", &[mp4_box(b"mdhd", &times(8000, samples)), handler, table].concat());
+    let film =
+        [mp4_box(b"mvhd", &times(1000, shown_ms)), mp4_box(b"trak", &[track, media].concat())].concat();
+    [mp4_box(b"ftyp", b"M4A \0\0\0\0"), mp4_box(b"moov", &film)].concat()
+}
+
+/// A file of sound that was finished: it says how large and how long it is.
+pub(super) fn finished_webm(ms: f64) -> Vec<u8> {
+    let head = ebml(&[0x1A, 0x45, 0xDF, 0xA3], &ebml(&[0x42, 0x82], b"webm"));
+    let info = ebml(&[0x15, 0x49, 0xA9, 0x66], &ebml(&[0x44, 0x89], &ms.to_be_bytes()));
+    let tracks = ebml(&[0x16, 0x54, 0xAE, 0x6B], &ebml(&[0xAE], &ebml(&[0x83], &[2])));
+    let cluster = ebml(&[0x1F, 0x43, 0xB6, 0x75], &[0; 9]);
+    [head, ebml(&[0x18, 0x53, 0x80, 0x67], &[info, tracks, cluster].concat())].concat()
+}
+
 fn ebml(id: &[u8], body: &[u8]) -> Vec<u8> {
     [id, &[0x80 | body.len() as u8], body].concat()
 }

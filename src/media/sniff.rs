@@ -99,7 +99,7 @@ fn without_sound(head: &[u8], len: u64) -> Option<&'static str> {
 }
 
 /// Where the audio begins: behind ID3v2 tags, which encoders put in front of anything.
-fn audio_start(file: &File) -> io::Result<u64> {
+pub(super) fn audio_start(file: &File) -> io::Result<u64> {
     let mut start = 0u64;
     for _ in 0..8 {
         let tag = read_at(file, start, 10)?;

@@ -74,6 +74,8 @@ const RESULTS: &[Column<OfRecord>] = &[
     ("blake3", |r| maybe_text(r.audio.blake3)),
     ("duration_ms", |r| maybe_number(r.duration_ms)),
     ("billed_ms", |r| maybe_number(r.billed_ms)),
+    ("measured_ms", |r| maybe_number(r.measured_ms)),
+    ("duration_method", |r| maybe_text(r.duration_method)),
     ("languages", languages),
     ("speakers", speakers),
     ("utterances", |r| maybe_number(utterances_of(r).map(<[_]>::len))),
@@ -121,6 +123,7 @@ const FAILURES: &[Column<OfRecord>] = &[
     ("billed", |r| maybe_text(r.error.as_ref().map(|e| e.billed))),
     ("message", |r| maybe_text(r.error.as_ref().map(|e| e.message))),
     ("bytes", |r| number(r.audio.bytes)),
+    ("measured_ms", |r| maybe_number(r.measured_ms)),
     ("finished_at", |r| maybe_text(r.finished_at.as_deref())),
 ];
 

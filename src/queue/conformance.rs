@@ -46,6 +46,7 @@ fn found(path: impl AsRef<[u8]>, size: u64) -> NewTask {
         size_bytes: size,
         modified_ns: 7,
         format: Some("wav"),
+        measured: None,
         refusal: None,
     }
 }
@@ -122,6 +123,7 @@ fn answer() -> NewResult {
         response: r#"{"text":"x","duration_ms":1000}"#.into(),
         audio: AudioFacts { bytes: 5, blake3: "b3".into(), format: "wav".into(), mime: "audio/wav".into() },
         duration_ms: Some(1000),
+        measured: None,
         billed_ms: 1000,
         redacted_audio: None,
     }
@@ -147,6 +149,29 @@ async fn a_second_scan_enqueues_nothing_new(b: Bench) {
     assert_eq!((second.new, second.known), (0, 2));
     let rows = b.store.tasks(Filter::default(), None, 10, NOW).await.unwrap();
     assert_eq!(rows[1].path.as_bytes(), b"b\xff\n.wav", "names are kept byte by byte");
+}
+
+async fn a_length_is_kept_for_the_file_that_was_measured_and_no_other(b: Bench) {
+    let job = b.job("archive").await;
+    let known = NewTask { measured: Some(Measured::header(900)), ..found("known.wav", 1) };
+    let empty = NewTask { refusal: Some(Failure::local(Cause::Empty, "empty file")), ..found("no.wav", 0) };
+    let tasks = vec![known, found("a.wav", 2), empty, found("b.wav", 3)];
+    b.store.enqueue_batch(job.id, tasks, NOW).await.unwrap();
+    let page = |after| b.store.unmeasured(job.id, after, 1);
+    let a = page(None).await.unwrap().remove(0);
+    let c = page(Some(a.id)).await.unwrap().remove(0);
+    assert_eq!((a.file.size_bytes, c.file.size_bytes, a.format.as_deref()), (2, 3, Some("wav")));
+    assert!(page(Some(c.id)).await.unwrap().is_empty());
+    // One of them changes after it was looked at.
+    b.store.enqueue_batch(job.id, vec![found("a.wav", 77)], NOW).await.unwrap();
+    let measured = vec![(a.clone(), Measured::packets(5)), (c, Measured::estimated(6))];
+    b.store.keep_measured(measured).await.unwrap();
+    let rows = b.store.tasks(Filter::default(), None, 9, NOW).await.unwrap();
+    let lengths: Vec<_> = rows.iter().map(|row| row.measured).collect();
+    assert_eq!(lengths, [Some(Measured::header(900)), None, None, Some(Measured::estimated(6))]);
+    assert_eq!(page(None).await.unwrap()[0].id, a.id, "it is still to be measured");
+    let known = b.candidates(&job, 9, NOW).await.into_iter().find(|c| c.size_bytes == 1).unwrap();
+    assert_eq!(known.measured, Some(Measured::header(900)));
 }
 
 async fn the_same_recording_in_two_jobs_is_two_tasks(b: Bench) {
@@ -1089,6 +1114,7 @@ mod sqlite {
 
     promises! { bench;
         a_second_scan_enqueues_nothing_new
+        a_length_is_kept_for_the_file_that_was_measured_and_no_other
         the_same_recording_in_two_jobs_is_two_tasks
         a_refused_recording_enters_as_failed_and_comes_back_when_its_file_changes
         a_recording_that_was_sent_is_not_sent_again_because_it_changed

@@ -20,5 +20,5 @@ pub use row::{
 pub use sqlite::{QueueSettings, SqliteStore};
 pub use store::{
     Candidate, Claim, ClaimRequest, ClaimedTask, Enqueued, JobSpec, KnownFiles, NewResult, NewTask, Purge,
-    Purgeable, Recognised, Recovered, RemoteJob, Request, Settle, Settled, Sighting, TaskStore,
+    Purgeable, Recognised, Recovered, RemoteJob, Request, Settle, Settled, Sighting, TaskStore, Unmeasured,
 };

@@ -1,8 +1,8 @@
 //! What the queue tells about itself: rows as other rooms read them.
 
 use crate::task::{
-    Billed, Cause, Endpoint, Fence, HaltReason, HaltScope, Hold, JobId, RecordingPath, TaskId, TaskState,
-    Timestamp, WorkerId,
+    Billed, Cause, Endpoint, Fence, HaltReason, HaltScope, Hold, JobId, Measured, RecordingPath, TaskId,
+    TaskState, Timestamp, WorkerId,
 };
 
 /// A task as it stands.
@@ -24,6 +24,8 @@ pub struct TaskRow {
     pub modified_ns: i64,
     /// True format by content.
     pub format: Option<String>,
+    /// How long it is, once somebody has measured it.
+    pub measured: Option<Measured>,
     /// Where it stands.
     pub state: TaskState,
     /// Why it waits, when queued and waiting.
@@ -128,6 +130,8 @@ pub struct ResultRow {
     pub audio: AudioFacts,
     /// The audio's length by the API's word.
     pub duration_ms: Option<u64>,
+    /// Its length by our own measure of what was sent.
+    pub measured: Option<Measured>,
     /// What the ledger counted.
     pub billed_ms: u64,
     /// The API's whole answer, as JSON text.

@@ -10,8 +10,8 @@ use super::row::{
     WorkerRow,
 };
 use crate::task::{
-    Cause, Endpoint, Failure, Fence, Filter, HaltOrder, Job, JobId, Month, Order, RecordingPath, Settlement,
-    TaskId, Timestamp, WorkerId,
+    Cause, Endpoint, Failure, Fence, Filter, HaltOrder, Job, JobId, Measured, Month, Order, RecordingPath,
+    Settlement, TaskId, Timestamp, WorkerId,
 };
 
 /// A job as `jobs.toml` states it, before the queue knows it.
@@ -42,6 +42,8 @@ pub struct NewTask {
     pub modified_ns: i64,
     /// True format by content (`wav`, `mp3`, …), if it is one.
     pub format: Option<&'static str>,
+    /// How long it is, if a glance told.
+    pub measured: Option<Measured>,
     /// Set when looking at it was enough to refuse it: it enters the queue as failed.
     pub refusal: Option<Failure>,
 }
@@ -79,6 +81,17 @@ pub struct KnownFiles {
     pub bytes: u64,
 }
 
+/// A queued recording that nobody has measured yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmeasured {
+    /// Its number.
+    pub id: TaskId,
+    /// Its file as the queue knows it.
+    pub file: Sighting,
+    /// True format by content.
+    pub format: Option<String>,
+}
+
 /// What became of a batch of found recordings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Enqueued {
@@ -109,6 +122,8 @@ pub struct Candidate {
     pub size_bytes: u64,
     /// Modification time at the scan.
     pub modified_ns: i64,
+    /// How long it was at the scan or since, once somebody has measured it.
+    pub measured: Option<Measured>,
     /// Its fence now; a refusal without a claim is guarded by it.
     pub fence: Fence,
     /// Attempts that counted so far.
@@ -216,6 +231,8 @@ pub struct NewResult {
     pub audio: AudioFacts,
     /// The audio's length by the API's word.
     pub duration_ms: Option<u64>,
+    /// Its length by our own measure of what was sent.
+    pub measured: Option<Measured>,
     /// What the ledger counts.
     pub billed_ms: u64,
     /// Audio that came with the answer, already in its place.
@@ -311,6 +328,17 @@ pub trait TaskStore: Send + Sync {
         tasks: Vec<NewTask>,
         now: Timestamp,
     ) -> Result<Enqueued, QueueError>;
+
+    /// Queued recordings of a job that nobody has measured yet, by number, after one.
+    async fn unmeasured(
+        &self,
+        job: JobId,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Vec<Unmeasured>, QueueError>;
+    /// Keeps how long recordings are, as long as their files are the ones that were measured. May be lost in a power
+    /// cut: then they are measured again.
+    async fn keep_measured(&self, measured: Vec<(Unmeasured, Measured)>) -> Result<(), QueueError>;
 
     /// What [`TaskStore::enqueue_batch`] would come to; changes nothing.
     async fn compare(&self, job: JobId, tasks: Vec<NewTask>) -> Result<Enqueued, QueueError>;

@@ -32,7 +32,7 @@ impl Screen {
     }
 
     /// Begins to draw on stderr, if that is a terminal.
-    pub(super) fn light(&self) {
+    pub fn light(&self) {
         self.light_on(ProgressDrawTarget::stderr_with_hz(HZ));
     }
 
@@ -41,7 +41,7 @@ impl Screen {
     }
 
     /// Replaces the block.
-    pub(super) fn draw(&self, block: String) {
+    pub fn draw(&self, block: String) {
         self.bar.set_message(block);
     }
 
@@ -51,7 +51,7 @@ impl Screen {
     }
 
     /// Takes the block away for good.
-    pub(super) fn clear(&self) {
+    pub fn clear(&self) {
         self.bar.finish_and_clear();
     }
 

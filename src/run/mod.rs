@@ -40,7 +40,7 @@ use self::worker::Bench;
 use crate::event::RunEvent;
 use crate::media::MediaSettings;
 use crate::queue::{QueueError, TaskStore};
-use crate::task::{Endpoint, HaltReason, HaltScope, Job, RetryPolicy, WorkerId};
+use crate::task::{Endpoint, HaltReason, HaltScope, Job, Month, RetryPolicy, WorkerId};
 use crate::velma::{Client, Options};
 
 /// An endpoint's limits.
@@ -50,11 +50,34 @@ pub struct LimitSettings {
     pub concurrent: u32,
     /// Milliseconds of audio that may be billed in a calendar month; `None`: no cap of ours.
     pub monthly_ms: Option<u64>,
+    /// What was used of it elsewhere.
+    pub opening: Option<Opening>,
+}
+
+/// Audio that others had billed in a month: the queue knows of its own only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// It counts in this month and no other.
+    pub month: Month,
+    /// Milliseconds of audio.
+    pub ms: u64,
+}
+
+impl LimitSettings {
+    /// What was used elsewhere in a month.
+    pub fn opening_ms(&self, month: Month) -> u64 {
+        self.opening.filter(|opening| opening.month == month).map_or(0, |opening| opening.ms)
+    }
+
+    /// What this queue may have billed in a month.
+    pub fn own_monthly_ms(&self, month: Month) -> Option<u64> {
+        self.monthly_ms.map(|cap| cap.saturating_sub(self.opening_ms(month)))
+    }
 }
 
 impl Default for LimitSettings {
     fn default() -> Self {
-        LimitSettings { concurrent: 1, monthly_ms: None }
+        LimitSettings { concurrent: 1, monthly_ms: None, opening: None }
     }
 }
 

@@ -279,7 +279,7 @@ impl Pool {
         let known = candidates.into_iter().filter_map(|c| work_of(&c).map(|work| (c, work)));
         let known: Vec<_> = known.collect();
         self.chosen.extend(known.iter().map(|(c, _)| c.id));
-        self.preparing.look(known, &self.media);
+        self.preparing.look(known, &self.media, self.limit.monthly_ms.is_some());
     }
 
     async fn take_in(&mut self, looked: Looked) {
@@ -353,7 +353,7 @@ impl Pool {
             want: want as u32,
             alone: lone,
             probing: self.probing.halts().to_vec(),
-            cap_ms: self.limit.monthly_ms,
+            cap_ms: self.limit.own_monthly_ms(now().month()),
             now: now(),
         };
         let own = slots::taken(self.limit.concurrent, &self.slots);
@@ -469,6 +469,6 @@ fn bug(who: &str, panic: &tokio::task::JoinError) -> QueueError {
 }
 
 fn candidate_of(row: TaskRow) -> Candidate {
-    let TaskRow { id, job, path, size_bytes, modified_ns, fence, attempts, .. } = row;
-    Candidate { id, job, path, size_bytes, modified_ns, fence, attempts }
+    let TaskRow { id, job, path, size_bytes, modified_ns, measured, fence, attempts, .. } = row;
+    Candidate { id, job, path, size_bytes, modified_ns, measured, fence, attempts }
 }

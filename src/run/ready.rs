@@ -15,13 +15,15 @@ use tokio::task::{JoinError, JoinSet};
 use super::Work;
 use crate::media::{self, MediaSettings, Prepared, Unfit};
 use crate::queue::Candidate;
-use crate::task::{Cause, Failure, TaskId};
+use crate::task::{Cause, Failure, Measured, TaskId};
 
 /// A recording that could be sent this moment.
 pub(super) struct Ready {
     pub(super) candidate: Candidate,
     pub(super) work: Arc<Work>,
     pub(super) prepared: Prepared,
+    /// How long it is.
+    pub(super) measured: Measured,
 }
 
 /// What looking at a candidate showed.
@@ -68,11 +70,16 @@ impl Preparing {
 
     /// The ready ones as a claim wants them: best first, with the audio they will be billed for.
     pub(super) fn wish(&self, most: usize) -> Vec<(TaskId, u64)> {
-        self.ready.values().take(most).map(|r| (r.candidate.id, r.prepared.estimated_ms)).collect()
+        self.ready.values().take(most).map(|r| (r.candidate.id, r.measured.duration_ms)).collect()
     }
 
-    /// Begins to look at candidates, a few on each thread.
-    pub(super) fn look(&mut self, candidates: Vec<(Candidate, Arc<Work>)>, media: &MediaSettings) {
+    /// Begins to look at candidates, a few on each thread. `exactly`: their hours are counted before they are sent.
+    pub(super) fn look(
+        &mut self,
+        candidates: Vec<(Candidate, Arc<Work>)>,
+        media: &MediaSettings,
+        exactly: bool,
+    ) {
         for (candidate, _) in &candidates {
             self.turns.insert(candidate.id, self.next_turn);
             self.next_turn += 1;
@@ -85,7 +92,10 @@ impl Preparing {
             }
             let media = media.clone();
             self.looking.spawn_blocking(move || {
-                batch.into_iter().map(|(candidate, work)| look_safely(candidate, work, &media)).collect()
+                batch
+                    .into_iter()
+                    .map(|(candidate, work)| look_safely(candidate, work, &media, exactly))
+                    .collect()
             });
         }
     }
@@ -113,15 +123,15 @@ impl Preparing {
 }
 
 /// One strange file must not end the run of all the others.
-fn look_safely(candidate: Candidate, work: Arc<Work>, media: &MediaSettings) -> Looked {
-    let (twin, looking) = (candidate.clone(), AssertUnwindSafe(|| look(candidate, work, media)));
+fn look_safely(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: bool) -> Looked {
+    let (twin, looking) = (candidate.clone(), AssertUnwindSafe(|| look(candidate, work, media, exactly)));
     std::panic::catch_unwind(looking).unwrap_or_else(|_| {
         let message = "looking at it met a bug of ours; please report it";
         Looked::Refused(twin, Failure::local(Cause::SourceUnreadable, message))
     })
 }
 
-fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings) -> Looked {
+fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: bool) -> Looked {
     let path = work.job.source_of(&candidate.path);
     if work.job.endpoint.returns_audio()
         && let Err((folder, error)) = make_place(&work.job.redacted_audio_of(&candidate.path))
@@ -134,7 +144,9 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings) -> Looked 
                 (prepared.len, prepared.modified_ns) == (candidate.size_bytes, candidate.modified_ns);
             // As it was found, it had settled then. Otherwise it has to settle anew.
             if as_scanned || has_settled(prepared.modified_ns, &work) {
-                Looked::Fit(Box::new(Ready { candidate, work, prepared }))
+                let known = candidate.measured.filter(|_| as_scanned);
+                let measured = prepared.measured(known, exactly);
+                Looked::Fit(Box::new(Ready { candidate, work, prepared, measured }))
             } else {
                 Looked::NotNow(candidate, Failure::local(Cause::SourceChanged, "it is still being written"))
             }

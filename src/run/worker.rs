@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 
 use super::audio::{self, Unkept};
 use super::judge::{Finding, Heard, Judge, Mode, News};
@@ -14,12 +15,12 @@ use super::probe::Word;
 use super::ready::Ready;
 use super::{Stop, dice, now, saving, steady};
 use crate::event::{About, RunEvent};
-use crate::media::Prepared;
+use crate::media::{self, Prepared};
 use crate::queue::{
     AudioFacts, ClaimedTask, NewResult, QueueError, RedactedAudio, Request, Settle, Settled, TaskStore,
 };
 use crate::task::{
-    Billed, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, RecordingPath, RetryPolicy,
+    Billed, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, Measured, RecordingPath, RetryPolicy,
     Settlement, Standing, Timestamp, Verdict, decide,
 };
 use crate::velma::{self, Answer, Client, Decoded, Exchange, Source, Streamed, Submission, TransportError};
@@ -110,6 +111,7 @@ impl Bench {
         self.tell(RunEvent::TaskStarted(about.clone())).await;
 
         let mut facts = Facts::of(&ready);
+        let counting = counting(&ready);
         let audio_place = facts.audio_place.clone();
         let (started_at, sent_at, clock) = (now(), steady(), Instant::now());
         let begun = self.judge().begin(sent_at);
@@ -119,6 +121,9 @@ impl Bench {
             false => self.submit(ready, &facts).await,
         };
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let (Some(counting), Ok(_)) = (counting, &exchange.outcome) {
+            facts.measured = counting.await.unwrap_or(facts.measured);
+        }
         let verdict = velma::classify(self.endpoint, &exchange);
         let is_gone = matches!(exchange.outcome, Err(TransportError::JobGone));
         let (verdict, result, mut request) =
@@ -199,8 +204,8 @@ impl Bench {
 
     pub(super) async fn submit(&self, ready: Ready, facts: &Facts) -> Exchange {
         let is_fresh = ready.prepared.is_fresh();
-        let Prepared { file, whole, len, upload_name, mime, carriage, pcm, estimated_ms, .. } =
-            ready.prepared;
+        let Prepared { file, whole, len, upload_name, mime, carriage, pcm, .. } = ready.prepared;
+        let estimated_ms = ready.measured.duration_ms;
         let decoded = pcm.map(|pcm| Decoded(Box::new(pcm.into_iter())));
         let streamed = carriage.map(|carriage| Streamed { carriage, decoded, estimated_ms });
         let source = match whole {
@@ -377,7 +382,7 @@ pub(super) struct Facts {
     pub(super) bytes: u64,
     format: &'static str,
     mime: &'static str,
-    estimated_ms: u64,
+    measured: Measured,
     audio_place: PathBuf,
     output: PathBuf,
 }
@@ -388,7 +393,7 @@ impl Facts {
             bytes: ready.prepared.len,
             format: ready.prepared.format.word(),
             mime: ready.prepared.mime,
-            estimated_ms: ready.prepared.estimated_ms,
+            measured: ready.measured,
             audio_place: ready.work.job.redacted_audio_of(&ready.candidate.path),
             output: ready.work.job.output.clone(),
         }
@@ -396,8 +401,17 @@ impl Facts {
 
     /// Longer than the recording for certain: what is said to last so long is nonsense.
     fn most_ms(&self) -> u64 {
-        self.estimated_ms.saturating_mul(4).saturating_add(10 * 60_000)
+        self.measured.duration_ms.saturating_mul(4).saturating_add(10 * 60_000)
     }
+}
+
+/// Counts, while it is being sent, how long a recording is whose headers do not tell and which nobody has measured.
+fn counting(ready: &Ready) -> Option<JoinHandle<Measured>> {
+    let is_open =
+        !ready.measured.is_certain() && ready.candidate.measured.is_none() && ready.prepared.whole.is_none();
+    let file = is_open.then(|| ready.prepared.file.try_clone().ok())??;
+    let (format, len) = (ready.prepared.format, ready.prepared.len);
+    Some(tokio::task::spawn_blocking(move || media::measure(&file, format, len)))
 }
 
 /// Turns a good answer into what is stored. Audio that came with it takes its place before the task succeeds.
@@ -463,7 +477,8 @@ fn new_result(
     Ok(NewResult {
         duration_ms: response.duration_ms,
         // Answers without a duration are billed all the same: then by our own estimate.
-        billed_ms: response.duration_ms.unwrap_or(facts.estimated_ms),
+        billed_ms: response.duration_ms.unwrap_or(facts.measured.duration_ms),
+        measured: Some(facts.measured),
         response: response.json,
         audio: AudioFacts {
             bytes: facts.bytes,

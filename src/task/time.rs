@@ -1,6 +1,7 @@
 //! Points in time as both databases keep them, and the calendar month that limits turn on.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
@@ -71,6 +72,22 @@ impl Month {
     }
 }
 
+impl FromStr for Month {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || text.to_owned();
+        let (year, month) =
+            text.split_once('-').filter(|(y, m)| (y.len(), m.len()) == (4, 2)).ok_or_else(wrong)?;
+        let date = jiff::civil::Date::new(
+            year.parse().map_err(|_| wrong())?,
+            month.parse().map_err(|_| wrong())?,
+            1,
+        );
+        date.map(|date| Month { year: date.year(), month: date.month() }).map_err(|_| wrong())
+    }
+}
+
 impl fmt::Display for Month {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:04}-{:02}", self.year, self.month)
@@ -87,6 +104,8 @@ mod tests {
         assert_eq!(last_moment.month().to_string(), "2026-12");
         assert_eq!(last_moment.month().end(), last_moment.after(Duration::from_millis(1)));
         assert_eq!(last_moment.month().end().month().to_string(), "2027-01");
+        assert_eq!("2026-12".parse(), Ok(last_moment.month()));
+        assert!(["2026-13", "26-12", "2026-1", ""].iter().all(|text| text.parse::<Month>().is_err()));
     }
 
     #[test]

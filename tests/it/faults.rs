@@ -175,6 +175,7 @@ impl Place {
                 size_bytes: about.len(),
                 modified_ns: about.mtime() * 1_000_000_000 + about.mtime_nsec(),
                 format: Some("wav"),
+                measured: None,
                 refusal: None,
             }
         };
@@ -234,7 +235,7 @@ impl Place {
 fn settings() -> RunSettings {
     let wait = Duration::from_millis(5);
     RunSettings {
-        limits: BTreeMap::from([(endpoint(), LimitSettings { concurrent: 2, monthly_ms: None })]),
+        limits: BTreeMap::from([(endpoint(), LimitSettings { concurrent: 2, ..LimitSettings::default() })]),
         retry: RetryPolicy { base: wait, max: 10 * wait, throttle_wait: wait, ..RetryPolicy::default() },
         probe_interval: Duration::ZERO,
         ..RunSettings::default()

@@ -198,6 +198,7 @@ fn hostile() -> Vec<ResultRow> {
         http_status: 200,
         audio: AudioFacts { bytes: 1, blake3: "0".into(), format: "wav".into(), mime: "audio/wav".into() },
         duration_ms: Some(40_000),
+        measured: None,
         billed_ms: 40_000,
         response: json!({"text": "", "duration_ms": 40_000, "utterances": utterances}).to_string(),
         redacted_audio: None,

@@ -132,6 +132,7 @@ pub(in crate::outputs) fn stt(seq: i64, task: i64, path: &str) -> ResultRow {
             mime: "audio/wav".into(),
         },
         duration_ms: Some(6400),
+        measured: Some(Measured::header(6398)),
         billed_ms: 6400,
         response: concat!(
             r#"{"text":"Line two is down. I will open a ticket.","duration_ms":6400,"utterances":["#,
@@ -160,6 +161,7 @@ pub(in crate::outputs) fn failed(id: i64, path: &str, cause: Cause) -> TaskRow {
         size_bytes: 512,
         modified_ns: 0,
         format: Some("wav".into()),
+        measured: None,
         state: TaskState::Failed,
         hold: None,
         run_at: Timestamp(0),
@@ -253,6 +255,12 @@ impl TaskStore for FakeStore {
         self.with(|inner| Ok(inner.results.iter().find(|r| r.task == id).cloned()))
     }
 
+    async fn unmeasured(&self, _: JobId, _: Option<TaskId>, _: u32) -> Answer<Vec<Unmeasured>> {
+        refused()
+    }
+    async fn keep_measured(&self, _: Vec<(Unmeasured, Measured)>) -> Answer<()> {
+        refused()
+    }
     async fn upsert_jobs(&self, _: Vec<JobSpec>, _: Timestamp) -> Answer<Vec<Job>> {
         refused()
     }

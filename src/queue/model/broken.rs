@@ -126,6 +126,8 @@ store! {
     recognise(job: JobId, files: Vec<Sighting>) -> Told<Recognised>;
     enqueue_batch(job: JobId, tasks: Vec<NewTask>, now: Timestamp) -> Told<Enqueued>;
     compare(job: JobId, tasks: Vec<NewTask>) -> Told<Enqueued>;
+    unmeasured(job: JobId, after: Option<TaskId>, limit: u32) -> Told<Vec<Unmeasured>>;
+    keep_measured(measured: Vec<(Unmeasured, Measured)>) -> Told<()>;
     register(worker: WorkerRow) -> Told<()>;
     heartbeat(worker: WorkerId, now: Timestamp) -> Told<()>;
     retire(worker: WorkerId, exit_code: i32, now: Timestamp) -> Told<()>;

@@ -29,6 +29,7 @@ impl Task {
             size_bytes: 0,
             modified_ns: 0,
             format: None,
+            measured: None,
             state: TaskState::Queued,
             hold: None,
             run_at: now,
@@ -64,6 +65,7 @@ impl Task {
         row.size_bytes = file.size_bytes;
         row.modified_ns = file.modified_ns;
         row.format = file.format.map(str::to_owned);
+        row.measured = file.measured;
         row.hold = None;
         row.run_at = now;
         row.changed_at = now;
@@ -177,6 +179,7 @@ impl Task {
         row.owner = None;
         row.attempts += 1;
         row.format = Some(new.audio.format.clone());
+        row.measured = new.measured.or(row.measured);
         row.cause = None;
         row.message = None;
         row.http_status = request.http_status;
@@ -194,6 +197,7 @@ impl Task {
             http_status: request.http_status.unwrap_or(200),
             audio: new.audio.clone(),
             duration_ms: new.duration_ms,
+            measured: new.measured,
             billed_ms: new.billed_ms,
             response: new.response.clone(),
             redacted_audio: new.redacted_audio.clone(),

@@ -256,6 +256,7 @@ fn candidate(row: &TaskRow) -> Candidate {
         path: row.path.clone(),
         size_bytes: row.size_bytes,
         modified_ns: row.modified_ns,
+        measured: row.measured,
         fence: row.fence,
         attempts: row.attempts,
     }

@@ -258,6 +258,7 @@ fn new_task(find: Find) -> NewTask {
         size_bytes: u64::from(find.size) * 100,
         modified_ns: i64::from(find.modified),
         format: (find.size != 3).then_some("wav"),
+        measured: (find.size != 2).then(|| Measured::header(u64::from(find.size) * 10)),
         refusal: find.refused.then(|| Failure::local(Cause::NotAudio, "no audio in it")),
     }
 }
@@ -269,6 +270,7 @@ fn new_result(billed_s: u8, sounds: bool) -> NewResult {
         response: format!(r#"{{"text":"x","duration_ms":{billed_ms}}}"#),
         audio: AudioFacts { bytes: 5, blake3: "b3".into(), format: "mp3".into(), mime: "audio/mpeg".into() },
         duration_ms: sounds.then_some(billed_ms),
+        measured: sounds.then(|| Measured::packets(u64::from(billed_s))),
         billed_ms,
         redacted_audio: sounds.then(|| RedactedAudio { path, bytes: 9, sha256: "00".into() }),
     }

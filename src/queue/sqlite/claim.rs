@@ -41,7 +41,9 @@ pub(super) async fn candidates(
     Ok(chosen)
 }
 
-const CANDIDATE: &str = "SELECT id, job_id, path, size_bytes, modified_ns, fence, attempts FROM task";
+const CANDIDATE: &str =
+    "SELECT id, job_id, path, size_bytes, modified_ns, duration_ms, duration_method, fence, attempts
+     FROM task";
 
 async fn due(
     c: &mut SqliteConnection,
@@ -90,6 +92,7 @@ fn candidate(row: &sqlx::sqlite::SqliteRow) -> Result<Candidate, QueueError> {
         path: row.path("path")?,
         size_bytes: row.count("size_bytes")?,
         modified_ns: row.value("modified_ns")?,
+        measured: row.measured("duration_ms")?,
         fence: Fence(row.value("fence")?),
         attempts: row.count("attempts")?,
     })

@@ -58,6 +58,7 @@ fn row(row: &SqliteRow) -> Result<ResultRow, QueueError> {
             mime: row.value("mime")?,
         },
         duration_ms: row.count_or_null("duration_ms")?,
+        measured: row.measured("measured_ms")?,
         billed_ms: row.count("billed_ms")?,
         response: row.value("response")?,
         redacted_audio,

@@ -38,6 +38,7 @@ fn row(row: &SqliteRow) -> Result<TaskRow, QueueError> {
         size_bytes: row.count("size_bytes")?,
         modified_ns: row.value("modified_ns")?,
         format: row.value("format")?,
+        measured: row.measured("duration_ms")?,
         state: row.word("state")?,
         hold: row.word_or_null("hold")?,
         run_at: row.time("run_at")?,

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 
 use super::jobs::RANK;
-use super::rows::{Columns, int};
-use crate::queue::{Enqueued, KnownFiles, NewTask, QueueError, Recognised, Sighting};
-use crate::task::{Failure, JobId, Timestamp};
+use super::rows::{Columns, array, int};
+use crate::queue::{Enqueued, KnownFiles, NewTask, QueueError, Recognised, Sighting, Unmeasured};
+use crate::task::{Failure, JobId, Measured, TaskId, Timestamp};
 
 /// Tells files that the queue has as they are from those that have to be looked into.
 pub(super) async fn recognise(
@@ -123,14 +123,15 @@ async fn add(
 ) -> Result<u64, QueueError> {
     let found: Vec<Value> = tasks.iter().map(as_json).collect();
     let sql = format!(
-        "INSERT INTO task (job_id, endpoint, path, size_bytes, modified_ns, format, rank, state, run_at,
-                           cause, message, billed, created_at, changed_at, finished_at)
-         SELECT job.id, job.endpoint, path, size_bytes, modified_ns, format, {RANK},
+        "INSERT INTO task (job_id, endpoint, path, size_bytes, modified_ns, format, duration_ms, duration_method,
+                           rank, state, run_at, cause, message, billed, created_at, changed_at, finished_at)
+         SELECT job.id, job.endpoint, path, size_bytes, modified_ns, format, duration_ms, duration_method, {RANK},
                 iif(cause IS NULL, 'queued', 'failed'), ?2, cause, message, iif(cause IS NULL, NULL, 'no'),
                 ?2, ?2, iif(cause IS NULL, NULL, ?2)
          FROM job CROSS JOIN (SELECT unhex(value ->> 0) AS path, value ->> 1 AS size_bytes,
                                      value ->> 2 AS modified_ns, value ->> 3 AS format, value ->> 4 AS cause,
-                                     value ->> 5 AS message
+                                     value ->> 5 AS message, value ->> 6 AS duration_ms,
+                                     value ->> 7 AS duration_method
                               FROM json_each(?3))
          WHERE job.id = ?1
          ON CONFLICT (job_id, path) DO NOTHING"
@@ -248,7 +249,8 @@ async fn rewrite(
                 state = CASE WHEN ?6 IS NULL THEN 'queued'
                              WHEN EXISTS (SELECT 1 FROM result WHERE task_id = ?1) THEN 'succeeded'
                              ELSE 'failed' END,
-                http_status = NULL, billed = iif(?6 IS NULL, NULL, 'no'), finished_at = iif(?6 IS NULL, NULL, ?5)
+                http_status = NULL, billed = iif(?6 IS NULL, NULL, 'no'), finished_at = iif(?6 IS NULL, NULL, ?5),
+                duration_ms = ?8, duration_method = ?9
          WHERE id = ?1 AND (state = 'queued' OR (state = 'failed' AND fence = 0))",
     )
     .bind(id)
@@ -258,6 +260,8 @@ async fn rewrite(
     .bind(now.0)
     .bind(cause)
     .bind(message)
+    .bind(task.measured.map(|m| int(m.duration_ms)))
+    .bind(task.measured.map(|m| m.method.word()))
     .execute(&mut *c)
     .await?;
     let rank = format!("UPDATE task SET rank = {RANK} FROM job WHERE job.id = task.job_id AND task.id = ?");
@@ -273,7 +277,62 @@ fn refusal(task: &NewTask) -> (Option<&'static str>, Option<&str>) {
 fn as_json(task: &NewTask) -> Value {
     let (cause, message) = refusal(task);
     let path = hex(task.path.as_bytes());
-    json!([path, int(task.size_bytes), task.modified_ns, task.format, cause, message])
+    let (ms, method) = (task.measured.map(|m| int(m.duration_ms)), task.measured.map(|m| m.method.word()));
+    json!([path, int(task.size_bytes), task.modified_ns, task.format, cause, message, ms, method])
+}
+
+/// Queued recordings that nobody has measured yet.
+pub(super) async fn unmeasured(
+    c: &mut SqliteConnection,
+    job: JobId,
+    after: Option<TaskId>,
+    limit: u32,
+) -> Result<Vec<Unmeasured>, QueueError> {
+    let rows = sqlx::query(
+        "SELECT id, path, size_bytes, modified_ns, format FROM task INDEXED BY task_unmeasured
+         WHERE job_id = ? AND id > ? AND duration_ms IS NULL AND state = 'queued' ORDER BY id LIMIT ?",
+    )
+    .bind(job.0)
+    .bind(after.map_or(0, |id| id.0))
+    .bind(i64::from(limit))
+    .fetch_all(c)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let file = Sighting {
+                path: row.path("path")?,
+                size_bytes: row.count("size_bytes")?,
+                modified_ns: row.value("modified_ns")?,
+            };
+            Ok(Unmeasured { id: TaskId(row.value("id")?), file, format: row.value("format")? })
+        })
+        .collect()
+}
+
+/// Keeps lengths of files that are still the ones that were measured.
+pub(super) async fn keep_measured(
+    c: &mut SqliteConnection,
+    measured: Vec<(Unmeasured, Measured)>,
+) -> Result<(), QueueError> {
+    let measured = measured.iter().map(|(task, measured)| {
+        let Unmeasured { id, file, .. } = task;
+        json!([
+            id.0,
+            int(file.size_bytes),
+            file.modified_ns,
+            int(measured.duration_ms),
+            measured.method.word()
+        ])
+    });
+    sqlx::query(
+        "UPDATE task SET duration_ms = m.value ->> 3, duration_method = m.value ->> 4 FROM json_each(?1) AS m
+         WHERE task.id = m.value ->> 0 AND size_bytes = m.value ->> 1 AND modified_ns = m.value ->> 2
+           AND state IN ('queued', 'running')",
+    )
+    .bind(array(measured))
+    .execute(c)
+    .await?;
+    Ok(())
 }
 
 /// JSON cannot carry names that are not UTF-8; their bytes in hex can.

@@ -39,11 +39,11 @@ use self::writer::Writer;
 use super::{
     AttemptRow, Candidate, Claim, ClaimRequest, Enqueued, Halt, JobSpec, LimiterState, NewTask, OutputState,
     Purge, Purgeable, QueueError, Recognised, Recovered, RemoteJob, ResultRow, Settle, Settled, Sighting,
-    Tally, TaskRow, TaskStore, Usage, WorkerRow,
+    Tally, TaskRow, TaskStore, Unmeasured, Usage, WorkerRow,
 };
 use crate::task::{
-    Endpoint, Fence, Filter, HaltOrder, Job, JobId, Month, RecordingPath, Settlement, TaskId, Timestamp,
-    WorkerId,
+    Endpoint, Fence, Filter, HaltOrder, Job, JobId, Measured, Month, RecordingPath, Settlement, TaskId,
+    Timestamp, WorkerId,
 };
 
 /// Where the queue lies.
@@ -96,6 +96,19 @@ impl TaskStore for SqliteStore {
     ) -> Result<Enqueued, QueueError> {
         // Lightly: what a power cut takes away, the next scan finds again.
         self.writer.write_lightly(move |c| Box::pin(found::enqueue(c, job, tasks, now))).await
+    }
+
+    async fn unmeasured(
+        &self,
+        job: JobId,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Vec<Unmeasured>, QueueError> {
+        found::unmeasured(&mut *self.readers.acquire().await?, job, after, limit).await
+    }
+
+    async fn keep_measured(&self, measured: Vec<(Unmeasured, Measured)>) -> Result<(), QueueError> {
+        self.writer.write_lightly(move |c| Box::pin(found::keep_measured(c, measured))).await
     }
 
     async fn compare(&self, job: JobId, tasks: Vec<NewTask>) -> Result<Enqueued, QueueError> {

@@ -237,6 +237,7 @@ mod tests {
                 size_bytes: 5,
                 modified_ns: 7,
                 format: None,
+                measured: None,
                 refusal: None,
             };
             store.enqueue_batch(job.id, vec![found("7/a.wav"), found("70/a.wav")], NOW).await.unwrap();

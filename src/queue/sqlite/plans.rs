@@ -65,7 +65,7 @@ const STT: Endpoint = Endpoint::SttBatch;
 
 fn found(name: &str) -> NewTask {
     let path = RecordingPath::from_bytes(name.as_bytes());
-    NewTask { path, size_bytes: 5, modified_ns: 7, format: Some("wav"), refusal: None }
+    NewTask { path, size_bytes: 5, modified_ns: 7, format: Some("wav"), measured: None, refusal: None }
 }
 
 /// A short life of a queue, and then every look at it.
@@ -91,6 +91,9 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
         .unwrap();
     store.enqueue_batch(job.id, vec![NewTask { size_bytes: 6, ..found("2024/8.wav") }], NOW).await.unwrap();
     store.compare(job.id, tasks(3)).await.unwrap();
+    let unmeasured = store.unmeasured(job.id, Some(TaskId(1)), 2).await.unwrap();
+    let measured = unmeasured.into_iter().map(|task| (task, Measured::header(1))).collect();
+    store.keep_measured(measured).await.unwrap();
     let sighting = Sighting { path: found("2024/1.wav").path, size_bytes: 5, modified_ns: 7 };
     store.recognise(job.id, vec![sighting]).await.unwrap();
 
@@ -134,6 +137,7 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
             response: "{}".into(),
             audio,
             duration_ms: None,
+            measured: None,
             billed_ms: 1,
             redacted_audio: None,
         });

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, Type};
 
 use crate::queue::QueueError;
-use crate::task::{Failure, RecordingPath, Timestamp};
+use crate::task::{DurationMethod, Failure, Measured, RecordingPath, Timestamp};
 
 /// Reads columns by name with errors that say which.
 pub(super) trait Columns {
@@ -37,6 +37,13 @@ pub(super) trait Columns {
     /// A moment, or nothing.
     fn time_or_null(&self, column: &str) -> Result<Option<Timestamp>, QueueError> {
         Ok(self.value::<Option<i64>>(column)?.map(Timestamp))
+    }
+
+    /// A length and how it was found out, in two columns.
+    fn measured(&self, length: &str) -> Result<Option<Measured>, QueueError> {
+        let method: Option<DurationMethod> = self.word_or_null("duration_method")?;
+        let length: Option<u64> = self.count_or_null(length)?;
+        Ok(length.zip(method).map(|(duration_ms, method)| Measured { duration_ms, method }))
     }
 
     /// A recording's path.

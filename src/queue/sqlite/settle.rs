@@ -156,13 +156,17 @@ async fn succeed(
             "fence": settle.task.fence.0,
             "status": settle.request.http_status,
             "format": result.audio.format,
+            "ms": result.measured.map(|m| int(m.duration_ms)),
+            "method": result.measured.map(|m| m.method.word()),
             "now": settle.now.0,
         })
     });
     let rows = sqlx::query(
         "UPDATE task SET state = 'succeeded', hold = NULL, owner = NULL, attempts = attempts + 1,
                 cancel_requested = 0, cause = NULL, message = NULL, http_status = done.value ->> 'status',
-                billed = 'yes', format = done.value ->> 'format', changed_at = done.value ->> 'now',
+                billed = 'yes', format = done.value ->> 'format',
+                duration_ms = ifnull(done.value ->> 'ms', duration_ms),
+                duration_method = ifnull(done.value ->> 'method', duration_method), changed_at = done.value ->> 'now',
                 finished_at = done.value ->> 'now'
          FROM json_each(?1) AS done
          WHERE task.id = done.value ->> 'id' AND task.fence = done.value ->> 'fence' AND EXISTS (SELECT 1
@@ -218,9 +222,9 @@ async fn replace(c: &mut SqliteConnection, id: TaskId, job: i64) -> Result<(), Q
 
 async fn keep(c: &mut SqliteConnection, kept: &[Kept<'_>]) -> Result<(), QueueError> {
     let mut sql = "INSERT INTO result (task_id, job_id, attempts, http_status, bytes, blake3, format, mime, duration_ms,
-         billed_ms, audio_path, audio_bytes, audio_sha256, started_at, finished_at, response) VALUES "
+         measured_ms, duration_method, billed_ms, audio_path, audio_bytes, audio_sha256, started_at, finished_at, response) VALUES "
         .to_owned();
-    sql += &vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; kept.len()].join(", ");
+    sql += &vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; kept.len()].join(", ");
     let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
     for Kept { settle, result, job, attempts } in kept {
         let audio = result.redacted_audio.as_ref();
@@ -234,6 +238,8 @@ async fn keep(c: &mut SqliteConnection, kept: &[Kept<'_>]) -> Result<(), QueueEr
             .bind(&result.audio.format)
             .bind(&result.audio.mime)
             .bind(result.duration_ms.map(int))
+            .bind(result.measured.map(|m| int(m.duration_ms)))
+            .bind(result.measured.map(|m| m.method.word()))
             .bind(int(result.billed_ms))
             .bind(audio.map(|a| a.path.as_bytes()))
             .bind(audio.map(|a| int(a.bytes)))

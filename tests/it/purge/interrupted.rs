@@ -130,6 +130,7 @@ impl Place {
             size_bytes: 9,
             modified_ns: 0,
             format: Some("wav"),
+            measured: None,
             refusal: None,
         });
         store.enqueue_batch(job.id, found.collect(), NOW).await.unwrap();
@@ -162,6 +163,7 @@ impl Place {
                     mime: "audio/wav".to_owned(),
                 },
                 duration_ms: Some(9),
+                measured: None,
                 billed_ms: 9,
                 redacted_audio: Some(audio),
             };

@@ -98,6 +98,8 @@ every_method! {
     fn recognise(job: JobId, files: Vec<Sighting>) -> Recognised;
     fn enqueue_batch(job: JobId, tasks: Vec<NewTask>, now: Timestamp) -> Enqueued;
     fn compare(job: JobId, tasks: Vec<NewTask>) -> Enqueued;
+    fn unmeasured(job: JobId, after: Option<TaskId>, limit: u32) -> Vec<Unmeasured>;
+    fn keep_measured(measured: Vec<(Unmeasured, Measured)>) -> ();
     fn register(worker: WorkerRow) -> ();
     fn heartbeat(worker: WorkerId, now: Timestamp) -> ();
     fn retire(worker: WorkerId, exit_code: i32, now: Timestamp) -> ();
