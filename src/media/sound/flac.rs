@@ -13,7 +13,7 @@ use super::Shape;
 const BITS: usize = 16;
 
 /// Frames that are encoded together: about a tenth of a second, so that a file can be cut as finely as that.
-pub(in crate::media) fn block_of(rate: u32) -> usize {
+fn block_of(rate: u32) -> usize {
     (rate / 10).next_power_of_two().clamp(256, 4096) as usize
 }
 
@@ -96,14 +96,6 @@ impl<W: Write + Seek> FlacWriter<W> {
         self.info.set_total_samples(self.context.total_samples());
         self.info.set_md5_digest(&self.context.md5_digest());
         let bytes = self.bytes;
-        self.end_at(bytes)
-    }
-
-    /// As [`FlacWriter::finish`], with the first `frames` only: `bytes` is what [`FlacWriter::bytes`] was behind them.
-    /// What was written behind that is to be cut off.
-    pub(in crate::media) fn finish_at(mut self, frames: u64, bytes: u64) -> io::Result<(W, u64)> {
-        self.info.set_total_samples(usize::try_from(frames).unwrap_or(usize::MAX));
-        self.info.set_md5_digest(&[0; 16]); // not known, by the format's own convention
         self.end_at(bytes)
     }
 

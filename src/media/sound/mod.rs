@@ -20,7 +20,6 @@ use super::{Format, MediaSettings};
 
 pub use self::ffmpeg::Ffmpeg;
 pub use self::flac::FlacWriter;
-pub(super) use self::flac::block_of;
 
 /// How samples are to be read: frames of one sample for each channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,17 +94,6 @@ pub fn resampled_to(sound: Box<dyn Sound>, rate: u32) -> Result<Box<dyn Sound>, 
         same if same == rate => Ok(sound),
         _ => Ok(Box::new(resample::Resampled::new(sound, rate)?)),
     }
-}
-
-/// Whether there is a way to the samples of a format, as far as the format tells: codecs show when it is decoded.
-pub(super) fn may_decode(format: Format, settings: &MediaSettings) -> bool {
-    let here = match format {
-        Format::Aac | Format::Aiff | Format::Flac | Format::Mp3 | Format::Mp4 | Format::Mov => true,
-        Format::Ogg | Format::Wav | Format::Webm | Format::Caf | Format::Matroska => true,
-        Format::Opus | Format::ThreeGp | Format::Amr | Format::Au | Format::Wma => false,
-        Format::Rf64 | Format::Mp2 | Format::Other => false,
-    };
-    here || settings.ffmpeg.program().is_some()
 }
 
 /// Opens a recording for decoding. What this program does not decode itself goes through `ffmpeg`, where there is one
