@@ -33,6 +33,7 @@ fn client(base_url: &str) -> Client {
         answer_timeout: long,
         answer_timeout_per_mb: Duration::ZERO,
         stream_frame_bytes: 4096,
+        platform: None,
     })
     .unwrap()
 }
