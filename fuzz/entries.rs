@@ -218,6 +218,9 @@ fn rendered_as(endpoint: Endpoint, path: RecordingPath, job: &str, response: &st
         finished_at: Timestamp(1),
         purged_at: None,
         audio_purged_at: None,
+        metadata: Default::default(),
+        reused_from: None,
+        suspicions: Vec::new(),
     };
     let settings = OutputSettings::default();
     let render = |format| outputs::render_result(format, job, &row, &settings).expect("a stored result");

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use crate::task::{
-    Doubt, Endpoint, Failure, Fence, HaltReason, HaltScope, RecordingPath, TaskId, Timestamp, WorkerId,
+    Doubt, Endpoint, Failure, Fence, HaltReason, HaltScope, RecordingPath, Suspect, TaskId, Timestamp,
+    WorkerId,
 };
 
 /// The task that an event is about.
@@ -105,6 +106,33 @@ pub enum RunEvent {
         billed_ms: u64,
         /// Bytes of the recording.
         bytes: u64,
+        /// From the request's start to its answer.
+        wall: Duration,
+    },
+    /// The answer of a recording that is the same was taken over: nothing was sent, nothing billed.
+    TaskReused {
+        /// Which task.
+        about: About,
+        /// Whose answer it is.
+        from: TaskId,
+        /// The audio's length by the API's word.
+        duration_ms: Option<u64>,
+        /// Bytes of the recording.
+        bytes: u64,
+    },
+    /// A result is stored that is odd.
+    TaskSuspect {
+        /// Which task.
+        about: About,
+        /// In which ways.
+        kinds: Vec<Suspect>,
+    },
+    /// An answer is stored that is empty although its recording is loud; it is sent once more, decoded.
+    TaskResent {
+        /// Which task.
+        about: About,
+        /// What was billed for the answer.
+        billed_ms: u64,
         /// From the request's start to its answer.
         wall: Duration,
     },

@@ -114,6 +114,8 @@ pub(super) fn of_filter(filter: &Filter, tasks: u64) -> Facts {
         !filter.ids.is_empty(),
         filter.since.is_some(),
         filter.before.is_some(),
+        !filter.suspects.is_empty(),
+        filter.stale,
     ];
     let keys = Filter::KEYS.into_iter().zip(used).filter(|(_, used)| *used).map(|(key, _)| key).collect();
     Facts::default().count("tasks", tasks).words("filter", keys)
@@ -153,7 +155,7 @@ mod tests {
         let expected = Facts::default().count("tasks", 7u32).words("filter", vec!["state", "path", "since"]);
         assert_eq!(of_filter(&filter, 7), expected);
         let all: Filter = Filter::parse(
-            "state:failed cause:timeout job:a endpoint:velma-2-batch path:a id:1 since:1h before:1h",
+            "state:failed cause:timeout job:a endpoint:velma-2-batch path:a id:1 since:1h before:1h suspect:* stale",
         )
         .unwrap();
         let keys = Facts::default().count("tasks", 0u32).words("filter", Filter::KEYS.to_vec());

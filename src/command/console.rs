@@ -182,6 +182,20 @@ pub(super) fn scan_lines(scanned: &Scanned) -> Vec<String> {
             "{files} changed since it was sent; not sent again (voxbatch retry --again --where path:…)"
         ));
     }
+    if scanned.enqueued.redescribed > 0 {
+        let files = plural(scanned.enqueued.redescribed, "recording has", "recordings have");
+        lines.push(format!("{files} other metadata now; outputs follow, nothing is sent again"));
+    }
+    if scanned.unmatched > 0 {
+        let names = plural(scanned.unmatched, "name does", "names do");
+        let example =
+            scanned.unmatched_name.as_ref().map_or(String::new(), |name| format!(", such as {name}"));
+        lines.push(format!("{names} not match metadata_pattern{example}: they go without its fields"));
+    }
+    if scanned.without_sidecar > 0 {
+        let files = plural(scanned.without_sidecar, "recording has", "recordings have");
+        lines.push(format!("{files} no .json file beside them, and go without its fields"));
+    }
     for trouble in &scanned.troubles {
         lines.push(trouble.clone());
     }

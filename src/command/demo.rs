@@ -148,6 +148,10 @@ fn jobs_toml(base_url: &str, source: &Path, bundled: bool) -> Result<String> {
          [retry]\nbase = \"300ms\"\nmax = \"2s\"\nthrottle_wait = \"300ms\"\n\n\
          [scan]\nsettle = \"0s\"\n",
     );
+    if bundled {
+        // Names that make trouble stand over the same few samples.
+        text += "\n[run]\nreuse = false\n";
+    }
     for endpoint in Endpoint::ALL {
         text += &format!("\n[limits.{endpoint}]\nconcurrent = {SLOTS}\n");
     }

@@ -12,15 +12,15 @@ use super::context::{Context, UnknownJob, now};
 use super::exit::Exit;
 use super::problem::UsageError;
 use crate::config::Overrides;
-use crate::outputs::{self, ExportFormat, FileFormat, Output, OutputError};
+use crate::outputs::{self, ExportFormat, FileFormat, Output, OutputError, OutputSettings};
 use crate::report::plural;
 use crate::task::{Filter, Job};
 
 /// Write recordings and their results in a format of your choice; costs nothing
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
-    /// One file: jsonl, csv, utterances, behaviors, topics, roles, music, nemo. A file for each recording: txt, srt,
-    /// vtt, rttm, tsv, json
+    /// One file: jsonl, csv, utterances, behaviors, topics, roles, music, nemo. Two tables: parquet. A file for each
+    /// recording: txt, srt, vtt, rttm, tsv, json
     #[arg(long, value_name = "FORMAT", default_value = "jsonl", hide_possible_values = true)]
     pub(super) format: Format,
     /// Only this job; may be given several times. A file for each recording: of one job
@@ -71,12 +71,15 @@ pub(super) enum Format {
     Tsv,
     /// The API's answer as it came.
     Json,
+    /// Two tables: recordings and utterances.
+    Parquet,
 }
 
 /// How many files it makes.
 enum Makes {
     One(ExportFormat),
     Each(FileFormat),
+    Tables,
 }
 
 impl Format {
@@ -96,6 +99,7 @@ impl Format {
             Format::Rttm => Makes::Each(FileFormat::Rttm),
             Format::Tsv => Makes::Each(FileFormat::Tsv),
             Format::Json => Makes::Each(FileFormat::Json),
+            Format::Parquet => Makes::Tables,
         }
     }
 }
@@ -114,8 +118,9 @@ pub(super) async fn export(args: &ExportArgs, overrides: &Overrides, console: &C
                 }
                 fills(format, job)?;
             }
-            one(&context, args, format, filter, console).await?
+            one(&context, args, format, &jobs, filter, console).await?
         }
+        Makes::Tables => tables(&context, args, &jobs, filter, console).await?,
         Makes::Each(format) => {
             let [job] = &jobs[..] else {
                 return Err(not_one(format, &jobs).into());
@@ -179,14 +184,57 @@ fn fills(format: ExportFormat, job: &Job) -> Result<(), UsageError> {
     .mend("--format jsonl", "has everything that it answered"))
 }
 
+/// With the columns of metadata that any of the jobs has.
+async fn with_fields(context: &Context, jobs: &[Job]) -> Result<OutputSettings> {
+    let mut fields: Vec<String> = Vec::new();
+    for job in jobs {
+        let names = context.store.learn_fields(job.id, Vec::new()).await?;
+        fields.extend(names.into_iter().filter(|name| !fields.contains(name)).collect::<Vec<_>>());
+    }
+    Ok(OutputSettings { fields, ..context.config.outputs.clone() })
+}
+
+#[cfg(feature = "parquet")]
+async fn tables(
+    context: &Context,
+    args: &ExportArgs,
+    jobs: &[Job],
+    filter: Filter,
+    console: &Console,
+) -> Result<Exit> {
+    let Some(folder) = args.to.as_ref().filter(|to| **to != Path::new("-")) else {
+        return Err(UsageError::new("`parquet` makes two tables, which need a folder")
+            .mend("--to FOLDER", "takes recordings.parquet and utterances.parquet")
+            .into());
+    };
+    if let Some(name) = outputs::TABLES.iter().find(|name| !args.force && folder.join(name).exists()) {
+        return Err(usage(&folder.join(name), &io::ErrorKind::AlreadyExists.into()).into());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| usage(folder, &e))?;
+    let settings = with_fields(context, jobs).await?;
+    let [recordings, utterances] =
+        outputs::export_tables(&*context.store, filter, &settings, now(), folder).await?;
+    let recordings = plural(recordings, "recording", "recordings");
+    console.note(&format!("{recordings}, {} written", plural(utterances, "utterance", "utterances")));
+    Ok(Exit::Done)
+}
+
+#[cfg(not(feature = "parquet"))]
+async fn tables(_: &Context, _: &ExportArgs, _: &[Job], _: Filter, _: &Console) -> Result<Exit> {
+    Err(UsageError::new("this voxbatch was built without Parquet")
+        .mend("cargo install --path . --features parquet", "builds one with it")
+        .into())
+}
+
 async fn one(
     context: &Context,
     args: &ExportArgs,
     format: ExportFormat,
+    jobs: &[Job],
     filter: Filter,
     console: &Console,
 ) -> Result<Exit> {
-    let settings = &context.config.outputs;
+    let settings = &with_fields(context, jobs).await?;
     let path = match &args.to {
         Some(folder) if folder != Path::new("-") => {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);

@@ -1,7 +1,8 @@
 //! Scanning into the queue, in batches, while a run may be working beside it:
 //!
 //! ```text
-//! walk (one thread) → recognise (what the queue has as it is) → look into the others (several threads) → enqueue
+//! walk (one thread) → describe (where metadata is asked for) → recognise (what the queue has as it is)
+//!     → look into the others (several threads) → enqueue
 //! ```
 //!
 //! All four are at work at once, each on a batch of its own; batches keep their order. Files that the queue knows and
@@ -9,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,8 +21,9 @@ use super::context::now;
 use crate::config::JobConfig;
 use crate::media::{self, Inspection, MediaSettings};
 use crate::queue::{Enqueued, KnownFiles, NewTask, QueueError, Sighting, TaskStore};
-use crate::scan::{self, Found, FoundFile, ScanError};
-use crate::task::{Cause, Endpoint, Job, JobId};
+use crate::scan::{self, Describe, Described, Found, FoundFile, Listed, ScanError};
+use crate::task::{Cause, Description, Endpoint, Failure, Job, JobId, Metadata, RecordingPath, options_over};
+use crate::velma::Options;
 
 /// The first batch is small and each next one twice as large, up to this: the first upload waits for a few files, and
 /// a million of them take a few hundred commits. Larger ones would keep others from the queue for too long at a time.
@@ -47,6 +49,11 @@ pub(super) struct Scanned {
     pub(super) refused: BTreeMap<Cause, u64>,
     /// Left out, by reason in plain words.
     pub(super) passed_over: BTreeMap<String, u64>,
+    /// Names that `metadata_pattern` does not match, and one of them.
+    pub(super) unmatched: u64,
+    pub(super) unmatched_name: Option<RecordingPath>,
+    /// Recordings without a file beside them that says what they come with, where such files are looked for.
+    pub(super) without_sidecar: u64,
     /// What could not be looked at; the first few, and how many in all.
     pub(super) troubles: Vec<String>,
     pub(super) trouble_count: u64,
@@ -55,10 +62,18 @@ pub(super) struct Scanned {
 /// How many troubles are kept word by word.
 const TROUBLES_KEPT: usize = 5;
 
+/// A file by its looks from outside, with what it comes with.
+struct Spotted {
+    file: Sighting,
+    listed: Option<Box<Listed>>,
+    /// What it comes with cannot be taken, or a list names it and it is not there.
+    refusal: Option<Failure>,
+}
+
 /// What the walk sends over: files by their looks from outside.
 #[derive(Default)]
 struct Walked {
-    files: Vec<Sighting>,
+    files: Vec<Spotted>,
     seen: Scanned,
 }
 
@@ -104,8 +119,10 @@ pub(super) async fn scan(
     into: Into<'_>,
     mut told: impl AsyncFnMut(&Scanned) -> ControlFlow<()>,
 ) -> Result<Scanned> {
-    let root = scan::root_of(&job.source)?.folder;
-    let look = Arc::new(Look { root, endpoint: job.spec.endpoint, media: media.clone() });
+    let root = scan::root_of(&job.source, &job.scan)?.folder;
+    let describe = Describe::new(&job.scan, &root)?;
+    let (endpoint, options) = (job.spec.endpoint, job.spec.options.clone());
+    let look = Arc::new(Look { root, endpoint, options, describe, media: media.clone() });
     let familiar = into.familiar().await?;
     // Two in each channel: nobody waits for a batch while the one before it is being worked on.
     let (walked, coming) = mpsc::channel::<Walked>(2);
@@ -161,8 +178,9 @@ fn walk(job: &JobConfig, skip: &[PathBuf], batches: &mpsc::Sender<Walked>) -> Re
     let (mut since, mut room) = (Instant::now(), FIRST_BATCH);
     scan::walk(&job.source, &job.scan, skip, SystemTime::now(), |found| {
         match found {
-            Found::File(FoundFile { path, size_bytes, modified_ns }) => {
-                batch.files.push(Sighting { path, size_bytes, modified_ns });
+            Found::File(FoundFile { path, size_bytes, modified_ns, listed }) => {
+                let file = Sighting { path, size_bytes, modified_ns, metadata: Metadata::default() };
+                batch.files.push(Spotted { file, listed, refusal: None });
             }
             Found::PassedOver { reason, .. } => batch.seen.pass_over(reason.says()),
             Found::Trouble { path, error } => batch.seen.note_trouble(format!("{path}: {error}")),
@@ -183,6 +201,10 @@ fn walk(job: &JobConfig, skip: &[PathBuf], batches: &mpsc::Sender<Walked>) -> Re
 struct Look {
     root: PathBuf,
     endpoint: Endpoint,
+    /// The job's, that those of a recording go over.
+    options: serde_json::Value,
+    /// Where metadata is looked for, apart from lists.
+    describe: Option<Describe>,
     media: MediaSettings,
 }
 
@@ -194,45 +216,132 @@ impl Look {
     ) -> Result<Batch, QueueError> {
         let Walked { mut files, seen } = walked;
         let mut batch = Batch { seen, ..Batch::default() };
+        if self.describe.is_some() || files.iter().any(|f| f.listed.is_some()) {
+            files = self.describe_all(files, &mut batch.seen).await?;
+        }
         if let Some((store, job)) = familiar
             && !files.is_empty()
         {
-            let recognised = store.recognise(job, files.clone()).await?;
+            // What cannot be taken is told to the queue whatever it knows.
+            let (refused, mut others): (Vec<_>, Vec<_>) =
+                files.into_iter().partition(|spotted| spotted.refusal.is_some());
+            let sightings = others.iter().map(|spotted| spotted.file.clone()).collect();
+            let recognised = store.recognise(job, sightings).await?;
             recognised.known.iter().for_each(|known| batch.recognise(known));
             let mut strangers = recognised.strangers.iter().copied().peekable();
             let mut place = 0..;
-            files.retain(|_| strangers.next_if_eq(&place.next().unwrap_or_default()).is_some());
+            others.retain(|_| strangers.next_if_eq(&place.next().unwrap_or_default()).is_some());
+            files = refused;
+            files.extend(others);
         }
+        let looked = self.with_many_eyes(files, |look, spotted| {
+            let inspection = match spotted.refusal.take() {
+                Some(failure) => Inspection::Refused(failure),
+                None => {
+                    media::inspect(&look.root.join(spotted.file.path.as_path()), look.endpoint, &look.media)
+                }
+            };
+            // Somebody counts on what a list names.
+            match inspection {
+                Inspection::NotARecording(what) if spotted.listed.is_some() => {
+                    let message = format!("{what}, not audio: take it off the list, or mend the path");
+                    Inspection::Refused(Failure::local(Cause::NotAudio, message))
+                }
+                inspection => inspection,
+            }
+        });
+        for (spotted, inspection) in looked.await? {
+            batch.add(spotted.file, inspection);
+        }
+        Ok(batch)
+    }
+
+    /// Says of each file what it comes with.
+    async fn describe_all(
+        self: &Arc<Self>,
+        files: Vec<Spotted>,
+        seen: &mut Scanned,
+    ) -> Result<Vec<Spotted>, QueueError> {
+        let described = self.with_many_eyes(files, |look, spotted| look.describe(spotted)).await?;
+        let mut files = Vec::with_capacity(described.len());
+        for (spotted, Described { unmatched, alone, .. }) in described {
+            seen.without_sidecar += u64::from(alone);
+            if unmatched {
+                seen.unmatched += 1;
+                seen.unmatched_name.get_or_insert_with(|| spotted.file.path.clone());
+            }
+            files.push(spotted);
+        }
+        Ok(files)
+    }
+
+    fn describe(&self, spotted: &mut Spotted) -> Described {
+        let path = &spotted.file.path;
+        let nothing = || Described { said: Ok(Description::default()), unmatched: false, alone: false };
+        let mut described = self.describe.as_ref().map_or_else(nothing, |describe| describe.of(path));
+        if let Some(listed) = &spotted.listed {
+            // A list says more than a name or a file beside it.
+            let of_list = listed.said.clone().map_err(|why| format!("{} {why}", listed.place));
+            described.said =
+                std::mem::replace(&mut described.said, Ok(Description::default())).and_then(|mut said| {
+                    said.extend(of_list?);
+                    Ok(said)
+                });
+            let missing = listed.missing.as_ref();
+            let missing = missing
+                .map(|why| format!("{} names it, and {why}: mend the list, or bring it back", listed.place));
+            spotted.refusal = missing.map(|message| Failure::local(Cause::SourceMissing, message));
+        }
+        let said = described.said.clone().and_then(|said| {
+            said.check()?;
+            let metadata = said.metadata();
+            if metadata.options.is_some() {
+                let all = options_over(&self.options, metadata.options.as_deref());
+                Options::parse(self.endpoint, &all).map_err(|error| format!("of its own: {error}"))?;
+            }
+            Ok(metadata)
+        });
+        match said {
+            Ok(metadata) => spotted.file.metadata = metadata,
+            Err(why) => {
+                let failure = || {
+                    Failure::local(Cause::ConfigRefused, format!("what it comes with cannot be taken: {why}"))
+                };
+                spotted.refusal.get_or_insert_with(failure);
+            }
+        }
+        described
+    }
+
+    /// Looks at files on several threads; they keep their order.
+    async fn with_many_eyes<T: Send + 'static>(
+        self: &Arc<Self>,
+        mut files: Vec<Spotted>,
+        look_at: impl Fn(&Look, &mut Spotted) -> T + Copy + Send + 'static,
+    ) -> Result<Vec<(Spotted, T)>, QueueError> {
         let share = files.len().div_ceil(EYES).max(1);
         let mut shares = Vec::with_capacity(EYES);
         while !files.is_empty() {
             let rest = files.split_off(share.min(files.len()));
             let (part, look) = (std::mem::replace(&mut files, rest), Arc::clone(self));
-            shares.push(tokio::task::spawn_blocking(move || look.look_into(part)));
+            let looking = move |mut spotted| {
+                let seen = look_at(&look, &mut spotted);
+                (spotted, seen)
+            };
+            shares
+                .push(tokio::task::spawn_blocking(move || part.into_iter().map(looking).collect::<Vec<_>>()));
         }
+        let mut all = Vec::new();
         for share in shares {
-            for (file, inspection) in share.await.map_err(|e| bug("look", &e))? {
-                batch.add(file, inspection);
-            }
+            all.extend(share.await.map_err(|e| bug("look", &e))?);
         }
-        Ok(batch)
-    }
-
-    fn look_into(&self, files: Vec<Sighting>) -> Vec<(Sighting, Inspection)> {
-        let inspect = |path: &Path| media::inspect(&self.root.join(path), self.endpoint, &self.media);
-        files
-            .into_iter()
-            .map(|file| {
-                let inspection = inspect(file.path.as_path());
-                (file, inspection)
-            })
-            .collect()
+        Ok(all)
     }
 }
 
 impl Batch {
     fn add(&mut self, file: Sighting, inspection: Inspection) {
-        let Sighting { path, size_bytes, modified_ns } = file;
+        let Sighting { path, size_bytes, modified_ns, metadata } = file;
         let (format, measured, refusal) = match inspection {
             Inspection::Recording { format, extension_disagrees, measured } => {
                 *self.seen.formats.entry(format.word()).or_default() += 1;
@@ -250,7 +359,7 @@ impl Batch {
         };
         self.seen.files += 1;
         self.seen.bytes += size_bytes;
-        self.tasks.push(NewTask { path, size_bytes, modified_ns, format, measured, refusal });
+        self.tasks.push(NewTask { path, size_bytes, modified_ns, format, measured, refusal, metadata });
     }
 
     /// What was learned of them when they were looked into still holds.
@@ -286,6 +395,7 @@ impl Scanned {
         sum.known += enqueued.known;
         sum.reopened += enqueued.reopened;
         sum.changed += enqueued.changed;
+        sum.redescribed += enqueued.redescribed;
         self.merge(seen);
     }
 
@@ -294,6 +404,9 @@ impl Scanned {
         self.files += seen.files;
         self.bytes += seen.bytes;
         self.misnamed += seen.misnamed;
+        self.unmatched += seen.unmatched;
+        self.unmatched_name = self.unmatched_name.take().or(seen.unmatched_name);
+        self.without_sidecar += seen.without_sidecar;
         self.trouble_count += seen.trouble_count;
         let room = TROUBLES_KEPT.saturating_sub(self.troubles.len());
         self.troubles.extend(seen.troubles.into_iter().take(room));

@@ -50,7 +50,9 @@ pub(super) struct CancelArgs {
 /// Runs `retry`.
 pub(super) async fn retry(args: &RetryArgs, overrides: &Overrides, console: &Console) -> Result<Exit> {
     let filter = Filter::parse(&args.filter)?;
-    if filter.states.contains(&TaskState::Succeeded) && !args.again {
+    // Who asks for what is stale asks for what succeeded.
+    let again = args.again || filter.stale;
+    if filter.states.contains(&TaskState::Succeeded) && !again {
         return Err(UsageError::new(
             "recordings that succeeded are sent, and billed, again only with --again",
         )
@@ -59,13 +61,13 @@ pub(super) async fn retry(args: &RetryArgs, overrides: &Overrides, console: &Con
     }
     let context = Context::open(overrides).await?;
     let mut states = vec![TaskState::Failed, TaskState::Cancelled];
-    states.extend(args.again.then_some(TaskState::Succeeded));
+    states.extend(again.then_some(TaskState::Succeeded));
     let matching = matching(&context, &filter, &states).await?;
     let done = match args.dry_run {
         true => None,
         false => {
-            let done = context.store.retry(filter.clone(), args.again, now()).await?;
-            let facts = of_filter(&filter, done).flag("again", args.again);
+            let done = context.store.retry(filter.clone(), again, now()).await?;
+            let facts = of_filter(&filter, done).flag("again", again);
             Audit::of(&context.config).write(Kind::Retry, facts).await?;
             Some(done)
         }

@@ -93,7 +93,7 @@ pub(super) async fn files<T: Send + 'static>(
         working.push(tokio::task::spawn_blocking(move || {
             some.into_iter()
                 .filter_map(|file| {
-                    let Sighting { path, size_bytes, modified_ns } = file_of(&file);
+                    let Sighting { path, size_bytes, modified_ns, .. } = file_of(&file);
                     let measured =
                         media::measure_file(&root.join(path.as_path()), *size_bytes, *modified_ns)?;
                     Some((file, measured))

@@ -152,6 +152,7 @@ fn as_object(name: &str, endpoint: &str, s: &Scanned) -> serde_json::Value {
         "job": name, "endpoint": endpoint, "files": s.files, "bytes": s.bytes,
         "new": e.new, "new_bytes": e.new_bytes, "reopened": e.reopened, "known": e.known, "changed": e.changed,
         "refused": e.refused, "refused_by_cause": refused, "formats": s.formats, "misnamed": s.misnamed,
-        "passed_over": s.passed_over, "troubles": s.trouble_count,
+        "passed_over": s.passed_over, "troubles": s.trouble_count, "redescribed": e.redescribed,
+        "unmatched": s.unmatched, "without_sidecar": s.without_sidecar,
     })
 }

@@ -81,7 +81,7 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
     let client = Arc::new(Client::new(context.config.velma_for(&endpoints)?)?);
     for config in &configs {
         scan::check_globs(&config.scan)?;
-        scan::root_of(&config.source)?;
+        scan::root_of(&config.source, &config.scan)?;
     }
     let stopped = match args.limit {
         Some(0) => None, // nothing is going to be sent
@@ -96,6 +96,8 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
     });
     let mut projectors = Vec::new();
     for (job, config) in jobs.iter().zip(&configs) {
+        // Before its tables get their header.
+        context.store.learn_fields(job.id, scan::known_fields(&config.source, &config.scan)?).await?;
         let settings = OutputSettings { list: config.outputs.clone(), ..context.config.outputs.clone() };
         projectors.push(Projector::open(Arc::clone(&context.store), job.clone(), settings).await?);
     }
@@ -215,7 +217,9 @@ impl Session<'_> {
                 let options = Options::parse(job.endpoint, &job.options)?;
                 let config = self.configs.iter().find(|c| c.spec.name == job.name);
                 let settle = config.map(|c| c.scan.settle).unwrap_or_default();
-                Ok(Work { job: job.clone(), options, settle })
+                let reuse = self.context.config.run.reuse;
+                let suspect = self.context.config.run.suspect.clone();
+                Ok(Work { job: job.clone(), options, settle, reuse, suspect })
             })
             .collect()
     }

@@ -13,7 +13,7 @@ use super::slots::LedgerFile;
 use crate::config::Overrides;
 use crate::queue::{Halt, Tally, WorkerRow};
 use crate::report::{Column, Ledger, Table, audio, bytes, count, plural, span};
-use crate::task::{Cause, Endpoint, Job, TaskState, Timestamp};
+use crate::task::{Cause, Endpoint, Filter, Job, TaskState, Timestamp};
 
 /// Say where things stand
 #[derive(Debug, clap::Args)]
@@ -52,6 +52,8 @@ struct Standing {
     jobs: Vec<Job>,
     tallies: Vec<Tally>,
     endpoints: Vec<EndpointStanding>,
+    /// Made with other options than hold now, by job.
+    stale: Vec<Tally>,
     halts: Vec<Halt>,
     workers: Vec<WorkerRow>,
     /// Of the run that wrote it down last, which may be going on.
@@ -80,6 +82,7 @@ impl Standing {
         Ok(Standing {
             jobs,
             tallies: store.tallies().await?,
+            stale: store.tallies_where(Filter { stale: true, ..Filter::default() }, now()).await?,
             endpoints,
             halts: store.halts(true, now()).await?,
             workers: store.workers(5).await?,
@@ -93,6 +96,10 @@ impl Standing {
             .filter(|t| t.job == job.id && t.state == state)
             .filter(|t| refused.is_none_or(|r| t.cause.is_some_and(Cause::is_refusal) == r))
             .fold((0, 0), |sum, t| (sum.0 + t.tasks, sum.1 + t.bytes))
+    }
+
+    fn stale_of(&self, job: &Job) -> u64 {
+        self.stale.iter().filter(|tally| tally.job == job.id).map(|tally| tally.tasks).sum()
     }
 
     fn tell(&self, console: &Console) {
@@ -159,6 +166,16 @@ impl Standing {
                 halt.id
             ));
         }
+        for job in &self.jobs {
+            let tasks = self.stale_of(job);
+            if tasks > 0 {
+                let results = plural(tasks, "result was", "results were");
+                lines.push(format!(
+                    "{}: {results} made with other options than hold now; to send them again: voxbatch retry --where 'job:{} stale'",
+                    job.name, job.name
+                ));
+            }
+        }
         for (cause, tasks) in self.failures() {
             lines.push(format!("failed: {} {}", count(tasks), cause.says()));
         }
@@ -208,6 +225,7 @@ impl Standing {
                     "failed": one(TaskState::Failed, Some(false)),
                     "refused": one(TaskState::Failed, Some(true)),
                     "cancelled": one(TaskState::Cancelled, None),
+                    "stale": self.stale_of(job),
                 })
             })
             .collect();

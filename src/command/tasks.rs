@@ -109,6 +109,14 @@ fn task_object(row: &TaskRow) -> Value {
         "message": row.message, "billed": row.billed.map(|b| b.word()), "created_at": row.created_at.to_string(),
         "changed_at": row.changed_at.to_string(), "finished_at": row.finished_at.map(|t| t.to_string()),
     });
+    if row.metadata.fields.is_some() {
+        object["metadata"] = row.metadata.fields().into();
+    }
+    if let Some(options) =
+        row.metadata.options.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok())
+    {
+        object["options"] = options;
+    }
     if row.path.as_utf8().is_none() {
         use base64::Engine;
         object["path_b64"] = base64::engine::general_purpose::STANDARD.encode(row.path.as_bytes()).into();
@@ -150,6 +158,12 @@ fn show_lines(row: &TaskRow, attempts: &[AttemptRow], result: Option<&ResultRow>
         format!("job {}, endpoint {}, {}, {format}", row.job_name, row.endpoint, bytes(row.size_bytes)),
         format!("{}, {}", row.state, plural(u64::from(row.attempts), "counted try", "counted tries")),
     ];
+    if let Some(fields) = &row.metadata.fields {
+        lines.push(format!("metadata: {}", crate::report::clean(fields)));
+    }
+    if let Some(options) = &row.metadata.options {
+        lines.push(format!("options of its own: {}", crate::report::clean(options)));
+    }
     if let (Some(cause), Some(message)) = (row.cause, &row.message) {
         lines.push(format!("last trouble: {}: {}", cause.says(), crate::report::clean(message)));
     }
@@ -159,6 +173,11 @@ fn show_lines(row: &TaskRow, attempts: &[AttemptRow], result: Option<&ResultRow>
             "answer: HTTP {}, {length}, sent as {} (BLAKE3 {})",
             r.http_status, r.audio.mime, r.audio.blake3
         ));
+        if let Some(from) = r.reused_from {
+            lines.push(format!(
+                "the answer of task {from}, which has the same content; nothing was sent or billed for it"
+            ));
+        }
         if let Some(audio) = &r.redacted_audio {
             let purged = r.audio_purged_at.map_or(String::new(), |at| format!(", purged at {at}"));
             lines.push(format!(
@@ -211,6 +230,7 @@ fn result_object(r: &ResultRow) -> Value {
     json!({
         "seq": r.seq, "http_status": r.http_status, "duration_ms": r.duration_ms, "billed_ms": r.billed_ms,
         "audio": { "bytes": r.audio.bytes, "blake3": r.audio.blake3, "format": r.audio.format, "mime": r.audio.mime },
+        "reused_from": r.reused_from.map(|task| task.0),
         "response": serde_json::from_str::<Value>(&r.response).unwrap_or(Value::Null),
         "started_at": r.started_at.to_string(), "finished_at": r.finished_at.to_string(),
         "purged_at": r.purged_at.map(|t| t.to_string()), "audio_purged_at": r.audio_purged_at.map(|t| t.to_string()),

@@ -15,7 +15,7 @@ use super::reader::Reader;
 use super::value::{Choice, Globs, Kind, Location, Several, Switch, Words, Wrong, absolute, identity};
 use crate::outputs::Output;
 use crate::queue::JobSpec;
-use crate::scan::ScanSettings;
+use crate::scan::{self, ScanSettings};
 use crate::task::{Endpoint, Order};
 
 /// A job as the file states it.
@@ -128,6 +128,11 @@ impl Entry<'_, '_, '_> {
             include: self.or("include", &Globs, scan.include.clone()).0,
             exclude: self.or("exclude", &Globs, scan.exclude.clone()).0,
             hidden: self.or("hidden", &Switch, scan.hidden).0,
+            root: self.maybe("root", &location).map(|(root, _)| root),
+            metadata_pattern: self
+                .maybe("metadata_pattern", &Words(name_pattern))
+                .map(|(pattern, _)| pattern),
+            sidecars: self.or("sidecars", &Switch, scan.sidecars).0,
             ..scan.clone()
         };
 
@@ -138,8 +143,9 @@ impl Entry<'_, '_, '_> {
         let job = name.zip(source).zip(model).zip(options).map(
             |((((name, _), (source, _)), endpoint), options)| {
                 // A source that is not there counts as a folder; the scan will say that it is missing.
-                let root = match source.parent() {
-                    Some(parent) if source.is_file() => parent.to_owned(),
+                let root = match (&scan.root, source.parent()) {
+                    (Some(root), _) if scan::is_list(&source) => root.clone(),
+                    (_, Some(parent)) if source.is_file() => parent.to_owned(),
                     _ => source.clone(),
                 };
                 let spec = JobSpec { name, endpoint, options, root, output: output.0, order };
@@ -162,6 +168,17 @@ impl Entry<'_, '_, '_> {
             }
         }
         list
+    }
+
+    /// A key without a default.
+    fn maybe<K: Kind>(&mut self, key: &str, kind: &K) -> Option<(K::Out, Range<usize>)> {
+        let found = self.reader.field(self.table, "job", key, kind);
+        let (value, span) = match &found {
+            Some((value, span)) => (kind.show(value), Some(span.clone())),
+            None => (Value::Null, None),
+        };
+        self.row(key, value, span);
+        found
     }
 
     fn required<K: Kind>(&mut self, key: &str, kind: &K) -> Option<(K::Out, Range<usize>)> {
@@ -217,6 +234,14 @@ fn outputs_kind() -> Several<Output> {
 
 fn order_kind() -> Choice<Order> {
     Choice { words: Order::ALL.map(|order| (order.word(), order)).to_vec(), code: Code::Value }
+}
+
+/// A regular expression that names parts of a recording's path.
+fn name_pattern(text: &str) -> Result<String, Wrong> {
+    match scan::name_pattern(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(why) => Err(Wrong::value(format!("is no pattern for names: {why}"), None)),
+    }
 }
 
 /// Names become folders and words of filters.

@@ -22,7 +22,7 @@ use crate::media::MediaSettings;
 use crate::outputs::OutputSettings;
 use crate::run::{LimitSettings, RunSettings};
 use crate::scan::ScanSettings;
-use crate::task::{Endpoint, Prices, RetryPolicy};
+use crate::task::{Endpoint, Prices, RetryPolicy, SuspectSettings};
 use crate::telemetry::{LogPaths, LogSettings};
 use crate::velma::{PlatformSettings, VelmaSettings};
 
@@ -396,6 +396,7 @@ fn scan(reader: &mut Reader<'_>) -> ScanSettings {
         hidden: reader.get("scan.hidden", &Switch, d.hidden),
         follow_links: reader.get("scan.follow_links", &Switch, d.follow_links),
         settle: reader.get("scan.settle", &TIME_OR_NONE, d.settle),
+        ..d
     }
 }
 
@@ -413,6 +414,28 @@ fn run(
         give_up_after: reader.get("run.give_up_after", &TIME, d.give_up_after),
         job_deadline: reader.get("platform.deadline", &TIME, d.job_deadline),
         limit: d.limit,
+        reuse: reader.get("run.reuse", &Switch, d.reuse),
+        suspect: suspect(reader),
+    }
+}
+
+fn suspect(reader: &mut Reader<'_>) -> SuspectSettings {
+    let d = SuspectSettings::default();
+    let percent = Whole { min: 0, max: 100 };
+    SuspectSettings {
+        enabled: reader.get("suspect.enabled", &Switch, d.enabled),
+        duration_percent: reader.get("suspect.duration_percent", &percent, d.duration_percent),
+        duration_slack: reader.get("suspect.duration_slack", &TIME_OR_NONE, d.duration_slack),
+        words_per_minute: reader.get(
+            "suspect.words_per_minute",
+            &Whole { min: 1, max: 100_000 },
+            d.words_per_minute,
+        ),
+        repeats: reader.get("suspect.repeats", &Whole { min: 1, max: 1_000_000 }, d.repeats),
+        silence_db: reader.get("suspect.silence_db", &Whole { min: 1, max: 120 }, d.silence_db),
+        loud_for: reader.get("suspect.loud_for", &TIME, d.loud_for),
+        unredacted_after: reader.get("suspect.unredacted_after", &TIME, d.unredacted_after),
+        resend: reader.get("suspect.resend", &Switch, d.resend),
     }
 }
 
@@ -422,6 +445,7 @@ fn outputs(reader: &mut Reader<'_>) -> OutputSettings {
         csv_bom: reader.get("outputs.csv_bom", &Switch, d.csv_bom),
         csv_safe: reader.get("outputs.csv_safe", &Switch, d.csv_safe),
         list: d.list,
+        fields: d.fields,
     }
 }
 

@@ -223,9 +223,7 @@ impl Desk {
             return Err(Stop::Cut);
         }
         let mut transcript = Transcript::of(&sha256, sound.duration_ms);
-        if act == Act::NoSpeech {
-            transcript.utterances.clear();
-        }
+        transcript.play(act);
         let basis = Basis {
             contract: settings.contract,
             shape: settings.shape,
@@ -235,7 +233,15 @@ impl Desk {
             sound: &sound,
             transcript: &transcript,
         };
-        let json = answer::answer(model, &basis);
+        let mut json = answer::answer(model, &basis);
+        if act == Act::Half {
+            json["duration_ms"] = (sound.duration_ms / 2).into();
+        }
+        if act == Act::Foreign {
+            for said in json["utterances"].as_array_mut().into_iter().flatten() {
+                said["language"] = "xx".into();
+            }
+        }
         let payload = match model {
             Model::Redaction => {
                 Payload::redaction(&json, sound.duration_ms, basis.ranges(), &sha256, settings.shape)
@@ -351,7 +357,14 @@ fn scripted(act: Act) -> Result<Option<Fault>, Stop> {
         Act::TooBig => Stop::RefusedAs(Refusal::TooBig, Contract::C),
         Act::AnswerLost => return Ok(Some(Fault::ResetAfterBody)),
         Act::Truncated => return Ok(Some(Fault::TruncatedJson)),
-        Act::Nothing | Act::NoSpeech | Act::Slow | Act::Reset => return Ok(None),
+        Act::Nothing
+        | Act::NoSpeech
+        | Act::Half
+        | Act::Stuck
+        | Act::Babble
+        | Act::Foreign
+        | Act::Slow
+        | Act::Reset => return Ok(None),
     })
 }
 

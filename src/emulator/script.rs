@@ -42,6 +42,14 @@ pub(super) enum Act {
     AnswerLost,
     Truncated,
     NoSpeech,
+    /// Half of it is heard.
+    Half,
+    /// The same is said again and again.
+    Stuck,
+    /// More is said than can be.
+    Babble,
+    /// Another language than asked for.
+    Foreign,
     Slow,
 }
 
@@ -82,6 +90,11 @@ pub const OUTCOMES: &[Outcome] = &[
         "one reset after the work; billed twice",
     ),
     line("empty_text", Act::NoSpeech, ALWAYS, Succeeded, Some(1), "no speech in it"),
+    line("empty_text_once", Act::NoSpeech, 1, Succeeded, Some(1), "no speech heard at first"),
+    line("heard_half", Act::Half, ALWAYS, Succeeded, Some(1), "only half of it is heard"),
+    line("stuck", Act::Stuck, ALWAYS, Succeeded, Some(1), "the same sentence again and again"),
+    line("babble", Act::Babble, ALWAYS, Succeeded, Some(1), "more words than anybody can say"),
+    line("foreign", Act::Foreign, ALWAYS, Succeeded, Some(1), "heard as another language"),
     line("slow", Act::Slow, ALWAYS, Succeeded, Some(1), "answered late"),
 ];
 

@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use super::script::Act;
+
 /// An emulated transcript has an utterance for about this much audio.
 const UTTERANCE_MS: u64 = 6000;
 
@@ -70,6 +72,26 @@ impl Transcript {
             }
         });
         Transcript { utterances: utterances.collect(), sample: false }
+    }
+
+    /// What the script has for it.
+    pub(super) fn play(&mut self, act: Act) {
+        let Some(mut said) = self.utterances.first().cloned() else { return };
+        match act {
+            Act::NoSpeech => self.utterances.clear(),
+            Act::Stuck => {
+                "The emulator is stuck.".clone_into(&mut said.text);
+                self.utterances = vec![said; 9];
+            }
+            Act::Babble => {
+                said.text = CONFESSION.repeat(40).replace('.', ". ");
+                self.utterances = (0..3)
+                    .map(|part| Utterance { text: format!("{} {part}", said.text), ..said.clone() })
+                    .collect();
+            }
+            Act::Foreign => self.utterances = vec![said; 3],
+            _ => {}
+        }
     }
 
     /// Ranges of personal data, widened and merged.

@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io;
 
+use serde_json::Value;
+
 use super::OutputSettings;
 use super::record::Record;
 use super::transcript::{Transcript, Utterance};
-use crate::task::Answers;
+use crate::task::{Answers, Suspicion};
 
 /// One cell. Only text can be a formula: a number such as -3 stays a number.
 pub(super) enum Cell<'a> {
@@ -53,7 +55,8 @@ impl<T> Table<T> {
         for (index, item) in items.iter().enumerate() {
             let item = Item { transcript, item };
             let first = [text(record.job), number(record.task), text(&record.path.path), number(index)];
-            row(&mut writer, first.into_iter().chain(self.0.iter().map(|(_, cell)| cell(&item))), settings)?;
+            let cells = first.into_iter().chain(self.0.iter().map(|(_, cell)| cell(&item)));
+            row(&mut writer, cells.chain(fields(record, settings)), settings)?;
         }
         Ok(items.len() as u64)
     }
@@ -109,6 +112,9 @@ const RESULTS: &[Column<OfRecord>] = &[
     ("audio_purged_at", |r| {
         maybe_text(r.redacted_audio.as_ref().and_then(|audio| audio.purged_at.as_deref()))
     }),
+    ("reused_from", |r| maybe_number(r.reused_from)),
+    ("suspect", |r| odd(r, " ", |one| one.kind.word())),
+    ("suspect_evidence", |r| odd(r, "; ", |one| &one.evidence)),
 ];
 
 /// `failures.csv`.
@@ -159,12 +165,14 @@ pub(super) fn utterances_header(settings: &OutputSettings) -> Vec<u8> {
 
 /// A row of `results.csv`.
 pub(super) fn result(out: &mut Vec<u8>, record: &Record<'_>, settings: &OutputSettings) -> io::Result<()> {
-    row(&mut writer(out), RESULTS.iter().map(|(_, cell)| cell(record)), settings)
+    let cells = RESULTS.iter().map(|(_, cell)| cell(record));
+    row(&mut writer(out), cells.chain(fields(record, settings)), settings)
 }
 
 /// A row of `failures.csv`.
 pub(super) fn failure(out: &mut Vec<u8>, record: &Record<'_>, settings: &OutputSettings) -> io::Result<()> {
-    row(&mut writer(out), FAILURES.iter().map(|(_, cell)| cell(record)), settings)
+    let cells = FAILURES.iter().map(|(_, cell)| cell(record));
+    row(&mut writer(out), cells.chain(fields(record, settings)), settings)
 }
 
 /// The rows of `utterances.csv`; returns how many.
@@ -177,10 +185,22 @@ pub(super) fn utterances(
 }
 
 fn names(names: impl Iterator<Item = &'static str>, settings: &OutputSettings) -> Vec<u8> {
-    let names: Vec<&str> = names.collect();
-    let bom = if settings.csv_bom { "\u{FEFF}" } else { "" };
-    // Names are plain words, which a test holds: nothing to quote.
-    format!("{bom}{}\r\n", names.join(",")).into_bytes()
+    let names = names.map(str::to_owned);
+    let names = names.chain(settings.fields.iter().map(|field| format!("meta_{}", field.replace('\0', ""))));
+    let mut out = if settings.csv_bom { "\u{FEFF}".as_bytes().to_vec() } else { Vec::new() };
+    // Memory takes everything.
+    let _ = row(&mut writer(&mut out), names.map(|name| Cell::Text(name.into())), settings);
+    out
+}
+
+/// What a recording comes with, in the columns behind the others. A number stays one.
+fn fields<'a>(record: &'a Record<'_>, settings: &'a OutputSettings) -> impl Iterator<Item = Cell<'a>> {
+    settings.fields.iter().map(|name| match record.metadata.get(name) {
+        None | Some(Value::Null) => Cell::Empty,
+        Some(Value::String(said)) => text(said),
+        Some(Value::Number(number)) => Cell::Number(number.to_string()),
+        Some(other) => Cell::Text(other.to_string().into()),
+    })
 }
 
 fn writer(out: &mut Vec<u8>) -> csv::Writer<&mut Vec<u8>> {
@@ -261,6 +281,12 @@ fn verdicts_of<'a>(record: &'a Record<'a>) -> Option<&'a [Utterance]> {
 
 fn synthetic(frames: &[Utterance]) -> impl Iterator<Item = &Utterance> {
     frames.iter().filter(|frame| frame.verdict.as_deref() == Some("synthetic"))
+}
+
+/// What is odd about it.
+fn odd<'a>(record: &'a Record<'a>, between: &str, say: fn(&Suspicion) -> &str) -> Cell<'a> {
+    let Some(odd) = record.suspect else { return Cell::Empty };
+    Cell::Text(odd.iter().map(say).collect::<Vec<_>>().join(between).into())
 }
 
 /// The languages heard, first heard first, with a space between.

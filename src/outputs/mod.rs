@@ -28,6 +28,8 @@ mod speech;
 mod srt;
 mod stream;
 mod summary;
+#[cfg(feature = "parquet")]
+mod tables;
 mod transcript;
 mod tree;
 mod tsv;
@@ -48,6 +50,8 @@ pub use projector::Projector;
 pub use purge::{InTheWay, PurgeEnd, end_purge, missing_output};
 pub use render::{render_failure, render_result};
 pub use summary::{OutputFile, Progress, Summary, Waits};
+#[cfg(feature = "parquet")]
+pub use tables::{TABLES, export_tables};
 pub use tree::render_tree;
 
 use crate::task::Endpoint;
@@ -61,11 +65,13 @@ pub struct OutputSettings {
     pub csv_safe: bool,
     /// What a job lists as its `outputs`.
     pub list: Vec<Output>,
+    /// The names under which metadata comes: columns of the tables, behind the others. A job's own are looked up.
+    pub fields: Vec<String>,
 }
 
 impl Default for OutputSettings {
     fn default() -> Self {
-        OutputSettings { csv_bom: false, csv_safe: true, list: Output::DEFAULT.to_vec() }
+        OutputSettings { csv_bom: false, csv_safe: true, list: Output::DEFAULT.to_vec(), fields: Vec::new() }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::io;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::record::Record;
 use super::speech::{Speech, label};
@@ -23,6 +24,9 @@ struct Entry<'a> {
     /// Of this recording alone: numbers mean nothing outside.
     #[serde(skip_serializing_if = "Option::is_none")]
     speaker: Option<String>,
+    /// What the recording comes with.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    metadata: &'a Map<String, Value>,
 }
 
 /// Appends the lines of a recording; returns how many.
@@ -46,6 +50,7 @@ pub(super) fn lines(out: &mut Vec<u8>, record: &Record<'_>) -> io::Result<u64> {
                 .speaker
                 .as_deref()
                 .map(|speaker| format!("{}-{}", record.path.path, label(speaker))),
+            metadata: &record.metadata,
         };
         serde_json::to_writer(&mut *out, &entry)?;
         out.push(b'\n');

@@ -228,6 +228,7 @@ impl Projector {
     /// # Errors
     /// A full disk or another trouble with files; the queue's own.
     pub async fn write_failures(&mut self) -> Result<Option<u64>, OutputError> {
+        self.settings.fields = self.store.learn_fields(self.job.id, Vec::new()).await?;
         failures::write(&*self.store, &self.job, &self.settings, self.patience).await
     }
 
@@ -317,6 +318,7 @@ impl Projector {
         });
         let Some(lock) = lock.await? else { return Ok(false) };
         let stale = self.store.outputs_stale(self.job.id).await?;
+        self.settings.fields = self.store.learn_fields(self.job.id, Vec::new()).await?;
         let mut held = Held { lock, streams: Vec::new(), trees: Vec::new(), overtaken: false };
         let mut anew = Vec::new();
         for format in self.settings.formats(self.job.endpoint) {
@@ -399,6 +401,8 @@ impl Projector {
         if stale {
             self.store.outputs_renewed(self.job.id).await?;
         }
+        // What was learned before that counts from here on; what comes after raises the mark again.
+        self.settings.fields = self.store.learn_fields(self.job.id, Vec::new()).await?;
         let (folder, settings) = (self.job.output.clone(), self.settings.clone());
         let formats: Vec<Format> = anew.iter().map(|(format, _)| *format).collect();
         let (mut streams, replacements): (Vec<_>, Vec<_>) = lock

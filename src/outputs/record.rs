@@ -7,10 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::transcript::Transcript;
 use crate::queue::{ResultRow, TaskRow};
-use crate::task::{Endpoint, RecordingPath, TaskState};
+use crate::task::{Endpoint, RecordingPath, Suspicion, TaskState};
 
 /// What a reader may rely on: keys are only ever added under this name, never changed or reordered.
 const SCHEMA: &str = "voxbatch.result/1";
@@ -25,8 +26,8 @@ pub(super) struct Record<'a> {
     pub(super) path: Name<'a>,
     pub(super) endpoint: &'static str,
     pub(super) status: &'static str,
-    /// Nothing is held suspect yet; the key is there so that readers need not change when something is.
-    suspect: Option<&'a str>,
+    /// What is odd about it, with the evidence; nothing where nothing is.
+    pub(super) suspect: Option<&'a [Suspicion]>,
     pub(super) attempts: u32,
     pub(super) http_status: Option<u16>,
     pub(super) audio: Audio<'a>,
@@ -37,6 +38,9 @@ pub(super) struct Record<'a> {
     pub(super) billed_ms: Option<u64>,
     pub(super) text: Option<&'a str>,
     response: Option<Response<'a>>,
+    /// Whose answer it is: the recordings are the same, and only the other one was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reused_from: Option<i64>,
     /// The answer was deleted by hand: there is no text, and no response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) purged_at: Option<String>,
@@ -45,6 +49,9 @@ pub(super) struct Record<'a> {
     pub(super) error: Option<Trouble<'a>>,
     pub(super) started_at: Option<String>,
     pub(super) finished_at: Option<String>,
+    /// What the recording comes with.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub(super) metadata: Map<String, Value>,
     #[serde(skip)]
     pub(super) model: Endpoint,
     #[serde(skip)]
@@ -134,7 +141,7 @@ impl<'a> Record<'a> {
             path: (&row.path).into(),
             endpoint: row.endpoint.name(),
             status: TaskState::Succeeded.word(),
-            suspect: None,
+            suspect: (!row.suspicions.is_empty()).then_some(&*row.suspicions),
             attempts: row.attempts,
             http_status: Some(row.http_status),
             audio: Audio {
@@ -149,6 +156,7 @@ impl<'a> Record<'a> {
             billed_ms: Some(row.billed_ms),
             text: transcript.text.as_deref(),
             response: Some(Response::new(&row.response)),
+            reused_from: row.reused_from.map(|task| task.0),
             purged_at: row.purged_at.map(|at| at.to_string()),
             redacted_audio: row.redacted_audio.as_ref().map(|audio| Redacted {
                 path: (&audio.path).into(),
@@ -160,6 +168,7 @@ impl<'a> Record<'a> {
             started_at: Some(row.started_at.to_string()),
             finished_at: Some(row.finished_at.to_string()),
             model: row.endpoint,
+            metadata: row.metadata.fields(),
             // Nothing was counted in what is gone: no utterances is not the same as none any more.
             transcript: row.purged_at.is_none().then_some(transcript),
         }
@@ -184,6 +193,7 @@ impl<'a> Record<'a> {
             billed_ms: None,
             text: None,
             response: None,
+            reused_from: None,
             purged_at: None,
             redacted_audio: None,
             error: row.cause.map(|cause| Trouble {
@@ -195,6 +205,7 @@ impl<'a> Record<'a> {
             started_at: None,
             finished_at: row.finished_at.map(|at| at.to_string()),
             model: row.endpoint,
+            metadata: row.metadata.fields(),
             transcript: None,
         }
     }

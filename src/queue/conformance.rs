@@ -48,6 +48,7 @@ fn found(path: impl AsRef<[u8]>, size: u64) -> NewTask {
         format: Some("wav"),
         measured: None,
         refusal: None,
+        metadata: Metadata::default(),
     }
 }
 
@@ -90,6 +91,7 @@ impl Bench {
             alone: false,
             probing: vec![],
             cap_ms: None,
+            identities: None,
             now: NOW,
         }
     }
@@ -106,7 +108,10 @@ impl Bench {
     async fn settle(&self, task: ClaimedTask, settlement: Settlement, now: Timestamp) -> Settled {
         let result = matches!(settlement, Settlement::Succeed).then(answer);
         let request = Request { started_at: Some(NOW), http_status: Some(200), ..Request::default() };
-        self.store.settle(Arc::new(Settle { task, settlement, request, result, now })).await.unwrap()
+        self.store
+            .settle(Arc::new(Settle { task, settlement, request, result, resend: false, now }))
+            .await
+            .unwrap()
     }
 
     async fn state(&self, id: TaskId) -> TaskState {
@@ -126,6 +131,8 @@ fn answer() -> NewResult {
         measured: None,
         billed_ms: 1000,
         redacted_audio: None,
+        made: Made::default(),
+        suspicions: vec![],
     }
 }
 
@@ -730,7 +737,8 @@ async fn an_absurd_length_does_not_poison_the_ledger(b: Bench) {
     for task in b.claim(&job, 2).await {
         let result = Some(NewResult { billed_ms: u64::MAX, duration_ms: Some(u64::MAX), ..answer() });
         let request = Request::default();
-        let settle = Settle { task, settlement: Settlement::Succeed, request, result, now: NOW };
+        let settle =
+            Settle { task, settlement: Settlement::Succeed, request, result, resend: false, now: NOW };
         assert_eq!(b.store.settle(Arc::new(settle)).await.unwrap(), Settled::Accepted);
     }
     assert_eq!(b.store.usage(STT, NOW.month()).await.unwrap().succeeded, 2);
@@ -835,7 +843,7 @@ async fn settlements_handed_over_together_keep_each_what_is_theirs_and_count_onc
     let settles = held.into_iter().flat_map(|task| [twin(&task), task]).map(|task| {
         let result = Some(NewResult { billed_ms: task.id.0.unsigned_abs(), ..answer() });
         let (settlement, request) = (Settlement::Succeed, Request::default());
-        b.store.settle(Arc::new(Settle { task, settlement, request, result, now: NOW }))
+        b.store.settle(Arc::new(Settle { task, settlement, request, result, resend: false, now: NOW }))
     });
     let (settled, claim) = tokio::join!(join_all(settles), b.store.claim(b.wish("a", &next, 1)));
     let accepted = settled.into_iter().filter(|settled| *settled.as_ref().unwrap() == Settled::Accepted);
@@ -857,7 +865,7 @@ async fn a_settlement_that_fails_leaves_those_beside_it(b: Bench) {
         // A success without a result is nobody's.
         let settlement = if n == 10 { Settlement::Succeed } else { retry };
         let request = Request::default();
-        b.store.settle(Arc::new(Settle { task, settlement, request, result: None, now: NOW }))
+        b.store.settle(Arc::new(Settle { task, settlement, request, result: None, resend: false, now: NOW }))
     });
     for (n, settled) in join_all(settles).await.into_iter().enumerate() {
         match settled {
@@ -972,7 +980,7 @@ impl Bench {
             let result = Some(NewResult { response, redacted_audio: Some(audio), ..answer() });
             let request = Request { started_at: Some(NOW), http_status: Some(200), ..Request::default() };
             let settlement = Settlement::Succeed;
-            let settle = Settle { task, settlement, request, result, now: NOW };
+            let settle = Settle { task, settlement, request, result, resend: false, now: NOW };
             self.store.settle(Arc::new(settle)).await.unwrap();
         }
         job
@@ -1090,6 +1098,210 @@ async fn purged_audio_is_named_until_it_is_replaced_and_never_while_it_is_being_
     assert_eq!((stands.purged_at, stands.audio_purged_at), (None, None));
 }
 
+/// The same recording, with something known of it.
+fn described(path: &str, fields: &str, options: Option<&str>) -> NewTask {
+    let metadata = Metadata { fields: Some(fields.to_owned()), options: options.map(str::to_owned) };
+    NewTask { metadata, ..found(path, 1000) }
+}
+
+fn sighted(task: NewTask) -> Sighting {
+    let NewTask { path, size_bytes, modified_ns, metadata, .. } = task;
+    Sighting { path, size_bytes, modified_ns, metadata }
+}
+
+async fn what_a_recording_comes_with_is_kept_and_a_change_of_it_sends_nothing_again(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let first = b.claim(&job, 1).await.remove(0);
+    let id = first.id;
+    b.settle(first, Settlement::Succeed, NOW).await;
+    let said = || described("00000.wav", r#"{"agent":"Anna"}"#, Some(r#"{"language":"de"}"#));
+    let seen = b.store.recognise(job.id, vec![sighted(said())]).await.unwrap();
+    assert_eq!(seen.strangers, [0], "it comes with more than before");
+    let told = b.store.compare(job.id, vec![said()]).await.unwrap();
+    assert_eq!(told, b.store.enqueue_batch(job.id, vec![said()], later(1)).await.unwrap());
+    assert_eq!((told.known, told.redescribed, told.changed), (1, 1, 0));
+    assert_eq!(b.store.recognise(job.id, vec![sighted(said())]).await.unwrap().strangers, [0usize; 0]);
+    let row = b.store.task(id).await.unwrap().unwrap();
+    assert_eq!((row.state, &row.metadata), (TaskState::Succeeded, &said().metadata));
+    assert!(b.store.outputs_stale(job.id).await.unwrap(), "its lines say too little");
+    assert_eq!(b.other.result(id).await.unwrap().unwrap().metadata, said().metadata);
+
+    let waiting = described("new.wav", r#"{"agent":"Bo"}"#, Some(r#"{"language":"fr"}"#));
+    b.store.enqueue_batch(job.id, vec![waiting.clone()], NOW).await.unwrap();
+    let changed = NewTask { metadata: Metadata { options: None, ..waiting.metadata.clone() }, ..waiting };
+    b.store.enqueue_batch(job.id, vec![changed], NOW).await.unwrap();
+    assert_eq!(b.candidates(&job, 1, NOW).await[0].options, None, "what is queued goes by what is said now");
+}
+
+async fn a_recording_whose_metadata_was_refused_comes_back_when_that_is_mended(b: Bench) {
+    let job = b.job("archive").await;
+    let refusal = Some(Failure::local(Cause::ConfigRefused, "no such language"));
+    let broken = NewTask { refusal, ..found("a.wav", 5) };
+    b.store.enqueue_batch(job.id, vec![broken.clone()], NOW).await.unwrap();
+    assert_eq!(b.store.recognise(job.id, vec![sighted(broken.clone())]).await.unwrap().strangers, [0]);
+    let again = b.store.enqueue_batch(job.id, vec![broken], NOW).await.unwrap();
+    assert_eq!((again.known, again.reopened), (1, 0), "it is as wrong as it was");
+    let mended = b.store.enqueue_batch(job.id, vec![found("a.wav", 5)], NOW).await.unwrap();
+    assert_eq!((mended.reopened, mended.refused), (1, 0));
+    assert_eq!(b.candidates(&job, 9, NOW).await.len(), 1);
+}
+
+async fn names_of_fields_are_learned_in_their_order_and_tables_without_them_are_stale(b: Bench) {
+    let job = b.job("archive").await;
+    let names = |all: &[&str]| all.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    assert_eq!(b.store.learn_fields(job.id, names(&["b", "a"])).await.unwrap(), ["b", "a"]);
+    assert!(!b.store.outputs_stale(job.id).await.unwrap(), "no table was begun");
+    b.store.commit_output(job.id, "results.csv", OutputState::default()).await.unwrap();
+    b.store.enqueue_batch(job.id, vec![described("x.wav", r#"{"a":1}"#, None)], NOW).await.unwrap();
+    assert!(!b.store.outputs_stale(job.id).await.unwrap(), "nothing new");
+    b.store.enqueue_batch(job.id, vec![described("y.wav", r#"{"c":1,"a":1}"#, None)], NOW).await.unwrap();
+    assert!(b.store.outputs_stale(job.id).await.unwrap());
+    assert_eq!(b.other.learn_fields(job.id, vec![]).await.unwrap(), ["b", "a", "c"]);
+}
+
+impl Bench {
+    /// What a result says of itself that serves for others.
+    async fn succeed_as(&self, task: ClaimedTask, identity: &str, now: Timestamp) -> Settled {
+        let made = Made { identity: Some(same(identity)), ..Made::default() };
+        let result = Some(NewResult { made, ..answer() });
+        let request = Request { started_at: Some(NOW), http_status: Some(200), ..Request::default() };
+        let settlement = Settlement::Succeed;
+        self.store
+            .settle(Arc::new(Settle { task, settlement, request, result, resend: false, now }))
+            .await
+            .unwrap()
+    }
+
+    /// A wish for tasks that are all the same, or each what it says.
+    fn wish_for(&self, tasks: &[Candidate], identities: &[&str]) -> ClaimRequest {
+        let known = tasks.iter().zip(identities.iter().cycle()).map(|(t, what)| (t.id, same(what)));
+        ClaimRequest { identities: Some(known.collect()), ..self.wish("a", tasks, 9) }
+    }
+}
+
+fn same(what: &str) -> Identity {
+    Identity(what.to_owned())
+}
+
+async fn of_those_that_are_the_same_one_is_held_and_the_others_wait_for_it(b: Bench) {
+    let job = b.filled(4, 4).await;
+    let tasks = b.candidates(&job, 4, NOW).await;
+    let claim = b.store.claim(b.wish_for(&tasks, &["x", "x", "y", "x"])).await.unwrap();
+    assert_eq!(claim.tasks.iter().map(|t| t.id).collect::<Vec<_>>(), [tasks[0].id, tasks[2].id]);
+    let wait = |n: usize| Double { task: tasks[n].id, of: tasks[0].id, answered: false };
+    assert_eq!(claim.doubles, [wait(1), wait(3)]);
+    let again = b.other.claim(b.wish_for(&tasks[1..2], &["x"])).await.unwrap();
+    assert_eq!((again.tasks.len(), again.doubles, again.gone.len()), (0, vec![wait(1)], 0));
+    let off = ClaimRequest { identities: None, ..b.wish("a", &tasks[1..2], 1) };
+    assert_eq!(b.store.claim(off).await.unwrap().tasks.len(), 1, "when nothing is shared, each is sent");
+}
+
+async fn an_answer_serves_for_others_that_are_the_same_at_no_cost(b: Bench) {
+    let job = b.filled(3, 3).await;
+    let tasks = b.candidates(&job, 3, NOW).await;
+    let first = b.store.claim(b.wish_for(&tasks[..1], &["x"])).await.unwrap().tasks.remove(0);
+    b.succeed_as(first, "x", later(1)).await;
+    let claim = b.store.claim(b.wish_for(&tasks[1..], &["x"])).await.unwrap();
+    let answered = |n: usize| Double { task: tasks[n].id, of: tasks[0].id, answered: true };
+    assert_eq!((claim.tasks.len(), claim.doubles[0]), (0, answered(1)));
+    let path = RecordingPath::from_bytes(*b"audio/1.mp3");
+    let audio = RedactedAudio { path, bytes: 9, sha256: "00".into() };
+    let reuse = |n: usize, audio: Option<RedactedAudio>| Reuse {
+        task: tasks[n].id,
+        fence: tasks[n].fence,
+        of: tasks[0].id,
+        identity: same("x"),
+        redacted_audio: audio,
+    };
+    let given = reuse(1, Some(audio.clone()));
+    assert_eq!(b.store.reuse(given.clone(), later(2)).await.unwrap(), Settled::Accepted);
+    assert_eq!(b.store.reuse(given, later(3)).await.unwrap(), Settled::Fenced, "once");
+    let [of, row] = &b.store.results(job.id, 0, 9).await.unwrap()[..] else { panic!("two results") };
+    assert_eq!((row.reused_from, row.billed_ms, row.attempts), (Some(of.task), 0, 0));
+    assert_eq!((&row.response, &row.audio, row.duration_ms), (&of.response, &of.audio, of.duration_ms));
+    assert_eq!((row.redacted_audio.as_ref(), row.finished_at), (Some(&audio), later(2)));
+    let usage = b.store.usage(STT, NOW.month()).await.unwrap();
+    assert_eq!((usage.billed_ms, usage.succeeded, b.busy().await), (1000, 1, 0));
+    let stranger = Reuse { identity: same("y"), ..reuse(2, None) };
+    assert_eq!(b.store.reuse(stranger, later(3)).await.unwrap(), Settled::Fenced);
+    // The one that took over serves as well, and says whose the answer is.
+    let third = Reuse { of: tasks[1].id, ..reuse(2, None) };
+    assert_eq!(b.store.reuse(third, later(3)).await.unwrap(), Settled::Accepted);
+    assert_eq!(b.store.result(tasks[2].id).await.unwrap().unwrap().reused_from, Some(tasks[0].id));
+}
+
+async fn what_was_purged_or_is_to_be_sent_again_serves_for_nobody(b: Bench) {
+    let job = b.filled(3, 3).await;
+    let tasks = b.candidates(&job, 3, NOW).await;
+    let first = b.store.claim(b.wish_for(&tasks[..1], &["x"])).await.unwrap().tasks.remove(0);
+    b.succeed_as(first, "x", NOW).await;
+    let second = b.store.claim(ClaimRequest { identities: None, ..b.wish("a", &tasks[1..2], 1) }).await;
+    b.succeed_as(second.unwrap().tasks.remove(0), "x", NOW).await;
+    // Sent again by hand: older answers are no answer to that.
+    b.store.retry(Filter::parse("path:00000.wav").unwrap(), true, later(5)).await.unwrap();
+    let again = b.candidates(&job, 1, later(5)).await;
+    let claim = ClaimRequest { now: later(5), ..b.wish_for(&again[..1], &["x"]) };
+    let held = b.store.claim(claim).await.unwrap().tasks.remove(0);
+    b.succeed_as(held, "x", later(6)).await;
+    b.store.purge(Purge { finished_by: later(9), ..all_of(&[&job]) }, later(9)).await.unwrap();
+    let claim = b.store.claim(b.wish_for(&tasks[2..], &["x"])).await.unwrap();
+    assert_eq!((claim.tasks.len(), claim.doubles.len()), (1, 0), "nothing is left that could serve");
+}
+
+async fn large_ones_of_one_size_are_not_sent_side_by_side_unless_both_are_known_to_differ(b: Bench) {
+    let job = b.job("archive").await;
+    let tasks =
+        vec![found("a.wav", 200_000), found("b.wav", 200_000), found("c.wav", 200_001), found("d.wav", 9)];
+    b.store.enqueue_batch(job.id, tasks, NOW).await.unwrap();
+    b.store.set_ceiling(STT, 4).await.unwrap();
+    b.register(&b.store, "a").await;
+    let tasks = b.candidates(&job, 4, NOW).await;
+    let doubles: Vec<_> = tasks.iter().map(|t| (t.path.to_string(), t.has_double)).collect();
+    let of = |name: &str, has| (name.to_owned(), has);
+    assert_eq!(doubles, [of("a.wav", true), of("b.wav", true), of("c.wav", false), of("d.wav", false)]);
+    let a = b.store.claim(b.wish_for(&tasks[..1], &[])).await;
+    assert_eq!(a.unwrap().tasks.len(), 1, "looked at before there was another");
+    let b_waits = b.store.claim(b.wish_for(&tasks[1..2], &["x"])).await.unwrap();
+    assert_eq!(b_waits.doubles, [Double { task: tasks[1].id, of: tasks[0].id, answered: false }]);
+    assert_eq!(b.store.claim(b.wish_for(&tasks[2..], &[])).await.unwrap().tasks.len(), 2);
+}
+
+async fn what_was_made_with_other_options_is_stale_until_it_is_sent_again(b: Bench) {
+    let job = b.filled(2, 2).await;
+    let stale = async || b.store.tallies_where(Filter::parse("stale").unwrap(), NOW).await.unwrap();
+    let key = |options: &serde_json::Value| options_key(options);
+    let spec_with = |options| JobSpec { options, ..spec("archive", STT) };
+    for task in b.claim(&job, 2).await {
+        let made = Made { identity: None, options_key: key(&job.options), options: None };
+        let (settlement, request) = (Settlement::Succeed, Request::default());
+        let settle = Settle {
+            task,
+            settlement,
+            request,
+            result: Some(NewResult { made, ..answer() }),
+            resend: false,
+            now: NOW,
+        };
+        b.store.settle(Arc::new(settle)).await.unwrap();
+    }
+    assert!(stale().await.is_empty());
+    let german = serde_json::json!({ "language": "de" });
+    b.store.upsert_jobs(vec![spec_with(german.clone())], NOW).await.unwrap();
+    assert_eq!(stale().await[0].tasks, 2);
+    b.store.upsert_jobs(vec![spec_with(serde_json::json!({}))], NOW).await.unwrap();
+    assert!(stale().await.is_empty(), "changed back");
+    let own = NewTask {
+        metadata: Metadata { options: Some(german.to_string()), ..Metadata::default() },
+        ..found("00001.wav", 1000)
+    };
+    b.store.enqueue_batch(job.id, vec![own], NOW).await.unwrap();
+    let page =
+        b.store.tasks(Filter::parse("job:archive stale:options").unwrap(), None, 9, NOW).await.unwrap();
+    assert_eq!(page.iter().map(|t| t.path.to_string()).collect::<Vec<_>>(), ["00001.wav"]);
+    assert_eq!(b.store.retry(Filter::parse("stale").unwrap(), true, NOW).await.unwrap(), 1);
+    assert!(stale().await.is_empty());
+}
+
 macro_rules! promises {
     ($bench:path; $($case:ident)*) => {
         $(
@@ -1119,6 +1331,14 @@ mod sqlite {
         a_refused_recording_enters_as_failed_and_comes_back_when_its_file_changes
         a_recording_that_was_sent_is_not_sent_again_because_it_changed
         a_job_with_tasks_keeps_its_endpoint
+        what_a_recording_comes_with_is_kept_and_a_change_of_it_sends_nothing_again
+        a_recording_whose_metadata_was_refused_comes_back_when_that_is_mended
+        names_of_fields_are_learned_in_their_order_and_tables_without_them_are_stale
+        of_those_that_are_the_same_one_is_held_and_the_others_wait_for_it
+        an_answer_serves_for_others_that_are_the_same_at_no_cost
+        what_was_purged_or_is_to_be_sent_again_serves_for_nobody
+        large_ones_of_one_size_are_not_sent_side_by_side_unless_both_are_known_to_differ
+        what_was_made_with_other_options_is_stale_until_it_is_sent_again
         the_order_of_a_job_decides_who_goes_first_and_can_be_changed
         jobs_of_one_endpoint_take_turns
         a_claim_takes_no_more_than_slots

@@ -19,6 +19,7 @@ pub use row::{
 };
 pub use sqlite::{QueueSettings, SqliteStore};
 pub use store::{
-    Candidate, Claim, ClaimRequest, ClaimedTask, Enqueued, JobSpec, KnownFiles, NewResult, NewTask, Purge,
-    Purgeable, Recognised, Recovered, RemoteJob, Request, Settle, Settled, Sighting, TaskStore, Unmeasured,
+    Candidate, Claim, ClaimRequest, ClaimedTask, Double, Enqueued, JobSpec, KnownFiles, Made, NewResult,
+    NewTask, Purge, Purgeable, Recognised, Recovered, RemoteJob, Request, Reuse, Settle, Settled, Sighting,
+    TaskStore, Unmeasured,
 };

@@ -1,8 +1,8 @@
 //! What the queue tells about itself: rows as other rooms read them.
 
 use crate::task::{
-    Billed, Cause, Endpoint, Fence, HaltReason, HaltScope, Hold, JobId, Measured, RecordingPath, TaskId,
-    TaskState, Timestamp, WorkerId,
+    Billed, Cause, Endpoint, Fence, HaltReason, HaltScope, Hold, JobId, Measured, Metadata, RecordingPath,
+    Suspicion, TaskId, TaskState, Timestamp, WorkerId,
 };
 
 /// A task as it stands.
@@ -56,6 +56,8 @@ pub struct TaskRow {
     pub changed_at: Timestamp,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// What it comes with.
+    pub metadata: Metadata,
 }
 
 /// One claim of a task and what came of it.
@@ -146,6 +148,12 @@ pub struct ResultRow {
     pub purged_at: Option<Timestamp>,
     /// When the redacted audio was deleted by hand: what is said of it is what it was.
     pub audio_purged_at: Option<Timestamp>,
+    /// What its recording comes with now.
+    pub metadata: Metadata,
+    /// Whose answer it is, if it was not sent itself.
+    pub reused_from: Option<TaskId>,
+    /// What is odd about it.
+    pub suspicions: Vec<Suspicion>,
 }
 
 /// A limiter as it stands.

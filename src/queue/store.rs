@@ -1,5 +1,6 @@
 //! The trait that a backend promises to keep, and what goes in and out of it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,8 +11,8 @@ use super::row::{
     WorkerRow,
 };
 use crate::task::{
-    Cause, Endpoint, Failure, Fence, Filter, HaltOrder, Job, JobId, Measured, Month, Order, RecordingPath,
-    Settlement, TaskId, Timestamp, WorkerId,
+    Cause, Endpoint, Failure, Fence, Filter, HaltOrder, Identity, Job, JobId, Measured, Metadata, Month,
+    Order, RecordingPath, Settlement, Suspicion, TaskId, Timestamp, WorkerId,
 };
 
 /// A job as `jobs.toml` states it, before the queue knows it.
@@ -46,6 +47,8 @@ pub struct NewTask {
     pub measured: Option<Measured>,
     /// Set when looking at it was enough to refuse it: it enters the queue as failed.
     pub refusal: Option<Failure>,
+    /// What it comes with.
+    pub metadata: Metadata,
 }
 
 /// A file that a scan came upon, before anybody looked into it.
@@ -57,6 +60,8 @@ pub struct Sighting {
     pub size_bytes: u64,
     /// Its modification time, nanoseconds since 1970.
     pub modified_ns: i64,
+    /// What it comes with.
+    pub metadata: Metadata,
 }
 
 /// Which of a batch of files have to be looked into.
@@ -107,6 +112,8 @@ pub struct Enqueued {
     pub reopened: u64,
     /// Sent before, and the file has changed since: left as they are.
     pub changed: u64,
+    /// Of the known, those of which only the metadata has changed: it was written down anew.
+    pub redescribed: u64,
 }
 
 /// A queued task that could be claimed now.
@@ -128,6 +135,12 @@ pub struct Candidate {
     pub fence: Fence,
     /// Attempts that counted so far.
     pub attempts: u32,
+    /// Options of its own, over those of its job: a JSON object as text.
+    pub options: Option<String>,
+    /// It is large, and the endpoint has another recording of its size: their contents are worth a comparison.
+    pub has_double: bool,
+    /// Its answer was empty although it is loud: it goes out once more, decoded.
+    pub decoded: bool,
 }
 
 /// A wish to hold tasks.
@@ -147,8 +160,22 @@ pub struct ClaimRequest {
     pub probing: Vec<i64>,
     /// Milliseconds of audio that may be billed on this endpoint in the current month.
     pub cap_ms: Option<u64>,
+    /// What the tasks are, as far as that is known; a task that is the same as one that runs or has an answer is not
+    /// held, but told in [`Claim::doubles`]. `None`: every task is sent for itself.
+    pub identities: Option<HashMap<TaskId, Identity>>,
     /// Now.
     pub now: Timestamp,
+}
+
+/// A task that need not be sent: another one is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Double {
+    /// Which.
+    pub task: TaskId,
+    /// The other one.
+    pub of: TaskId,
+    /// The other one has its answer; else it is being sent, and how that ends is worth waiting for.
+    pub answered: bool,
 }
 
 /// What a claim gave.
@@ -158,6 +185,8 @@ pub struct Claim {
     pub tasks: Vec<ClaimedTask>,
     /// Wished for, but no longer to be had (another worker, or cancelled).
     pub gone: Vec<TaskId>,
+    /// Wished for, and the same as others.
+    pub doubles: Vec<Double>,
     /// The limiter as the claim left it.
     pub limiter: LimiterState,
     /// Open halts that stop this endpoint, except those being probed.
@@ -237,6 +266,36 @@ pub struct NewResult {
     pub billed_ms: u64,
     /// Audio that came with the answer, already in its place.
     pub redacted_audio: Option<RedactedAudio>,
+    /// With what it was made.
+    pub made: Made,
+    /// What is odd about it.
+    pub suspicions: Vec<Suspicion>,
+}
+
+/// With what a result was made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Made {
+    /// What was sent: it serves for others that are the same.
+    pub identity: Option<Identity>,
+    /// [`options_key`](crate::task::options_key) of the job's options.
+    pub options_key: String,
+    /// Options of the recording's own.
+    pub options: Option<String>,
+}
+
+/// An answer of one recording for another that is the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reuse {
+    /// Who needs one.
+    pub task: TaskId,
+    /// Its fence as it was looked at.
+    pub fence: Fence,
+    /// Who has one.
+    pub of: TaskId,
+    /// What both are.
+    pub identity: Identity,
+    /// Redacted audio of its own, already in its place.
+    pub redacted_audio: Option<RedactedAudio>,
 }
 
 /// One settlement.
@@ -250,6 +309,8 @@ pub struct Settle {
     pub request: Request,
     /// With [`Settlement::Succeed`], always; otherwise never.
     pub result: Option<NewResult>,
+    /// Keep the result, and send the recording once more, decoded; unless that was done before.
+    pub resend: bool,
     /// Now.
     pub now: Timestamp,
 }
@@ -343,6 +404,10 @@ pub trait TaskStore: Send + Sync {
     /// What [`TaskStore::enqueue_batch`] would come to; changes nothing.
     async fn compare(&self, job: JobId, tasks: Vec<NewTask>) -> Result<Enqueued, QueueError>;
 
+    /// Makes names known under which metadata of a job comes, and tells all of them, first come first. Files whose
+    /// tables lack one of them are to be rendered anew.
+    async fn learn_fields(&self, job: JobId, names: Vec<String>) -> Result<Vec<String>, QueueError>;
+
     /// Announces this process; its liveness is proven from here on until it ends.
     async fn register(&self, worker: WorkerRow) -> Result<(), QueueError>;
     /// Says that the process is alive.
@@ -390,6 +455,9 @@ pub trait TaskStore: Send + Sync {
         settlement: Settlement,
         now: Timestamp,
     ) -> Result<Settled, QueueError>;
+    /// Ends a queued task with the answer of another one that is the same, at no cost: no slot, no attempt, nothing
+    /// billed. Fenced if it is not as it was, or the answer does not stand any more.
+    async fn reuse(&self, reuse: Reuse, now: Timestamp) -> Result<Settled, QueueError>;
     /// Ends a held task: everybody sees it, the slot is free, and the death of the process changes nothing any more;
     /// a power cut can until [`TaskStore::sync`] has answered. On an error nothing is written and the same settlement
     /// may be offered again: a result that was received is not given up while the program lives.

@@ -67,6 +67,21 @@ pub(super) fn event(
             });
             ("task_finished", about(task, body))
         }
+        RunEvent::TaskSuspect { about: task, kinds } => {
+            let kinds: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
+            ("task_suspect", about(task, json!({ "suspect": kinds })))
+        }
+        RunEvent::TaskResent { about: task, billed_ms, wall } => {
+            let body = json!({ "billed_ms": billed_ms, "billed": "yes", "wall_ms": ms(*wall) });
+            ("task_resent", about(task, body))
+        }
+        RunEvent::TaskReused { about: task, from, duration_ms, bytes } => {
+            let body = json!({
+                "state": "succeeded", "audio_ms": duration_ms, "billed_ms": 0, "bytes": bytes, "billed": "no",
+                "reused_from": from.0,
+            });
+            ("task_finished", about(task, body))
+        }
         RunEvent::TaskRetried { about: task, failure: f, wait } => {
             ("task_retry", about(task, failure(f, json!({ "wait_ms": ms(*wait) }))))
         }

@@ -88,6 +88,13 @@ pub(super) fn line(
             .put_about(about, name)
             .put_failure(failure)
             .put("sent", if *sent { "yes" } else { "no" }),
+        RunEvent::TaskSuspect { about, kinds } => {
+            let kinds: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
+            new("suspect").put_about(about, name).put("kinds", kinds.join(","))
+        }
+        RunEvent::TaskResent { about, .. } => {
+            new("sent_again").put_about(about, name).put("cause", "empty_but_loud")
+        }
         RunEvent::AnswerFenced(about) => new("fenced").put_about(about, name),
         RunEvent::TasksRecovered { tasks, failed } => {
             new("recovered").put("tasks", tasks).put("failed", failed)
@@ -121,6 +128,7 @@ pub(super) fn line(
         }
         RunEvent::TaskStarted(_)
         | RunEvent::TaskSucceeded { .. }
+        | RunEvent::TaskReused { .. }
         | RunEvent::TaskReleased { .. }
         | RunEvent::SlotsChanged { .. }
         | RunEvent::StatusAsked

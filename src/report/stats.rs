@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::event::{About, RunEvent, SlotState};
 use crate::task::{
-    Billed, Cause, Endpoint, Failure, Fence, HaltReason, HaltScope, TaskId, Timestamp, WorkerId,
+    Billed, Cause, Endpoint, Failure, Fence, HaltReason, HaltScope, Suspect, TaskId, Timestamp, WorkerId,
 };
 
 use super::Histogram;
@@ -112,6 +112,12 @@ pub struct RunStats {
     pub ended_at: Option<Timestamp>,
     /// Tasks that ended well.
     pub succeeded: u64,
+    /// Of those, with the answer of a recording that is the same: nothing was sent, nothing billed.
+    pub reused: u64,
+    /// Results that are odd, by the way in which they are.
+    pub suspect_by: BTreeMap<Suspect, u64>,
+    /// Recordings that were sent once more because their answer was empty and they are loud.
+    pub resent: u64,
     /// Tasks that failed for good after a request, by cause.
     pub failed_by: BTreeMap<Cause, u64>,
     /// Tasks refused while the run looked at them, by cause. Those the scan refused are in [`RunStats::refused`].
@@ -198,6 +204,24 @@ impl RunStats {
                 add(&mut lane.billed_ms, *billed_ms);
                 self.walls.add(*wall);
                 self.pace.complete(*bytes, audio_ms);
+            }
+            RunEvent::TaskSuspect { kinds, .. } => {
+                kinds.iter().for_each(|kind| add(self.suspect_by.entry(*kind).or_default(), 1));
+            }
+            RunEvent::TaskResent { about, billed_ms, wall } => {
+                self.leave(about);
+                self.resent += 1;
+                add(&mut self.billed_ms, *billed_ms);
+                add(&mut self.lane(about.endpoint).billed_ms, *billed_ms);
+                self.walls.add(*wall);
+            }
+            RunEvent::TaskReused { about, duration_ms, bytes, .. } => {
+                self.leave(about);
+                self.succeeded += 1;
+                self.reused += 1;
+                self.lane(about.endpoint).succeeded += 1;
+                add(&mut self.bytes, *bytes);
+                self.pace.complete(*bytes, duration_ms.unwrap_or(0));
             }
             RunEvent::TaskRetried { about, failure, .. } => {
                 self.leave(about);

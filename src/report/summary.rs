@@ -194,7 +194,7 @@ impl Summary {
     fn repeats(&self) -> Option<String> {
         let by = self.stats.repeated_by();
         let all: u64 = by.iter().map(|(_, n)| n).sum();
-        let mut parts = Vec::new();
+        let mut parts = self.oddities();
         if all > 0 {
             parts.push(format!("tried again: {} ({})", count(all), causes(&by, Cause::word)));
         }
@@ -206,6 +206,26 @@ impl Summary {
             ));
         }
         (!parts.is_empty()).then(|| parts.join(" · "))
+    }
+
+    /// What did not cost anything, what cost twice, and what somebody should look at.
+    fn oddities(&self) -> Vec<String> {
+        let stats = &self.stats;
+        let mut parts = Vec::new();
+        if !stats.suspect_by.is_empty() {
+            let by: Vec<String> =
+                stats.suspect_by.iter().map(|(kind, n)| format!("{} {}", count(*n), kind.says())).collect();
+            parts.push(format!("suspect: {} (voxbatch tasks --where 'suspect:*')", by.join(", ")));
+        }
+        if stats.resent > 0 {
+            let files = plural(stats.resent, "recording was", "recordings were");
+            parts.push(format!("{files} empty but loud, sent once more and billed for it"));
+        }
+        if stats.reused > 0 {
+            let files = plural(stats.reused, "recording has", "recordings have");
+            parts.push(format!("reused: {files} the content of another, and its answer; nothing billed"));
+        }
+        parts
     }
 
     /// The widest halt; more of them are a command away.

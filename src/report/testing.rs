@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use crate::event::{About, Idle, RunEvent, SlotState};
 use crate::task::{
-    Billed, Cause, Doubt, Endpoint, Failure, Fence, HaltReason, HaltScope, RecordingPath, TaskId, Timestamp,
-    WorkerId,
+    Billed, Cause, Doubt, Endpoint, Failure, Fence, HaltReason, HaltScope, RecordingPath, Suspect, TaskId,
+    Timestamp, WorkerId,
 };
 
 use super::RunStats;
@@ -189,6 +189,19 @@ pub(super) fn any_event() -> impl Strategy<Value = RunEvent> {
                 wall,
             }
         ),
+        (any_about(), proptest::sample::select(Suspect::ALL.to_vec()))
+            .prop_map(|(about, kind)| RunEvent::TaskSuspect { about, kinds: vec![kind] }),
+        (any_about(), any::<u64>(), any_wait()).prop_map(|(about, billed_ms, wall)| RunEvent::TaskResent {
+            about,
+            billed_ms,
+            wall
+        }),
+        (any_about(), any::<i64>(), any::<u64>()).prop_map(|(about, from, bytes)| RunEvent::TaskReused {
+            about,
+            from: TaskId(from),
+            duration_ms: None,
+            bytes,
+        }),
         (any_about(), any_failure(), any_wait()).prop_map(|(about, failure, wait)| RunEvent::TaskRetried {
             about,
             failure,

@@ -14,6 +14,7 @@ mod probe;
 mod quota;
 mod ready;
 mod remote;
+mod reuse;
 mod saving;
 mod slots;
 mod stall;
@@ -40,7 +41,10 @@ use self::worker::Bench;
 use crate::event::RunEvent;
 use crate::media::MediaSettings;
 use crate::queue::{QueueError, TaskStore};
-use crate::task::{Endpoint, HaltReason, HaltScope, Job, Month, RetryPolicy, WorkerId};
+use crate::task::{
+    Endpoint, HaltReason, HaltScope, Identity, Job, Month, RetryPolicy, SuspectSettings, WorkerId,
+    options_over,
+};
 use crate::velma::{Client, Options};
 
 /// An endpoint's limits.
@@ -98,6 +102,10 @@ pub struct RunSettings {
     pub job_deadline: Duration,
     /// At most this many tasks are started; `None`: all.
     pub limit: Option<u64>,
+    /// Whether a recording that is the same as another, with the same options, takes over its answer.
+    pub reuse: bool,
+    /// When a result is odd.
+    pub suspect: SuspectSettings,
 }
 
 impl Default for RunSettings {
@@ -110,6 +118,8 @@ impl Default for RunSettings {
             give_up_after: Duration::from_secs(1800),
             job_deadline: Duration::from_secs(3600),
             limit: None,
+            reuse: true,
+            suspect: SuspectSettings::default(),
         }
     }
 }
@@ -130,6 +140,20 @@ pub struct Work {
     pub options: Options,
     /// A file of it that changed within this time is looked at again later.
     pub settle: Duration,
+    /// Whether answers of recordings that are the same serve for each other.
+    pub reuse: bool,
+    /// When a result is odd.
+    pub suspect: SuspectSettings,
+}
+
+impl Work {
+    /// What a recording of it is, by the BLAKE3 of its content in hex and options of its own.
+    fn identity(&self, blake3: &str, own: Option<&str>) -> Identity {
+        match own {
+            None => Identity::of(blake3, self.job.endpoint, &self.job.options),
+            Some(_) => Identity::of(blake3, self.job.endpoint, &options_over(&self.job.options, own)),
+        }
+    }
 }
 
 /// What a scan that goes on beside the run has added.
@@ -204,7 +228,12 @@ pub async fn run(run: Run) -> Result<Outcome, QueueError> {
 async fn work_all(run: &Run, in_flight: &Arc<AtomicU32>) -> Result<Outcome, QueueError> {
     let mut works: BTreeMap<Endpoint, Vec<Arc<Work>>> = BTreeMap::new();
     for work in &run.works {
-        let shared = Work { job: work.job.clone(), options: work.options.clone(), settle: work.settle };
+        let shared = Work {
+            job: work.job.clone(),
+            options: work.options.clone(),
+            suspect: work.suspect.clone(),
+            ..*work
+        };
         works.entry(work.job.endpoint).or_default().push(Arc::new(shared));
     }
     let quota = Arc::new(Quota::new(run.settings.limit));

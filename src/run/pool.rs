@@ -19,7 +19,7 @@ use super::worker::{Bench, Ended, Slot};
 use super::{Feed, LimitSettings, Work, now, steady};
 use crate::event::{About, RunEvent};
 use crate::media::MediaSettings;
-use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, QueueError, Settled, TaskRow};
+use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, Double, QueueError, Settled, TaskRow};
 use crate::task::{HaltReason, HaltScope, Hold, JobId, Settlement, TaskId, TaskState, Timestamp, WorkerId};
 
 /// How often the queue is asked again when another process could have changed it.
@@ -28,6 +28,8 @@ pub(super) const POLL: Duration = Duration::from_millis(250);
 pub(super) const POLL_PAUSED: Duration = Duration::from_secs(1);
 /// How often a file that is being written, or cannot be read just now, is looked at in one run.
 const LOOKS: u32 = 4;
+/// So many wait for others that are the same before no more are looked for.
+const WAITING: usize = 1000;
 
 /// Why a pool stopped.
 #[derive(Debug)]
@@ -65,6 +67,14 @@ pub(super) struct Pool {
     pub(super) preparing: Preparing,
     /// Started or about to be, and not done with: they may go on when the quota is used up.
     chosen: HashSet<TaskId>,
+    /// Whether what is the same is sent once.
+    reuse: bool,
+    /// The same as others that are being sent: these are to end first.
+    waiting: HashMap<TaskId, TaskId>,
+    /// Taking over the answer of another one.
+    taking_over: HashSet<TaskId>,
+    /// Could not: sent for themselves.
+    unshared: HashSet<TaskId>,
     /// How often each file was not fit to be sent yet.
     looks: HashMap<TaskId, u32>,
     /// Halts that the next request probes.
@@ -104,6 +114,10 @@ impl Pool {
             bench: Arc::new(bench),
             telling,
             worker,
+            reuse: works.iter().any(|work| work.reuse),
+            waiting: HashMap::new(),
+            taking_over: HashSet::new(),
+            unshared: HashSet::new(),
             works: works.into_iter().map(|w| (w.job.id, w)).collect(),
             media,
             limit,
@@ -163,6 +177,7 @@ impl Pool {
                 Ok(()) = self.feed.changed(), if !self.is_fed() => {}
                 () = tokio::time::sleep_until(self.wake_at) => {
                     self.dry = false;
+                    self.waiting.clear(); // those that others send may have ended
                     self.wake_at = Instant::now() + POLL;
                 }
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
@@ -200,7 +215,8 @@ impl Pool {
             return Some(End::Outage);
         }
         let fed = self.is_fed();
-        let waiting = self.preparing.len() > 0 || self.next_due.is_some() || !self.dry;
+        let waiting =
+            self.preparing.len() > 0 || self.next_due.is_some() || !self.dry || !self.waiting.is_empty();
         let over_quota = self.quota.is_used_up() && self.chosen.is_empty();
         (over_quota || (fed && !waiting)).then_some(End::Done)
     }
@@ -227,7 +243,8 @@ impl Pool {
     async fn look_ahead(&mut self) -> Result<(), QueueError> {
         let ahead = (self.limit.concurrent as usize).clamp(4, 64);
         let aim = self.slots.available_permits() + ahead;
-        if self.dry || self.preparing.len() > aim.saturating_sub(ahead.div_ceil(2)) {
+        let crowded = self.waiting.len() >= WAITING;
+        if self.dry || crowded || self.preparing.len() > aim.saturating_sub(ahead.div_ceil(2)) {
             return Ok(());
         }
         if self.quota.is_used_up() {
@@ -237,6 +254,7 @@ impl Pool {
         let room = u32::try_from(aim - self.preparing.len()).unwrap_or(u32::MAX);
         let store = &self.bench.store;
         let mut skip = self.preparing.ids();
+        skip.extend(self.waiting.keys().chain(&self.taking_over));
         skip.sort_unstable();
         let found = store.candidates(self.bench.endpoint, jobs.clone(), skip, room, now()).await?;
         if (found.len() as u32) < room {
@@ -354,6 +372,11 @@ impl Pool {
             alone: lone,
             probing: self.probing.halts().to_vec(),
             cap_ms: self.limit.own_monthly_ms(now().month()),
+            identities: self.reuse.then(|| {
+                let mut known = self.preparing.identities(want + 8);
+                known.retain(|id, _| !self.unshared.contains(id));
+                known
+            }),
             now: now(),
         };
         let own = slots::taken(self.limit.concurrent, &self.slots);
@@ -371,6 +394,9 @@ impl Pool {
             }
             self.dry = false;
         }
+        for double in &claim.doubles {
+            self.meet_double(*double);
+        }
         let nothing_began = claim.tasks.is_empty();
         for task in claim.tasks {
             match self.preparing.take(task.id) {
@@ -387,15 +413,32 @@ impl Pool {
             return self.cap_reached().await;
         }
         let paused = claim.limiter.paused_until.is_some_and(|until| until > now());
-        let could = claim.limiter.busy == 0 && claim.gone.is_empty() && !claim.cap_reached && !paused;
+        let could = claim.limiter.busy == 0
+            && claim.gone.is_empty()
+            && claim.doubles.is_empty()
+            && !claim.cap_reached
+            && !paused;
         self.note_stall(nothing_began && could, &format!("{:?}", claim.limiter))?;
-        if nothing_began && claim.gone.is_empty() {
+        if nothing_began && claim.gone.is_empty() && claim.doubles.is_empty() {
             // Asked again on the way: a pause can be ended, and the clock it goes by can be set.
             let left = claim.limiter.paused_until.map_or(POLL, |until| until.since(now()));
             let pause = left.clamp(POLL / 5, POLL_PAUSED);
             self.wake_in(pause);
         }
         Ok(())
+    }
+
+    /// It need not be sent, or not yet.
+    fn meet_double(&mut self, double: Double) {
+        let Some(ready) = self.preparing.take(double.task) else { return };
+        self.dry = false;
+        if !double.answered {
+            self.waiting.insert(double.task, double.of);
+            return;
+        }
+        self.taking_over.insert(double.task);
+        let bench = Arc::clone(&self.bench);
+        self.working.spawn(async move { (double.task, bench.reuse(ready, double).await) });
     }
 
     /// Tasks are ready, nobody holds a slot, nothing forbids it, and still none began. Others at work, pauses, halts
@@ -434,6 +477,9 @@ impl Pool {
 
     async fn note_end(&mut self, ended: Result<(TaskId, Ended), tokio::task::JoinError>) {
         self.dry = false;
+        if let Ok((id, _)) = &ended {
+            self.waiting.retain(|_, of| of != id);
+        }
         match ended {
             Ok((id, Ended::Settled { terminal, word })) => {
                 if terminal {
@@ -441,6 +487,14 @@ impl Pool {
                 }
                 if let Err(error) = self.end_probe(word).await {
                     self.stop_for(error);
+                }
+            }
+            Ok((id, Ended::Reused(done))) => {
+                self.taking_over.remove(&id);
+                if done {
+                    self.chosen.remove(&id);
+                } else {
+                    self.unshared.insert(id);
                 }
             }
             Ok((_, Ended::Unstored(error))) => self.stop_for(error),
@@ -469,6 +523,21 @@ fn bug(who: &str, panic: &tokio::task::JoinError) -> QueueError {
 }
 
 fn candidate_of(row: TaskRow) -> Candidate {
-    let TaskRow { id, job, path, size_bytes, modified_ns, measured, fence, attempts, .. } = row;
-    Candidate { id, job, path, size_bytes, modified_ns, measured, fence, attempts }
+    let TaskRow { id, job, path, size_bytes, modified_ns, measured, fence, attempts, metadata, .. } = row;
+    // Chosen before, so it was looked at with its doubles.
+    let has_double = size_bytes > 128 << 10;
+    let options = metadata.options;
+    Candidate {
+        id,
+        job,
+        path,
+        size_bytes,
+        modified_ns,
+        measured,
+        fence,
+        attempts,
+        options,
+        has_double,
+        decoded: false,
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::DirBuilder;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -15,15 +15,29 @@ use tokio::task::{JoinError, JoinSet};
 use super::Work;
 use crate::media::{self, MediaSettings, Prepared, Unfit};
 use crate::queue::Candidate;
-use crate::task::{Cause, Failure, Measured, TaskId};
+use crate::task::{Cause, Failure, Identity, Measured, TaskId, options_over};
+use crate::velma::Options;
 
 /// A recording that could be sent this moment.
 pub(super) struct Ready {
     pub(super) candidate: Candidate,
     pub(super) work: Arc<Work>,
+    /// Its own, if it has any; else the job's.
+    pub(super) options: Option<Options>,
+    /// What it is, as far as that was found out before it is sent.
+    pub(super) identity: Option<Identity>,
+    /// What goes out in its place: the same sound, decoded.
+    pub(super) decoded: Option<Decoded>,
     pub(super) prepared: Prepared,
     /// How long it is.
     pub(super) measured: Measured,
+}
+
+/// A recording that was decoded because its first answer was empty.
+pub(super) struct Decoded {
+    pub(super) wav: Vec<u8>,
+    /// Of the recording itself.
+    pub(super) blake3: String,
 }
 
 /// What looking at a candidate showed.
@@ -71,6 +85,12 @@ impl Preparing {
     /// The ready ones as a claim wants them: best first, with the audio they will be billed for.
     pub(super) fn wish(&self, most: usize) -> Vec<(TaskId, u64)> {
         self.ready.values().take(most).map(|r| (r.candidate.id, r.measured.duration_ms)).collect()
+    }
+
+    /// What the ready ones are, as far as it is known.
+    pub(super) fn identities(&self, most: usize) -> HashMap<TaskId, Identity> {
+        let known = |ready: &Ready| Some((ready.candidate.id, ready.identity.clone()?));
+        self.ready.values().take(most).filter_map(known).collect()
     }
 
     /// Begins to look at candidates, a few on each thread. `exactly`: their hours are counted before they are sent.
@@ -138,15 +158,34 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: b
     {
         return Looked::NoPlace(folder, error);
     }
+    let own = candidate.options.as_deref().map(|own| {
+        let all = options_over(&work.job.options, Some(own));
+        Options::parse(work.job.endpoint, &all)
+            .map_err(|error| Failure::local(Cause::ConfigRefused, error.to_string()))
+    });
+    let options = match own.transpose() {
+        Ok(options) => options,
+        Err(failure) => return Looked::Refused(candidate, failure),
+    };
     match media::prepare(&path, &candidate.path, work.job.endpoint, media) {
-        Ok(prepared) => {
+        Ok(mut prepared) => {
+            let identity = identify(&candidate, &work, &mut prepared);
+            let decoded = if candidate.decoded { decode(&mut prepared, media) } else { None };
             let as_scanned =
                 (prepared.len, prepared.modified_ns) == (candidate.size_bytes, candidate.modified_ns);
             // As it was found, it had settled then. Otherwise it has to settle anew.
             if as_scanned || has_settled(prepared.modified_ns, &work) {
                 let known = candidate.measured.filter(|_| as_scanned);
                 let measured = prepared.measured(known, exactly);
-                Looked::Fit(Box::new(Ready { candidate, work, prepared, measured }))
+                Looked::Fit(Box::new(Ready {
+                    candidate,
+                    work,
+                    options,
+                    identity,
+                    decoded,
+                    prepared,
+                    measured,
+                }))
             } else {
                 Looked::NotNow(candidate, Failure::local(Cause::SourceChanged, "it is still being written"))
             }
@@ -159,6 +198,31 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: b
         }
         Err(Unfit::Refused(failure)) => Looked::Refused(candidate, failure),
     }
+}
+
+/// What it is: of a small file, whose bytes are here, and of a large one that may be the same as another. The others are
+/// hashed on their way out. A file that cannot be read here cannot be sent either, which is told then.
+fn identify(candidate: &Candidate, work: &Work, prepared: &mut Prepared) -> Option<Identity> {
+    let hash = match &prepared.whole {
+        Some(bytes) => blake3::hash(bytes),
+        None if candidate.has_double && work.reuse => {
+            let mut hash = blake3::Hasher::new();
+            let read = hash.update_reader((&prepared.file).take(prepared.len)).is_ok();
+            prepared.file.rewind().ok()?;
+            (read && prepared.is_fresh()).then(|| hash.finalize())?
+        }
+        None => return None,
+    };
+    Some(work.identity(&hash.to_hex(), candidate.options.as_deref()))
+}
+
+/// The same sound as a plain WAV, if it can be had; else it goes out once more as it is.
+fn decode(prepared: &mut Prepared, media: &MediaSettings) -> Option<Decoded> {
+    let wav = media::as_wav(&prepared.file, media.max_bytes)?;
+    let mut hash = blake3::Hasher::new();
+    let read = hash.update_reader((&prepared.file).take(prepared.len)).is_ok();
+    prepared.file.rewind().ok()?;
+    (read && prepared.is_fresh()).then(|| Decoded { wav, blake3: hash.finalize().to_hex().to_string() })
 }
 
 /// What is paid for must have a place to go before it is asked for.

@@ -55,5 +55,12 @@ async fn pass_on(
 
 /// Whether somebody could act on it who relies on the result.
 fn promises(event: &RunEvent) -> bool {
-    matches!(event, RunEvent::TaskSucceeded { .. } | RunEvent::TaskFailed { sent: true, .. })
+    matches!(
+        event,
+        RunEvent::TaskSucceeded { .. }
+            | RunEvent::TaskReused { .. }
+            | RunEvent::TaskResent { .. }
+            | RunEvent::TaskSuspect { .. }
+            | RunEvent::TaskFailed { sent: true, .. }
+    )
 }

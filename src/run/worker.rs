@@ -13,15 +13,16 @@ use super::audio::{self, Unkept};
 use super::judge::{Finding, Heard, Judge, Mode, News};
 use super::probe::Word;
 use super::ready::Ready;
-use super::{Stop, dice, now, saving, steady};
+use super::{Stop, Work, dice, now, saving, steady};
 use crate::event::{About, RunEvent};
 use crate::media::{self, Prepared};
 use crate::queue::{
-    AudioFacts, ClaimedTask, NewResult, QueueError, RedactedAudio, Request, Settle, Settled, TaskStore,
+    AudioFacts, ClaimedTask, Made, NewResult, QueueError, RedactedAudio, Request, Settle, Settled, TaskStore,
 };
 use crate::task::{
-    Billed, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, Measured, RecordingPath, RetryPolicy,
-    Settlement, Standing, Timestamp, Verdict, decide,
+    Billed, Carriage, Cause, Decision, DurationMethod, Endpoint, Failure, HaltOrder, HaltReason, Measured,
+    RecordingPath, RetryPolicy, Said, Settlement, Standing, Suspect, Suspicion, Timestamp, Verdict, decide,
+    options_key, options_over, suspicions, when_empty,
 };
 use crate::velma::{self, Answer, Client, Decoded, Exchange, Source, Streamed, Submission, TransportError};
 
@@ -78,6 +79,8 @@ pub(super) enum Ended {
         /// What that says about halts, had it been a probe.
         word: Word,
     },
+    /// It was to take over the answer of another one; whether it did.
+    Reused(bool),
     /// The answer could not be stored.
     Unstored(QueueError),
 }
@@ -113,6 +116,7 @@ impl Bench {
         let mut facts = Facts::of(&ready);
         let counting = counting(&ready);
         let audio_place = facts.audio_place.clone();
+        let may_resend = facts.work.suspect.resend && !facts.resent;
         let (started_at, sent_at, clock) = (now(), steady(), Instant::now());
         let begun = self.judge().begin(sent_at);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -145,7 +149,10 @@ impl Bench {
         let finding = self.judge().hear(verdict, heard);
         let decision = self.decide(&task, &finding);
         let settlement = decision.settlement.clone();
-        let settle = Arc::new(Settle { task, settlement, request, result, now: now() });
+        let suspicions = result.as_ref().map_or(&[][..], |result| &result.suspicions);
+        let kinds: Vec<Suspect> = suspicions.iter().map(|one| one.kind).collect();
+        let resend = may_resend && kinds.contains(&Suspect::EmptyButLoud);
+        let settle = Arc::new(Settle { task, settlement, request, result, resend, now: now() });
         let succeeded = settle.settlement == Settlement::Succeed;
         // What is paid for is stored first; what stops others is said before the slot is free for them.
         if !succeeded {
@@ -158,9 +165,12 @@ impl Bench {
         if succeeded {
             self.apply(&finding, &decision).await;
         }
+        if settled == Settled::Accepted && !kinds.is_empty() && !resend {
+            self.tell(RunEvent::TaskSuspect { about: about.clone(), kinds }).await;
+        }
         self.tell_end(about, &settle, settled, clock.elapsed()).await;
         Ended::Settled {
-            terminal: matches!(settle.settlement, Settlement::Succeed | Settlement::Fail(_)),
+            terminal: !resend && matches!(settle.settlement, Settlement::Succeed | Settlement::Fail(_)),
             word: Word::of(&finding.verdict, &settle.settlement, settle.now),
         }
     }
@@ -191,7 +201,8 @@ impl Bench {
     async fn put_back(&self, task: ClaimedTask, about: About, slot: Slot) -> Ended {
         let failure = Failure::local(Cause::Interrupted, "nothing was sent");
         let settlement = Settlement::Release(failure);
-        let settle = Settle { task, settlement, request: Request::default(), result: None, now: now() };
+        let settle =
+            Settle { task, settlement, request: Request::default(), result: None, resend: false, now: now() };
         let settle = Arc::new(settle);
         match self.settle(&settle, slot).await {
             Ok(settled) => {
@@ -206,9 +217,24 @@ impl Bench {
         let is_fresh = ready.prepared.is_fresh();
         let Prepared { file, whole, len, upload_name, mime, carriage, pcm, .. } = ready.prepared;
         let estimated_ms = ready.measured.duration_ms;
-        let decoded = pcm.map(|pcm| Decoded(Box::new(pcm.into_iter())));
-        let streamed = carriage.map(|carriage| Streamed { carriage, decoded, estimated_ms });
+        let decoded = ready.decoded.map(|decoded| decoded.wav);
+        let carriage = carriage.map(|carriage| match decoded {
+            Some(_) => Carriage::Container("wav"),
+            None => carriage,
+        });
+        let pcm = pcm.filter(|_| decoded.is_none());
+        let streamed = carriage.map(|carriage| Streamed {
+            carriage,
+            decoded: pcm.map(|pcm| Decoded(Box::new(pcm.into_iter()))),
+            estimated_ms,
+        });
+        let upload_name = match upload_name.rsplit_once('.') {
+            Some((stem, _)) if decoded.is_some() => format!("{stem}.wav"),
+            _ => upload_name,
+        };
+        let (len, mime) = decoded.as_ref().map_or((len, mime), |wav| (wav.len() as u64, "audio/wav"));
         let source = match whole {
+            _ if decoded.is_some() => Source::Whole(decoded.unwrap_or_default().into()),
             Some(bytes) if is_fresh => {
                 drop(file); // many slots need not mean many open files
                 Source::Whole(bytes.into())
@@ -218,7 +244,7 @@ impl Bench {
         self.client
             .submit(Submission {
                 endpoint: self.endpoint,
-                options: &ready.work.options,
+                options: ready.options.as_ref().unwrap_or(&ready.work.options),
                 source,
                 len,
                 upload_name: &upload_name,
@@ -353,6 +379,11 @@ impl Bench {
         }
         let wait_until = |run_at: &Timestamp| run_at.since(settle.now);
         let event = match &settle.settlement {
+            Settlement::Succeed if settle.resend => RunEvent::TaskResent {
+                about,
+                billed_ms: settle.result.as_ref().map_or(0, |r| r.billed_ms),
+                wall,
+            },
             Settlement::Succeed => RunEvent::TaskSucceeded {
                 about,
                 http_status: settle.request.http_status.unwrap_or(200),
@@ -384,7 +415,14 @@ pub(super) struct Facts {
     mime: &'static str,
     measured: Measured,
     audio_place: PathBuf,
-    output: PathBuf,
+    work: Arc<Work>,
+    /// Options of its own.
+    own: Option<String>,
+    /// Of the recording itself, when something else goes out.
+    blake3: Option<String>,
+    recording: RecordingPath,
+    /// This is the second time, after an empty answer.
+    resent: bool,
 }
 
 impl Facts {
@@ -392,10 +430,14 @@ impl Facts {
         Facts {
             bytes: ready.prepared.len,
             format: ready.prepared.format.word(),
-            mime: ready.prepared.mime,
+            mime: if ready.decoded.is_some() { "audio/wav" } else { ready.prepared.mime },
+            blake3: ready.decoded.as_ref().map(|decoded| decoded.blake3.clone()),
+            recording: ready.candidate.path.clone(),
+            resent: ready.candidate.decoded,
             measured: ready.measured,
             audio_place: ready.work.job.redacted_audio_of(&ready.candidate.path),
-            output: ready.work.job.output.clone(),
+            work: Arc::clone(&ready.work),
+            own: ready.candidate.options.clone(),
         }
     }
 
@@ -433,6 +475,7 @@ async fn keep_answer(
         return (verdict, None, request);
     };
     let is_small = answer.audio.is_none() && answer.body.len() <= SMALL_ANSWER;
+    let (listening, settings) = (facts.work.job.source_of(&facts.recording), facts.work.suspect.clone());
     let keep = move || new_result(endpoint, answer, exchange.blake3, &facts);
     let kept = if is_small {
         keep()
@@ -442,7 +485,14 @@ async fn keep_answer(
         keeping.unwrap_or_else(|panic| Err(Unkept::Storage(format!("keep the answer: {panic}"))))
     };
     match kept {
-        Ok(result) => (Verdict::Success, Some(result), request),
+        Ok((mut result, is_empty)) => {
+            if is_empty && settings.enabled {
+                let listen = move || media::loud_ms(&listening, settings.silence_db).map(|ms| (ms, settings));
+                let heard = tokio::task::spawn_blocking(listen).await.ok().flatten();
+                result.suspicions.extend(heard.and_then(|(ms, settings)| when_empty(ms, &settings)));
+            }
+            (Verdict::Success, Some(result), request)
+        }
         Err(unkept) => {
             request.http_status = Some(200);
             let (cause, message) = match unkept {
@@ -455,14 +505,23 @@ async fn keep_answer(
     }
 }
 
+/// With whether it is empty: then somebody should listen to the recording.
 fn new_result(
     endpoint: Endpoint,
     answer: Answer,
     blake3: Option<String>,
     facts: &Facts,
-) -> Result<NewResult, Unkept> {
-    let storage = |what: String| Unkept::Storage(what);
-    let response = velma::read(endpoint, &answer).map_err(|e| storage(e.to_string()))?;
+) -> Result<(NewResult, bool), Unkept> {
+    let response = velma::read(endpoint, &answer).map_err(|e| Unkept::Storage(e.to_string()))?;
+    let unsent = || Unkept::Storage("the recording was answered before it was wholly sent".to_owned());
+    let blake3 = blake3.ok_or_else(unsent)?;
+    let blake3 = facts.blake3.clone().unwrap_or(blake3);
+    let (suspicions, is_empty) = oddities(endpoint, &response, facts);
+    let made = Made {
+        identity: Some(facts.work.identity(&blake3, facts.own.as_deref())),
+        options_key: options_key(&facts.work.job.options),
+        options: facts.own.clone(),
+    };
     let redacted_audio = match answer.audio {
         None => None,
         Some(audio) => {
@@ -470,11 +529,11 @@ fn new_result(
             let (bytes, sha256) = (audio.bytes, audio.sha256.clone());
             let place = &facts.audio_place;
             audio.persist(place)?;
-            let relative = place.strip_prefix(&facts.output).unwrap_or(Path::new(place));
+            let relative = place.strip_prefix(&facts.work.job.output).unwrap_or(Path::new(place));
             Some(RedactedAudio { path: RecordingPath::from(relative), bytes, sha256 })
         }
     };
-    Ok(NewResult {
+    let result = NewResult {
         duration_ms: response.duration_ms,
         // Answers without a duration are billed all the same: then by our own estimate.
         billed_ms: response.duration_ms.unwrap_or(facts.measured.duration_ms),
@@ -482,11 +541,39 @@ fn new_result(
         response: response.json,
         audio: AudioFacts {
             bytes: facts.bytes,
-            blake3: blake3
-                .ok_or_else(|| storage("the recording was answered before it was wholly sent".to_owned()))?,
+            blake3,
             format: facts.format.to_owned(),
             mime: facts.mime.to_owned(),
         },
         redacted_audio,
-    })
+        made,
+        suspicions,
+    };
+    Ok((result, is_empty))
+}
+
+/// What is odd about an answer, and whether it has no words.
+fn oddities(endpoint: Endpoint, response: &velma::Response, facts: &Facts) -> (Vec<Suspicion>, bool) {
+    let transcript = &response.transcript;
+    let said: Vec<Said<'_>> = transcript
+        .utterances
+        .iter()
+        .map(|u| Said { text: u.text.as_deref().unwrap_or_default(), language: u.language.as_deref() })
+        .collect();
+    let options = match &facts.own {
+        Some(own) => &options_over(&facts.work.job.options, Some(own)),
+        None => &facts.work.job.options,
+    };
+    let measured = facts.measured;
+    let language = ["/language", "/config/language", "/config/stt/language"];
+    let heard = crate::task::Heard {
+        endpoint,
+        returned_ms: response.duration_ms,
+        measured_ms: (measured.method != DurationMethod::Estimated).then_some(measured.duration_ms),
+        text: transcript.text.as_deref(),
+        said: &said,
+        language: language.iter().find_map(|place| options.pointer(place)?.as_str()),
+        redactions: transcript.redaction_ranges.len(),
+    };
+    (suspicions(&heard, &facts.work.suspect), heard.is_empty())
 }

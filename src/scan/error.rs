@@ -13,6 +13,28 @@ pub enum ScanError {
         /// What is wrong with it.
         why: String,
     },
+    /// A pattern for names that cannot be read.
+    #[error("read `metadata_pattern` `{pattern}`: {why}")]
+    Pattern {
+        /// As it was written.
+        pattern: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A source that is called like a list of recordings, and is none.
+    #[error("read the list `{}`: {why}", path.display())]
+    NoList {
+        /// As it was given.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A root was given for something else than a list.
+    #[error("take `root` for the source `{}`: a folder is its own root, and only a list (.csv, .tsv, .jsonl, .json) has another", path.display())]
+    RootOfNoList {
+        /// The source.
+        path: PathBuf,
+    },
     /// Nothing lies at the source.
     #[error("find the source `{}`: there is no such file or folder; check `source` and whether its disk is mounted", path.display())]
     SourceMissing {

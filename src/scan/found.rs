@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::task::RecordingPath;
+use crate::task::{Description, RecordingPath};
 
 /// One entry of the source, or one trouble with it. Paths are relative to the root, byte by byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,19 @@ pub struct FoundFile {
     pub size_bytes: u64,
     /// Modification time in nanoseconds since 1970; negative before.
     pub modified_ns: i64,
+    /// Where it stands in a list, if that is where it was found.
+    pub listed: Option<Box<Listed>>,
+}
+
+/// What a list says of a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The list's name and the line, for people.
+    pub place: String,
+    /// What the recording comes with, or why that cannot be taken.
+    pub said: Result<Description, String>,
+    /// Why there is no such file, if there is none.
+    pub missing: Option<String>,
 }
 
 /// Why an entry was left out.
@@ -59,11 +72,13 @@ pub enum PassedOver {
     Symlink,
     /// A symbolic link that leads back to where it came from.
     SymlinkLoop,
+    /// What is known of the recording beside it.
+    Sidecar,
 }
 
 impl PassedOver {
     /// Every reason.
-    pub const ALL: [PassedOver; 10] = [
+    pub const ALL: [PassedOver; 11] = [
         PassedOver::Hidden,
         PassedOver::Excluded,
         PassedOver::NotIncluded,
@@ -74,6 +89,7 @@ impl PassedOver {
         PassedOver::NotAFile,
         PassedOver::Symlink,
         PassedOver::SymlinkLoop,
+        PassedOver::Sidecar,
     ];
 
     /// The stable word, for counts in JSON.
@@ -89,6 +105,7 @@ impl PassedOver {
             PassedOver::NotAFile => "not_a_file",
             PassedOver::Symlink => "symlink",
             PassedOver::SymlinkLoop => "symlink_loop",
+            PassedOver::Sidecar => "sidecar",
         }
     }
 
@@ -105,6 +122,7 @@ impl PassedOver {
             PassedOver::NotAFile => "pipe, socket or device",
             PassedOver::Symlink => "symbolic link, not followed",
             PassedOver::SymlinkLoop => "symbolic link that leads in a circle",
+            PassedOver::Sidecar => "beside a recording, with what is known of it",
         }
     }
 }

@@ -212,9 +212,9 @@ fn a_source_that_is_a_file_is_told_alone_whatever_its_name() {
     let tree = Tree::of(&["d/.odd.tmp", "d/other.wav"]);
     let settings = ScanSettings { include: vec!["*.wav".into()], ..plain() };
     assert_eq!(told(&tree.at("d/.odd.tmp"), &settings, &[]), [".odd.tmp"]);
-    let root = root_of(&tree.at("d/.odd.tmp")).unwrap();
+    let root = root_of(&tree.at("d/.odd.tmp"), &plain()).unwrap();
     assert_eq!(root, Root { folder: tree.at("d"), only: Some(".odd.tmp".into()) });
-    assert_eq!(root_of(&tree.at("d")).unwrap(), Root { folder: tree.at("d"), only: None });
+    assert_eq!(root_of(&tree.at("d"), &plain()).unwrap(), Root { folder: tree.at("d"), only: None });
 }
 
 #[test]

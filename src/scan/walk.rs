@@ -11,8 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use walkdir::{DirEntry, WalkDir};
 
 use super::glob::Globs;
-use super::{Found, FoundFile, PassedOver, ScanError, ScanSettings, name, root_of};
-use crate::task::RecordingPath;
+use super::list::{self, Row};
+use super::{Found, FoundFile, Listed, PassedOver, ScanError, ScanSettings, is_list, name, root_of};
+use crate::task::{Description, RecordingPath};
 
 /// Walks a source and tells `each` entry, sorted by name within a folder, until it breaks. Blocks.
 ///
@@ -30,8 +31,11 @@ pub fn walk(
     mut each: impl FnMut(Found) -> ControlFlow<()>,
 ) -> Result<(), ScanError> {
     let globs = Globs::new(settings)?;
-    let root = root_of(source)?;
+    let root = root_of(source, settings)?;
     let walk = Walk { root: &root.folder, settings, globs, skip: identities(skip), now_ns: nanos(now) };
+    if root.only.is_some() && is_list(source) {
+        return walk.list(source, each);
+    }
     if let Some(name) = root.only {
         let path = Path::new(&name);
         let looked = std::fs::metadata(root.folder.join(path));
@@ -100,7 +104,11 @@ impl Walk<'_> {
             })
             .or_else(|| self.globs.passed_over(path, kind.is_dir()))
             .or_else(|| kind.is_symlink().then_some(PassedOver::Symlink))
-            .or_else(|| (!kind.is_dir() && !kind.is_file()).then_some(PassedOver::NotAFile));
+            .or_else(|| (!kind.is_dir() && !kind.is_file()).then_some(PassedOver::NotAFile))
+            .or_else(|| {
+                let is_json = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
+                (self.settings.sidecars && is_json && !kind.is_dir()).then_some(PassedOver::Sidecar)
+            });
         if let Some(reason) = left_out {
             return Judged::Tell(passed_over(path, reason));
         }
@@ -124,7 +132,47 @@ impl Walk<'_> {
         if apart < self.settings.settle.as_nanos() {
             return passed_over(path, PassedOver::Unsettled);
         }
-        Found::File(FoundFile { path: RecordingPath::from(path), size_bytes: meta.len(), modified_ns })
+        let path = RecordingPath::from(path);
+        Found::File(FoundFile { path, size_bytes: meta.len(), modified_ns, listed: None })
+    }
+
+    /// What a list names, in its order. Its rows are people's words: names and links are taken as they are.
+    fn list(&self, source: &Path, mut each: impl FnMut(Found) -> ControlFlow<()>) -> Result<(), ScanError> {
+        let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        list::read(source, self.root, |row| {
+            each(match row {
+                Row::Names { path, line, said } => self.listed(path, format!("{name} line {line}"), said),
+                Row::Trouble { line, error } => {
+                    let error = format!("line {line} {error}");
+                    Found::Trouble { path: RecordingPath::from_bytes(name.as_bytes()), error }
+                }
+            })
+        })
+    }
+
+    /// One that is not there is told all the same: somebody counts on it.
+    fn listed(&self, path: RecordingPath, place: String, said: Result<Description, String>) -> Found {
+        if let Some(reason) = self.globs.passed_over(path.as_path(), false) {
+            return Found::PassedOver { path, reason };
+        }
+        let missing = match std::fs::metadata(self.root.join(path.as_path())) {
+            Ok(meta) if meta.is_dir() => Some("it is a folder".to_owned()),
+            Ok(meta) => match self.settled(path.as_path(), &meta) {
+                Found::File(file) => {
+                    return Found::File(FoundFile {
+                        listed: Some(Box::new(Listed { place, said, missing: None })),
+                        ..file
+                    });
+                }
+                held_back => return held_back,
+            },
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Some("there is no such file".to_owned())
+            }
+            Err(error) => return trouble(path.as_path(), &error),
+        };
+        let listed = Some(Box::new(Listed { place, said, missing }));
+        Found::File(FoundFile { path, size_bytes: 0, modified_ns: 0, listed })
     }
 
     /// What the walk could not do, told at the entry it happened at.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Cause, Endpoint, TaskState};
+use super::{Cause, Endpoint, Suspect, TaskState};
 
 /// Which tasks are meant. An empty list means "any".
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,6 +22,10 @@ pub struct Filter {
     pub paths: Vec<String>,
     /// `id:`
     pub ids: Vec<i64>,
+    /// `suspect:`, `*` for any kind.
+    pub suspects: Vec<Suspect>,
+    /// `stale`: succeeded with other options than hold now.
+    pub stale: bool,
     /// `since:` changed at most this long ago.
     pub since: Option<Duration>,
     /// `before:` changed longer ago than this.
@@ -57,8 +61,8 @@ pub enum FilterError {
 
 impl Filter {
     /// The keys of the language.
-    pub const KEYS: [&'static str; 8] =
-        ["state", "cause", "job", "endpoint", "path", "id", "since", "before"];
+    pub const KEYS: [&'static str; 10] =
+        ["state", "cause", "job", "endpoint", "path", "id", "since", "before", "suspect", "stale"];
 
     /// Whether it means every task.
     pub fn is_empty(&self) -> bool {
@@ -72,6 +76,10 @@ impl Filter {
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         let mut filter = Filter::default();
         for term in terms(text)? {
+            if term == "stale" {
+                filter.stale = true;
+                continue;
+            }
             let Some((key, values)) = term.split_once(':') else { return Err(FilterError::NoKey(term)) };
             for value in values.split(',').filter(|v| !v.is_empty()) {
                 filter.add(key, value)?;
@@ -102,6 +110,12 @@ impl Filter {
             ),
             "path" => self.paths.push(value.to_owned()),
             "id" => self.ids.push(value.parse().map_err(|_| bad("id", "expected a number".to_owned()))?),
+            "suspect" if value == "*" => self.suspects = Suspect::ALL.into(),
+            "suspect" => self.suspects.push(value.parse().map_err(|_| {
+                bad("suspect", known(Suspect::ALL.map(Suspect::word).into_iter().chain(["*"]).collect()))
+            })?),
+            "stale" if value == "options" => self.stale = true,
+            "stale" => return Err(bad("stale", "write stale, or stale:options".to_owned())),
             "since" => self.since = Some(age(value).map_err(|expected| bad("since", expected.to_owned()))?),
             "before" => {
                 self.before = Some(age(value).map_err(|expected| bad("before", expected.to_owned()))?)
@@ -172,6 +186,14 @@ mod tests {
     }
 
     #[test]
+    fn what_was_made_with_other_options_needs_no_value() {
+        assert!(Filter::parse("job:a stale").unwrap().stale && Filter::parse("stale:options").unwrap().stale);
+        assert!(!Filter::parse("").unwrap().stale);
+        assert_eq!(Filter::parse("suspect:*").unwrap().suspects, Suspect::ALL);
+        assert_eq!(Filter::parse("suspect:empty_but_loud").unwrap().suspects, [Suspect::EmptyButLoud]);
+    }
+
+    #[test]
     fn days_are_understood() {
         assert_eq!(Filter::parse("before:3d").unwrap().before, Some(Duration::from_secs(3 * 86_400)));
     }
@@ -181,6 +203,8 @@ mod tests {
         for (text, part) in [
             ("failed", "not a term"),
             ("stat:failed", "known: state, cause"),
+            ("stale:yes", "stale:options"),
+            ("suspect:odd", "known: duration_mismatch, empty_but_loud"),
             ("state:done", "known: queued, running"),
             ("since:yesterday", "such as 90s"),
             ("before:384307168202282325d", "such as 90s"),

@@ -11,12 +11,14 @@ use crate::task::{Answers, Endpoint};
 mod tests;
 
 /// A success, readable and whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Response {
     /// The API's whole answer as one JSON value on one line: every field and every digit as it came.
     pub json: String,
     /// Length of the audio by the API's count, on which billing rests. Absent when the answer has none.
     pub duration_ms: Option<u64>,
+    /// What it says, as outputs read it.
+    pub transcript: Transcript,
 }
 
 /// Why a success cannot be used. Never holds any of its words.
@@ -180,7 +182,7 @@ pub fn read(endpoint: Endpoint, answer: &Answer) -> Result<Response, Unreadable>
     let body = answer.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&answer.body);
     let text = std::str::from_utf8(body).map_err(|_| Unreadable::NotJson("it is not UTF-8".to_owned()))?;
     let transcript = Transcript::from_json(endpoint, text)?;
-    Ok(Response { json: one_line(text), duration_ms: transcript.duration_ms })
+    Ok(Response { json: one_line(text), duration_ms: transcript.duration_ms, transcript })
 }
 
 impl Transcript {

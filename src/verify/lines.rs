@@ -11,7 +11,7 @@ use super::finding::{Check, Finding, Kind};
 use super::held::{Held, LinesSeen};
 use super::pages::{Read1, Results, read_line};
 use super::{Session, VerifyError};
-use crate::outputs::{ExportFormat, render_result};
+use crate::outputs::{ExportFormat, OutputSettings, render_result};
 use crate::queue::ResultRow;
 use crate::task::{Job, TaskId};
 
@@ -188,7 +188,8 @@ pub(super) async fn first_wrong_row(
     format: ExportFormat,
     held: &Held,
 ) -> Result<(), VerifyError> {
-    let settings = &session.settings.outputs;
+    let fields = session.store.learn_fields(job.id, Vec::new()).await?;
+    let settings = &OutputSettings { fields, ..session.settings.outputs.clone() };
     let Ok(mut from) = begin(&held.file, held.length) else { return Ok(()) };
     let mut there = Vec::new();
     let mut is = |bytes: &[u8]| {

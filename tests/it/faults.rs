@@ -147,7 +147,13 @@ impl Place {
             client: Arc::new(self.client()),
             settings: settings(),
             media: MediaSettings::default(),
-            works: vec![Work { job, options, settle: Duration::ZERO }],
+            works: vec![Work {
+                job,
+                options,
+                settle: Duration::ZERO,
+                reuse: true,
+                suspect: Default::default(),
+            }],
             worker: worker.clone(),
             events,
             stop: Stop::default(),
@@ -177,6 +183,7 @@ impl Place {
                 format: Some("wav"),
                 measured: None,
                 refusal: None,
+                metadata: Default::default(),
             }
         };
         RECORDINGS.iter().map(found).collect()

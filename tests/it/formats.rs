@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use voxbatch::outputs::FileFormat;
 use voxbatch::queue::{AudioFacts, ResultRow};
-use voxbatch::task::{Endpoint, RecordingPath, TaskId, Timestamp};
+use voxbatch::task::{Endpoint, Metadata, RecordingPath, TaskId, Timestamp};
 
 use crate::support::{Jobs, STT, World, files_below, json_lines, roomy, skip};
 
@@ -206,6 +206,9 @@ fn hostile() -> Vec<ResultRow> {
         finished_at: Timestamp(1),
         purged_at: None,
         audio_purged_at: None,
+        metadata: Metadata::default(),
+        reused_from: None,
+        suspicions: Vec::new(),
     });
     rows.collect()
 }

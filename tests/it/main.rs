@@ -11,11 +11,13 @@
 //! | `network` | cuts, stalls, floods and lies on the way to the API |
 //! | `halts` | hours, credits, keys, models: stop, probe, go on |
 //! | `chaos` | the selftest: kills at random, everything counted |
+//! | `content` | duplicates, moves, other options: paid for once, and only when asked again |
 //! | `crashes` | SIGKILL, torn and altered outputs |
 //! | `clock` | a wall clock that jumps, between runs and during one |
 //! | `faults` | a queue that fails at any one call, before or after its commit |
 //! | `disk` | a full or read-only disk; a locked, damaged, cut or newer database |
 //! | `memory` | no core dump, whatever limits it is started with |
+//! | `metadata` | lists, files beside recordings, parts of names: into every output, whatever stands in them |
 //! | `disk_apart` | a disk that is full under one file only |
 //! | `siblings` | the smaller models: formats, forms, billing, labels and their tables |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
@@ -24,6 +26,7 @@
 //! | `presets` | behaviors that the API does not have, told before anything is sent |
 //! | `purge` | answers and audio that go after a time, to the last byte, also when it is killed |
 //! | `streams` | the five endpoints that are streamed to: shapes, limits, codes, kills, and where the key is not |
+//! | `suspects` | results that are implausible, flagged everywhere; what is empty but loud goes out once more |
 //! | `usage` | mistakes of the user: exit codes and what is said |
 //! | `verbs` | every other verb once; what stdout and the log carry |
 //! | `verify` | what it finds: lines, results, audio, sources, counts, the audit log; and that it finds nothing else |
@@ -34,6 +37,7 @@ mod support;
 
 mod chaos;
 mod clock;
+mod content;
 mod crashes;
 mod disk;
 mod disk_apart;
@@ -43,6 +47,7 @@ mod halts;
 mod hostile;
 mod limits;
 mod memory;
+mod metadata;
 mod network;
 mod platform;
 mod presets;
@@ -53,6 +58,7 @@ mod siblings;
 mod signals;
 mod sources;
 mod streams;
+mod suspects;
 mod usage;
 mod verbs;
 mod verify;

@@ -27,6 +27,7 @@ struct Inner {
     tasks: Vec<TaskRow>,
     outputs: HashMap<&'static str, OutputState>,
     stale: bool,
+    fields: Vec<String>,
     fault: Option<(u32, Fault)>,
     /// Results that come while a page is being read.
     arriving: Vec<(u32, ResultRow)>,
@@ -147,6 +148,9 @@ pub(in crate::outputs) fn stt(seq: i64, task: i64, path: &str) -> ResultRow {
         finished_at: Timestamp(1_798_761_599_009),
         purged_at: None,
         audio_purged_at: None,
+        metadata: Metadata::default(),
+        reused_from: None,
+        suspicions: Vec::new(),
     }
 }
 
@@ -177,6 +181,7 @@ pub(in crate::outputs) fn failed(id: i64, path: &str, cause: Cause) -> TaskRow {
         created_at: Timestamp(0),
         changed_at: Timestamp(0),
         finished_at: Some(Timestamp(1_798_761_599_009)),
+        metadata: Metadata::default(),
     }
 }
 
@@ -255,6 +260,18 @@ impl TaskStore for FakeStore {
         self.with(|inner| Ok(inner.results.iter().find(|r| r.task == id).cloned()))
     }
 
+    async fn learn_fields(&self, _: JobId, names: Vec<String>) -> Answer<Vec<String>> {
+        self.with(|inner| {
+            for name in names {
+                if !inner.fields.contains(&name) {
+                    inner.fields.push(name);
+                    inner.stale |= !inner.outputs.is_empty();
+                }
+            }
+            Ok(inner.fields.clone())
+        })
+    }
+
     async fn unmeasured(&self, _: JobId, _: Option<TaskId>, _: u32) -> Answer<Vec<Unmeasured>> {
         refused()
     }
@@ -320,6 +337,9 @@ impl TaskStore for FakeStore {
         refused()
     }
     async fn set_aside(&self, _: TaskId, _: Fence, _: Settlement, _: Timestamp) -> Answer<Settled> {
+        refused()
+    }
+    async fn reuse(&self, _: Reuse, _: Timestamp) -> Answer<Settled> {
         refused()
     }
     async fn settle(&self, _: std::sync::Arc<Settle>) -> Answer<Settled> {

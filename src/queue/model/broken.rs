@@ -72,10 +72,10 @@ store! {
                 Fault::FenceIgnored => self.whole.task(settle.task.id).await?.map(|t| t.fence),
                 _ => None,
             };
-            let Settle { task, settlement, request, result, now } = &*settle;
+            let Settle { task, settlement, request, result, resend, now } = &*settle;
             let task = ClaimedTask { path: task.path.clone(), fence: fence.unwrap_or(task.fence), ..*task };
             let (settlement, request, result) = (settlement.clone(), request.clone(), result.clone());
-            self.whole.settle(Arc::new(Settle { task, settlement, request, result, now: *now })).await
+            self.whole.settle(Arc::new(Settle { task, settlement, request, result, resend: *resend, now: *now })).await
         }
 
         async fn claim(&self, mut request: ClaimRequest) -> Told<Claim> {
@@ -121,11 +121,13 @@ store! {
     }
     remote_job(task: TaskId) -> Told<Option<RemoteJob>>;
     sync() -> Told<()>;
+    reuse(reuse: Reuse, now: Timestamp) -> Told<Settled>;
     upsert_jobs(jobs: Vec<JobSpec>, now: Timestamp) -> Told<Vec<Job>>;
     jobs() -> Told<Vec<Job>>;
     recognise(job: JobId, files: Vec<Sighting>) -> Told<Recognised>;
     enqueue_batch(job: JobId, tasks: Vec<NewTask>, now: Timestamp) -> Told<Enqueued>;
     compare(job: JobId, tasks: Vec<NewTask>) -> Told<Enqueued>;
+    learn_fields(job: JobId, names: Vec<String>) -> Told<Vec<String>>;
     unmeasured(job: JobId, after: Option<TaskId>, limit: u32) -> Told<Vec<Unmeasured>>;
     keep_measured(measured: Vec<(Unmeasured, Measured)>) -> Told<()>;
     register(worker: WorkerRow) -> Told<()>;

@@ -20,6 +20,7 @@ pub(super) enum Call {
     Claim(ClaimRequest),
     Settle(Ended),
     Remember(TaskId, Fence, RemoteJob),
+    Reuse(Reuse),
     SetAside(TaskId, Fence, Settlement),
     SetCeiling(Endpoint, u32),
     SavePace(Endpoint, Option<u32>, Option<Timestamp>),
@@ -43,6 +44,7 @@ pub(super) struct Ended {
     pub(super) settlement: Settlement,
     pub(super) request: Request,
     pub(super) result: Option<NewResult>,
+    pub(super) resend: bool,
 }
 
 /// A claimed task, written down: a holder that is late has one too.
@@ -97,6 +99,7 @@ pub(super) enum Answer {
     Claimed {
         tasks: Vec<ClaimedTask>,
         gone: Vec<TaskId>,
+        doubles: Vec<Double>,
         limiter: LimiterState,
         halts: Vec<(HaltScope, HaltReason)>,
         cap_reached: bool,
@@ -133,16 +136,18 @@ async fn answer(store: &dyn TaskStore, call: Call, now: Timestamp) -> Result<Ans
             Answer::Claimed {
                 tasks: claim.tasks,
                 gone: claim.gone,
+                doubles: claim.doubles,
                 limiter: claim.limiter,
                 halts: claim.halts.iter().map(|h| (h.scope, h.reason)).collect(),
                 cap_reached: claim.cap_reached,
             }
         }
-        Call::Settle(Ended { hold, settlement, request, result }) => {
-            let settle = Settle { task: hold.proof(), settlement, request, result, now };
+        Call::Settle(Ended { hold, settlement, request, result, resend }) => {
+            let settle = Settle { task: hold.proof(), settlement, request, result, resend, now };
             Answer::Settled(store.settle(Arc::new(settle)).await?)
         }
         Call::Remember(task, fence, job) => Answer::Settled(store.remember_job(task, fence, job).await?),
+        Call::Reuse(reuse) => Answer::Settled(store.reuse(reuse, now).await?),
         Call::SetAside(task, fence, settlement) => {
             Answer::Settled(store.set_aside(task, fence, settlement, now).await?)
         }

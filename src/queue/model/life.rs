@@ -1,7 +1,7 @@
 //! The reference's single task: what each transition does to it, and which filters it matches.
 
 use super::call::Hold as Held;
-use super::reference::{Kept, Task};
+use super::reference::{Kept, Resent, Task};
 use crate::queue::*;
 use crate::task::*;
 
@@ -45,6 +45,7 @@ impl Task {
             created_at: now,
             changed_at: now,
             finished_at: None,
+            metadata: Metadata::default(),
         };
         Task {
             row,
@@ -56,11 +57,24 @@ impl Task {
             tries: vec![],
             result: None,
             remote: None,
+            identity: None,
+            reuse_after: Timestamp(0),
+            resent: Resent::Never,
         }
+    }
+
+    /// What it comes with; a result that it has is told with it.
+    pub(super) fn describe(&mut self, metadata: Metadata, now: Timestamp) {
+        if let Some(kept) = &mut self.result {
+            kept.row.metadata = metadata.clone();
+        }
+        self.row.metadata = metadata;
+        self.row.changed_at = now;
     }
 
     /// What is known of the file is replaced by what it looks like now.
     pub(super) fn look_at(&mut self, file: NewTask, now: Timestamp) {
+        self.describe(file.metadata.clone(), now);
         let row = &mut self.row;
         row.size_bytes = file.size_bytes;
         row.modified_ns = file.modified_ns;
@@ -172,9 +186,21 @@ impl Task {
         }
     }
 
-    pub(super) fn succeed(&mut self, request: &Request, new: &NewResult, order: u64, now: Timestamp) -> Used {
+    pub(super) fn succeed(
+        &mut self,
+        request: &Request,
+        new: &NewResult,
+        resend: bool,
+        order: u64,
+        now: Timestamp,
+    ) -> Used {
+        let goes_again = resend && self.resent == Resent::Never && !self.cancel_requested;
+        let never_stood = self.resent == Resent::Now;
         let row = &mut self.row;
-        row.state = TaskState::Succeeded;
+        row.state = if goes_again { TaskState::Queued } else { TaskState::Succeeded };
+        if goes_again {
+            self.resent = Resent::Now;
+        }
         row.hold = None;
         row.owner = None;
         row.attempts += 1;
@@ -185,9 +211,10 @@ impl Task {
         row.http_status = request.http_status;
         row.billed = Some(Billed::Yes);
         row.changed_at = now;
-        row.finished_at = Some(now);
+        row.finished_at = (!goes_again).then_some(now);
         self.cancel_requested = false;
         self.reserved_ms = 0;
+        self.identity = new.made.identity.clone();
         let result = ResultRow {
             seq: 0,
             task: row.id,
@@ -205,12 +232,62 @@ impl Task {
             finished_at: now,
             purged_at: None,
             audio_purged_at: None,
+            metadata: row.metadata.clone(),
+            reused_from: None,
+            suspicions: new.suspicions.clone(),
         };
-        Used { replaced: self.result.replace(Kept { order, row: result }).is_some() }
+        Used { replaced: self.result.replace(Kept { order, row: result }).is_some() && !never_stood }
+    }
+
+    /// Whether its answer may be another's that takes none from before this moment.
+    pub(super) fn serves(&self, after: Timestamp) -> bool {
+        self.result.as_ref().is_some_and(|kept| kept.row.finished_at >= after)
+    }
+
+    /// Ends with another's answer. True if it had one.
+    pub(super) fn take_over(
+        &mut self,
+        of: ResultRow,
+        order: u64,
+        redacted_audio: Option<RedactedAudio>,
+        identity: Identity,
+        now: Timestamp,
+    ) -> bool {
+        let row = &mut self.row;
+        row.state = TaskState::Succeeded;
+        row.hold = None;
+        row.format = Some(of.audio.format.clone());
+        row.cause = None;
+        row.message = None;
+        row.http_status = Some(of.http_status);
+        row.billed = Some(Billed::No);
+        row.changed_at = now;
+        row.finished_at = Some(now);
+        self.identity = Some(identity);
+        let result = ResultRow {
+            seq: 0,
+            task: row.id,
+            path: row.path.clone(),
+            endpoint: row.endpoint,
+            attempts: row.attempts,
+            billed_ms: 0,
+            redacted_audio,
+            started_at: now,
+            finished_at: now,
+            metadata: row.metadata.clone(),
+            reused_from: Some(of.reused_from.unwrap_or(of.task)),
+            purged_at: None,
+            audio_purged_at: None,
+            ..of
+        };
+        self.result.replace(Kept { order, row: result }).is_some()
     }
 
     /// By hand: as if it had never been tried, but for its history.
     pub(super) fn begin_anew(&mut self, now: Timestamp) {
+        if self.row.state == TaskState::Succeeded {
+            self.reuse_after = now;
+        }
         self.blame(None);
         let row = &mut self.row;
         row.state = TaskState::Queued;

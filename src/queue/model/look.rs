@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use super::purge;
-use super::reference::{Model, Task, is_open};
+use super::reference::{Model, Resent, Task, is_open};
 use super::resolve::{ENGLISH, FILES, STT};
 use crate::queue::*;
 use crate::task::*;
@@ -80,6 +80,7 @@ async fn jobs(store: &dyn TaskStore, model: &mut Model) -> Seen {
 async fn outputs(store: &dyn TaskStore, model: &Model) -> Seen {
     for entry in &model.jobs {
         let id = entry.job.id;
+        same("fields", store.learn_fields(id, vec![]).await.unwrap(), entry.fields.clone())?;
         same("whether outputs are stale", store.outputs_stale(id).await.unwrap(), entry.stale)?;
         for name in FILES {
             let wanted = entry.outputs.get(name).cloned().unwrap_or_default();
@@ -212,7 +213,7 @@ async fn candidates(store: &dyn TaskStore, model: &Model) -> Seen {
         let ids: Vec<JobId> = jobs.iter().map(|j| j.id).collect();
         let mine = |t: &&Task| t.row.state == TaskState::Queued && ids.contains(&t.row.job);
         let queued = || model.tasks.iter().filter(mine);
-        let mut wanted: Vec<&TaskRow> = vec![];
+        let mut wanted: Vec<&Task> = vec![];
         for waited in [true, false] {
             // First in line last in each, to be taken from there.
             let mut lines: Vec<Vec<_>> = jobs
@@ -227,11 +228,11 @@ async fn candidates(store: &dyn TaskStore, model: &Model) -> Seen {
                 })
                 .collect();
             while lines.iter().any(|line| !line.is_empty()) {
-                wanted.extend(lines.iter_mut().filter_map(Vec::pop).map(|t| &t.row));
+                wanted.extend(lines.iter_mut().filter_map(Vec::pop));
             }
         }
         let told = store.candidates(endpoint, ids.clone(), vec![], MANY, model.now).await.unwrap();
-        same("candidates", &told, &wanted.iter().map(|row| candidate(row)).collect())?;
+        same("candidates", &told, &wanted.iter().map(|task| candidate(task)).collect())?;
         if let [first, .., last] = &told[..] {
             let skip = vec![first.id, last.id];
             let some = store.candidates(endpoint, ids.clone(), skip, 3, model.now).await.unwrap();
@@ -249,7 +250,8 @@ async fn candidates(store: &dyn TaskStore, model: &Model) -> Seen {
     Ok(())
 }
 
-fn candidate(row: &TaskRow) -> Candidate {
+fn candidate(task: &Task) -> Candidate {
+    let row = &task.row;
     Candidate {
         id: row.id,
         job: row.job,
@@ -259,6 +261,9 @@ fn candidate(row: &TaskRow) -> Candidate {
         measured: row.measured,
         fence: row.fence,
         attempts: row.attempts,
+        options: row.metadata.options.clone(),
+        has_double: false, // they are small
+        decoded: task.resent == Resent::Now,
     }
 }
 

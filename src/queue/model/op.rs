@@ -33,6 +33,7 @@ pub(super) struct Find {
     pub(super) size: u8,
     pub(super) modified: u8,
     pub(super) refused: bool,
+    pub(super) said: Pick,
 }
 
 /// What the `--where` of a retry or a cancellation says.
@@ -55,7 +56,7 @@ pub(super) const ABSURD: u8 = u8::MAX;
 /// How a held task ends.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ending {
-    Succeed { billed_s: u8, sounds: bool },
+    Succeed { billed_s: u8, sounds: bool, resend: bool },
     Retry { wait_s: u8 },
     Snooze { wait_s: u8, hold: Pick },
     Fail,
@@ -124,6 +125,12 @@ pub(super) enum Op {
         hold: Pick,
         job: u8,
     },
+    Reuse {
+        task: Pick,
+        of: Pick,
+        stale: bool,
+        audio: bool,
+    },
     SetAside {
         task: Pick,
         stale: bool,
@@ -190,6 +197,8 @@ pub(super) struct Wish {
     /// Seconds above what is billed already.
     pub(super) cap_s: Option<u8>,
     pub(super) estimate_s: u8,
+    /// What is the same is told.
+    pub(super) shares: bool,
 }
 
 /// The steps of a case.
@@ -217,6 +226,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => Just(Op::Sweep),
         1 => any::<bool>().prop_map(|orderly| Op::Die { orderly }),
         3 => (any::<Pick>(), any::<u8>()).prop_map(|(hold, job)| Op::Remember { hold, job }),
+        3 => (any::<Pick>(), any::<Pick>(), proptest::bool::weighted(0.1), any::<bool>())
+            .prop_map(|(task, of, stale, audio)| Op::Reuse { task, of, stale, audio }),
         2 => (any::<Pick>(), any::<bool>(), ending(), blame())
             .prop_map(|(task, stale, ending, blame)| Op::SetAside { task, stale, ending, blame }),
         1 => (any::<bool>(), 1..6u8).prop_map(|(english, ceiling)| Op::SetCeiling { english, ceiling }),
@@ -251,32 +262,23 @@ fn claim() -> impl Strategy<Value = Op> {
         proptest::bool::weighted(0.3),
         proptest::option::weighted(0.2, 0..8u8),
         0..4u8,
+        any::<bool>(),
     );
-    let wish = wish.prop_map(|(english, offered, tasks, want, alone, probing, cap_s, estimate_s)| Wish {
-        english,
-        offered,
-        tasks,
-        want,
-        alone,
-        probing,
-        cap_s,
-        estimate_s,
+    let wish = wish.prop_map(|(english, offered, tasks, want, alone, probing, cap_s, estimate_s, shares)| {
+        Wish { english, offered, tasks, want, alone, probing, cap_s, estimate_s, shares }
     });
     (any::<Pick>(), wish).prop_map(|(worker, wish)| Op::Claim { worker, wish })
 }
 
 fn find() -> impl Strategy<Value = Find> {
-    (0..8u8, 0..4u8, 0..3u8, proptest::bool::weighted(0.2)).prop_map(|(name, size, modified, refused)| Find {
-        name,
-        size,
-        modified,
-        refused,
-    })
+    (0..8u8, 0..4u8, 0..3u8, proptest::bool::weighted(0.2), 0..6u8)
+        .prop_map(|(name, size, modified, refused, said)| Find { name, size, modified, refused, said })
 }
 
 fn ending() -> impl Strategy<Value = Ending> {
     prop_oneof![
-        3 => (billed(), any::<bool>()).prop_map(|(billed_s, sounds)| Ending::Succeed { billed_s, sounds }),
+        3 => (billed(), any::<bool>(), proptest::bool::weighted(0.2))
+            .prop_map(|(billed_s, sounds, resend)| Ending::Succeed { billed_s, sounds, resend }),
         2 => (0..20u8).prop_map(|wait_s| Ending::Retry { wait_s }),
         2 => (0..20u8, 0..3u8).prop_map(|(wait_s, hold)| Ending::Snooze { wait_s, hold }),
         1 => Just(Ending::Fail),

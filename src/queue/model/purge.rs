@@ -60,6 +60,9 @@ impl Model {
         let now = self.now;
         for task in &mut self.tasks {
             let (answer, audio) = task.goes(purge);
+            if (answer || audio) && task.row.state != TaskState::Running {
+                task.identity = None; // it serves for nobody else
+            }
             let Some(kept) = &mut task.result else { continue };
             if answer {
                 kept.row.response = "null".to_owned();

@@ -23,6 +23,19 @@ pub(super) struct Task {
     pub(super) result: Option<Kept>,
     /// Accepted by a service, and not over.
     pub(super) remote: Option<RemoteJob>,
+    pub(super) identity: Option<Identity>,
+    pub(super) reuse_after: Timestamp,
+    pub(super) resent: Resent,
+}
+
+/// Whether an answer that is empty made it go out once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Resent {
+    #[default]
+    Never,
+    /// Its first answer is kept and never stood.
+    Now,
+    Once,
 }
 
 /// A result and its place in the order of commits.
@@ -36,6 +49,7 @@ pub(super) struct Kept {
 pub(super) struct JobEntry {
     pub(super) job: Job,
     pub(super) stale: bool,
+    pub(super) fields: Vec<String>,
     pub(super) outputs: BTreeMap<&'static str, OutputState>,
 }
 
@@ -89,14 +103,24 @@ impl Model {
     /// What a write does, asked of process `process`.
     pub(super) fn apply(&mut self, call: &Call, process: usize) -> Answer {
         let waits = |t: &&Task| t.result.is_some() && t.row.state != TaskState::Succeeded;
-        let again: Vec<TaskId> = self.tasks.iter().filter(waits).map(|t| t.row.id).collect();
+        let again: Vec<(TaskId, Resent)> =
+            self.tasks.iter().filter(waits).map(|t| (t.row.id, t.resent)).collect();
         let answer = self.answer(call, process);
         // Files that were rendered meanwhile lack what stands again.
-        for id in again {
+        for (id, resent) in again {
+            let answered_again = resent == Resent::Now
+                && matches!(&answer, Answer::Settled(Settled::Accepted))
+                && self.task(id).is_some_and(|t| t.row.cause.is_none());
             if let Some(row) = self.task(id).map(|t| t.row.clone())
                 && row.state == TaskState::Succeeded
             {
-                self.job(row.job).stale = true;
+                self.job(row.job).stale |= !answered_again;
+            }
+        }
+        for task in &mut self.tasks {
+            if task.resent == Resent::Now && !matches!(task.row.state, TaskState::Queued | TaskState::Running)
+            {
+                task.resent = Resent::Once;
             }
         }
         answer
@@ -128,6 +152,7 @@ impl Model {
                 let kept = task.map(|t| t.remote = Some(job));
                 Answer::Settled(if kept.is_some() { Settled::Accepted } else { Settled::Fenced })
             }
+            Call::Reuse(reuse) => Answer::Settled(self.reuse(reuse)),
             Call::SetAside(id, fence, settlement) => Answer::Settled(self.set_aside(id, fence, settlement)),
             Call::SetCeiling(endpoint, ceiling) => self.set_ceiling(endpoint, ceiling),
             Call::SavePace(endpoint, effective, until) => {
@@ -202,6 +227,7 @@ impl Model {
                 None => self.jobs.push(JobEntry {
                     job: Job { id, name, endpoint, options, root, output, order },
                     stale: false,
+                    fields: vec![],
                     outputs: BTreeMap::new(),
                 }),
             }
@@ -214,6 +240,13 @@ impl Model {
             return Answer::Refused;
         }
         let Job { name, endpoint, .. } = self.job(job).job.clone();
+        let entry = self.job(job);
+        for (field, _) in found.iter().flat_map(|file| file.metadata.fields()) {
+            if !entry.fields.contains(&field) {
+                entry.fields.push(field);
+                entry.stale |= !entry.outputs.is_empty();
+            }
+        }
         let (now, mut counts) = (self.now, Enqueued::default());
         for file in found {
             let refused = u64::from(file.refusal.is_some());
@@ -229,6 +262,26 @@ impl Model {
                 continue;
             };
             let same = (task.row.size_bytes, task.row.modified_ns) == (file.size_bytes, file.modified_ns);
+            let refused_once = task.row.state == TaskState::Failed && task.row.fence == Fence(0);
+            let mended =
+                refused_once && task.row.cause == Some(Cause::ConfigRefused) && file.refusal.is_none();
+            let unusable = file.refusal.as_ref().is_some_and(|f| f.cause == Cause::ConfigRefused);
+            if same && unusable {
+                counts.known += 1;
+                if task.row.state == TaskState::Queued {
+                    task.look_at(file, now);
+                }
+                continue;
+            }
+            let same = same && !mended;
+            if same && task.row.metadata != file.metadata {
+                counts.known += 1;
+                counts.redescribed += 1;
+                task.describe(file.metadata, now);
+                let stands = task.row.state == TaskState::Succeeded;
+                self.job(job).stale |= stands;
+                continue;
+            }
             match task.row.state {
                 _ if same => counts.known += 1,
                 TaskState::Queued => {
@@ -330,7 +383,8 @@ impl Model {
         };
         let on_their_way: u64 = self.running(wish.endpoint).map(|t| t.reserved_ms).sum();
         let mut spent = self.billed_ms(wish.endpoint) + on_their_way;
-        let (mut tasks, mut gone, mut cap_reached) = (vec![], vec![], false);
+        let (mut tasks, mut gone, mut doubles, mut cap_reached) = (vec![], vec![], vec![], false);
+        let mut begun: BTreeMap<Identity, TaskId> = BTreeMap::new();
         for &(id, estimate_ms) in &wish.tasks {
             if tasks.len() == may as usize {
                 break;
@@ -339,23 +393,83 @@ impl Model {
                 cap_reached = true;
                 break;
             }
+            let identity = wish.identities.as_ref().and_then(|all| all.get(&id)).cloned();
+            if let Some(same) = &identity {
+                if let Some(&of) = begun.get(same).filter(|of| **of != id) {
+                    doubles.push(Double { task: id, of, answered: false });
+                    continue;
+                }
+                begun.insert(same.clone(), id);
+                if let Some(double) = self.double(id, same) {
+                    doubles.push(double);
+                    continue;
+                }
+            }
             let nobody_else = limiter.busy == 0 && (wish.alone || limiter.ceiling == 1);
             let Some(task) = self.task(id).filter(|t| t.is_due(now)) else {
                 gone.push(id);
                 continue;
             };
             task.start(&wish, estimate_ms);
+            task.identity = identity;
             spent += estimate_ms;
             limiter.busy += 1;
             let hold = task.hold(nobody_else, limiter.busy);
             tasks.push(hold.proof());
             self.holds.push(hold);
         }
-        Answer::Claimed { tasks, gone, limiter, halts, cap_reached }
+        doubles.sort_by_key(|double| double.task);
+        let known = doubles.clone();
+        for double in doubles.iter_mut().filter(|double| !double.answered) {
+            // The one to wait for is the same as another itself.
+            if let Some(first) = known.iter().find(|first| first.task == double.of) {
+                (double.of, double.answered) = (first.of, first.answered);
+            }
+        }
+        Answer::Claimed { tasks, gone, doubles, limiter, halts, cap_reached }
+    }
+
+    /// Another task that is the same: one that has its answer, or else one that runs.
+    fn double(&self, id: TaskId, same: &Identity) -> Option<Double> {
+        let task = self.tasks.iter().find(|t| t.row.id == id && t.is_due(self.now))?;
+        let others = self.tasks.iter().filter(|t| t.row.id != id && t.identity.as_ref() == Some(same));
+        let mut doubles: Vec<Double> = others
+            .filter_map(|other| {
+                let answered = match other.row.state {
+                    TaskState::Running => false,
+                    TaskState::Succeeded if other.serves(task.reuse_after) => true,
+                    _ => return None,
+                };
+                Some(Double { task: id, of: other.row.id, answered })
+            })
+            .collect();
+        doubles.sort_by_key(|double| (!double.answered, double.of));
+        doubles.first().copied()
+    }
+
+    fn reuse(&mut self, reuse: Reuse) -> Settled {
+        let (now, order) = (self.now, self.counter);
+        self.counter += 1;
+        let Reuse { task: id, fence, of, identity, redacted_audio } = reuse;
+        let Some(task) = self.task(id).map(|t| &*t) else { return Settled::Fenced };
+        let (is_as_it_was, after) =
+            (task.row.state == TaskState::Queued && task.row.fence == fence, task.reuse_after);
+        let other = self.tasks.iter().find(|t| t.row.id == of);
+        let serves = |t: &&Task| {
+            t.row.state == TaskState::Succeeded && t.identity.as_ref() == Some(&identity) && t.serves(after)
+        };
+        let Some(kept) = other.filter(serves).and_then(|t| t.result.clone()).filter(|_| is_as_it_was) else {
+            return Settled::Fenced;
+        };
+        let task = self.task(id).unwrap();
+        let replaced = task.take_over(kept.row, order, redacted_audio, identity, now);
+        let job = task.row.job;
+        self.job(job).stale |= replaced;
+        Settled::Accepted
     }
 
     fn settle(&mut self, ended: Ended) -> Settled {
-        let Ended { hold, settlement, request, result } = ended;
+        let Ended { hold, settlement, request, result, resend } = ended;
         let (now, order) = (self.now, self.counter);
         self.counter += 1;
         if let Some(held) = self.holds.iter_mut().find(|h| (h.id, h.fence) == (hold.id, hold.fence)) {
@@ -371,7 +485,7 @@ impl Model {
         let taken = match (&settlement, result) {
             // Paid for: kept also when its worker was taken for dead.
             (Settlement::Succeed, Some(result)) if open || presumed_lost => {
-                let used = task.succeed(&request, &result, order, now);
+                let used = task.succeed(&request, &result, resend, order, now);
                 let (job, endpoint) = (task.row.job, task.row.endpoint);
                 self.job(job).stale |= used.replaced;
                 let month = self.ledger.entry((endpoint, now.month())).or_default();

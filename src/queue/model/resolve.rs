@@ -109,6 +109,22 @@ impl Model {
                 };
                 Call::Remember(hold.id, hold.fence, job)
             }
+            Op::Reuse { task, of, stale, audio } => {
+                let known: Vec<_> = self.tasks.iter().filter(|t| t.row.id.0 > 0).collect();
+                let queued: Vec<_> =
+                    known.iter().filter(|t| t.row.state == TaskState::Queued).copied().collect();
+                let row = &pick(if queued.is_empty() { &known } else { &queued }, task)?.row;
+                let same: Vec<_> =
+                    known.iter().filter(|t| t.identity == Some(identity(row.id))).copied().collect();
+                let path = RecordingPath::from_bytes(*b"audio/b.redacted.mp3");
+                Call::Reuse(Reuse {
+                    task: row.id,
+                    fence: Fence(row.fence.0 - i64::from(stale)),
+                    of: pick(if same.is_empty() { &known } else { &same }, of)?.row.id,
+                    identity: identity(row.id),
+                    redacted_audio: audio.then(|| RedactedAudio { path, bytes: 9, sha256: "00".into() }),
+                })
+            }
             Op::SetAside { task, stale, ending, blame } => {
                 let queued: Vec<_> = self.tasks.iter().filter(|t| t.row.id.0 > 0).collect();
                 let row = &pick(&queued, task)?.row;
@@ -184,8 +200,10 @@ impl Model {
         if !wish.offered {
             tasks.push(TaskId(1_000_000)); // one that never was
         }
+        let identities = wish.shares.then(|| tasks.iter().map(|id| (*id, identity(*id))).collect());
         ClaimRequest {
             worker,
+            identities,
             endpoint,
             tasks: tasks.into_iter().map(|id| (id, estimate_ms)).collect(),
             want: u32::from(wish.want),
@@ -214,10 +232,15 @@ impl Model {
             job_over: blame.answered,
         };
         let result = match ending {
-            Ending::Succeed { billed_s, sounds } => Some(new_result(billed_s, sounds)),
+            Ending::Succeed { billed_s, sounds, .. } => {
+                let mut result = new_result(billed_s, sounds);
+                result.made.identity = (billed_s != 1).then(|| identity(hold.id));
+                Some(result)
+            }
             _ => None,
         };
-        Some(Call::Settle(Ended { hold: (*hold).clone(), settlement, request, result }))
+        let resend = matches!(ending, Ending::Succeed { resend: true, .. });
+        Some(Call::Settle(Ended { hold: (*hold).clone(), settlement, request, result, resend }))
     }
 
     fn filter(&self, which: Which) -> Filter {
@@ -242,6 +265,11 @@ impl Model {
     }
 }
 
+/// Every third task is the same.
+fn identity(id: TaskId) -> Identity {
+    Identity(format!("same{}", id.0 % 3))
+}
+
 fn endpoint(english: bool) -> Endpoint {
     if english { ENGLISH } else { STT }
 }
@@ -250,7 +278,7 @@ fn seconds(count: u8) -> Duration {
     Duration::from_secs(count.into())
 }
 
-const FIND: Find = Find { name: 0, size: 0, modified: 0, refused: false };
+const FIND: Find = Find { name: 0, size: 0, modified: 0, refused: false, said: 0 };
 
 fn new_task(find: Find) -> NewTask {
     NewTask {
@@ -259,7 +287,17 @@ fn new_task(find: Find) -> NewTask {
         modified_ns: i64::from(find.modified),
         format: (find.size != 3).then_some("wav"),
         measured: (find.size != 2).then(|| Measured::header(u64::from(find.size) * 10)),
-        refusal: find.refused.then(|| Failure::local(Cause::NotAudio, "no audio in it")),
+        refusal: find.refused.then(|| match find.said {
+            4.. => Failure::local(Cause::ConfigRefused, "no such language"),
+            _ => Failure::local(Cause::NotAudio, "no audio in it"),
+        }),
+        metadata: match find.said {
+            0 | 1 | 4 => Metadata::default(),
+            said => Metadata {
+                fields: Some(format!(r#"{{"agent":{said},"f{said}":"x"}}"#)),
+                options: (said == 3).then(|| r#"{"language":"de"}"#.to_owned()),
+            },
+        },
     }
 }
 
@@ -273,6 +311,8 @@ fn new_result(billed_s: u8, sounds: bool) -> NewResult {
         measured: sounds.then(|| Measured::packets(u64::from(billed_s))),
         billed_ms,
         redacted_audio: sounds.then(|| RedactedAudio { path, bytes: 9, sha256: "00".into() }),
+        made: Made::default(),
+        suspicions: vec![],
     }
 }
 

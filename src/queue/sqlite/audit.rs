@@ -40,7 +40,8 @@ const NEVER: &[(&str, &str)] = &[
     ),
     (
         "a result of a task that never succeeded",
-        "SELECT task_id FROM result WHERE task_id NOT IN (SELECT task_id FROM attempt WHERE outcome = 'succeeded')",
+        "SELECT task_id FROM result WHERE reused_from IS NULL
+             AND task_id NOT IN (SELECT task_id FROM attempt WHERE outcome = 'succeeded')",
     ),
     (
         "a limiter with fewer slots than its ceiling",

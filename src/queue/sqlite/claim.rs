@@ -7,8 +7,8 @@ use sqlx::SqliteConnection;
 
 use super::rows::{Columns, array, int};
 use super::{halts, limits};
-use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, LimiterState, QueueError};
-use crate::task::{Endpoint, Fence, JobId, TaskId, Timestamp};
+use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, Double, LimiterState, QueueError};
+use crate::task::{Endpoint, Fence, Identity, JobId, TaskId, Timestamp};
 
 /// Tasks that waited and are due come first, then the jobs in turn, each in its own order.
 pub(super) async fn candidates(
@@ -42,7 +42,11 @@ pub(super) async fn candidates(
 }
 
 const CANDIDATE: &str =
-    "SELECT id, job_id, path, size_bytes, modified_ns, duration_ms, duration_method, fence, attempts
+    "SELECT id, job_id, path, size_bytes, modified_ns, duration_ms, duration_method, fence,
+        attempts, options, size_bytes > 131072 AND EXISTS (SELECT 1 FROM task AS other
+            WHERE other.endpoint = task.endpoint AND other.size_bytes = task.size_bytes
+              AND other.size_bytes > 131072 AND other.id <> task.id) AS has_double,
+        resent = 1 AS decoded
      FROM task";
 
 async fn due(
@@ -95,6 +99,9 @@ fn candidate(row: &sqlx::sqlite::SqliteRow) -> Result<Candidate, QueueError> {
         measured: row.measured("duration_ms")?,
         fence: Fence(row.value("fence")?),
         attempts: row.count("attempts")?,
+        options: row.value("options")?,
+        has_double: row.value("has_double")?,
+        decoded: row.value("decoded")?,
     })
 }
 
@@ -139,6 +146,7 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Resu
         None => 0,
     };
     let mut wished = wish.tasks.iter().copied().peekable();
+    let mut begun: HashMap<&Identity, TaskId> = HashMap::new();
     while claim.tasks.len() < take && !claim.cap_reached {
         // As many as still fit; should some of them be gone, the next ones get their turn.
         let mut batch = Vec::new();
@@ -152,16 +160,33 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Resu
                 claim.cap_reached = batch.is_empty();
                 break;
             }
-            batch.push((id, estimate_ms));
             wished.next();
+            match wish.identities.as_ref().and_then(|all| all.get(&id)).map(|same| (same, begun.get(same))) {
+                Some((_, Some(&of))) if of != id => {
+                    reserved = reserved.saturating_sub(estimate_ms);
+                    claim.doubles.push(Double { task: id, of, answered: false });
+                    continue;
+                }
+                Some((same, _)) => {
+                    begun.insert(same, id);
+                }
+                None => {}
+            }
+            batch.push((id, estimate_ms));
         }
         if batch.is_empty() {
             break;
         }
         let mut taken = take_tasks(c, wish, &batch).await?;
+        let left: Vec<TaskId> =
+            batch.iter().map(|(id, _)| *id).filter(|id| !taken.contains_key(id)).collect();
+        let doubles = doubles(c, wish, &left).await?;
         for (id, estimate_ms) in batch {
             let Some(mut task) = taken.remove(&id) else {
-                claim.gone.push(id);
+                match doubles.iter().find(|double| double.task == id) {
+                    Some(double) => claim.doubles.push(*double),
+                    None => claim.gone.push(id),
+                }
                 continue;
             };
             task.alone = claim.limiter.busy == 0 && (wish.alone || claim.limiter.ceiling == 1);
@@ -169,6 +194,14 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Resu
             task.busy = claim.limiter.busy;
             spoken_for = spoken_for.saturating_add(estimate_ms);
             claim.tasks.push(task);
+        }
+    }
+    // The one that others were to wait for may itself be the same as one that has its answer.
+    claim.doubles.sort_by_key(|double| double.task);
+    let known = claim.doubles.clone();
+    for double in claim.doubles.iter_mut().filter(|double| !double.answered) {
+        if let Some(first) = known.iter().find(|first| first.task == double.of) {
+            (double.of, double.answered) = (first.of, first.answered);
         }
     }
     Ok(claim)
@@ -213,13 +246,24 @@ async fn take_tasks(
     tasks: &[(TaskId, u64)],
 ) -> Result<HashMap<TaskId, ClaimedTask>, QueueError> {
     let rows = sqlx::query(
-        "UPDATE task SET state = 'running', hold = NULL, owner = ?2, fence = fence + 1, changed_at = ?3
-         WHERE id IN (SELECT value FROM json_each(?1)) AND state = 'queued' AND (hold IS NULL OR run_at <= ?3)
-         RETURNING id, job_id, path, fence, attempts, throttles, retry_cause, retry_repeats, first_failed_at",
+        "UPDATE task SET state = 'running', hold = NULL, owner = ?2, fence = fence + 1, changed_at = ?3,
+                identity = wish.value ->> 1
+         FROM json_each(?1) AS wish
+         WHERE task.id = wish.value ->> 0 AND state = 'queued' AND (hold IS NULL OR run_at <= ?3)
+           AND (NOT ?4 OR NOT EXISTS (SELECT 1 FROM task AS other
+                WHERE other.identity = wish.value ->> 1 AND other.id <> task.id
+                  AND (other.state = 'running' OR other.state = 'succeeded' AND EXISTS (SELECT 1 FROM result
+                       WHERE task_id = other.id AND finished_at >= task.reuse_after))))
+           AND (NOT ?4 OR task.size_bytes <= 131072 OR NOT EXISTS (SELECT 1 FROM task AS other
+                WHERE other.endpoint = task.endpoint AND other.size_bytes = task.size_bytes
+                  AND other.size_bytes > 131072 AND other.state = 'running' AND other.id <> task.id
+                  AND (other.identity IS NULL OR wish.value ->> 1 IS NULL)))
+         RETURNING task.id, job_id, path, fence, attempts, throttles, retry_cause, retry_repeats, first_failed_at",
     )
-    .bind(array(tasks.iter().map(|(id, _)| json!(id.0))))
+    .bind(identified(wish, tasks.iter().map(|(id, _)| *id)))
     .bind(&wish.worker.0)
     .bind(wish.now.0)
+    .bind(wish.identities.is_some())
     .fetch_all(&mut *c)
     .await?;
     let taken = rows.iter().map(|row| claimed(row, wish)).collect::<Result<HashMap<_, _>, _>>()?;
@@ -251,6 +295,49 @@ async fn take_tasks(
         return Err(QueueError::Corrupt(format!("{} has fewer free slots than it counts", wish.endpoint)));
     }
     Ok(taken)
+}
+
+/// Tasks, each with what it is.
+fn identified(wish: &ClaimRequest, tasks: impl Iterator<Item = TaskId>) -> String {
+    let identity =
+        |id: &TaskId| wish.identities.as_ref().and_then(|all| all.get(id)).map(|same| same.0.as_str());
+    array(tasks.map(|id| json!([id.0, identity(&id)])))
+}
+
+/// Which of these were left because another one is the same, or may be: what has its answer first.
+async fn doubles(
+    c: &mut SqliteConnection,
+    wish: &ClaimRequest,
+    left: &[TaskId],
+) -> Result<Vec<Double>, QueueError> {
+    if left.is_empty() || wish.identities.is_none() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(
+        "SELECT task.id AS task, other.id AS other, other.state = 'succeeded' AS answered
+         FROM json_each(?1) AS wish JOIN task ON task.id = wish.value ->> 0
+              JOIN task AS other ON other.identity = wish.value ->> 1 AND other.id <> task.id
+         WHERE task.state = 'queued' AND (task.hold IS NULL OR task.run_at <= ?2)
+           AND (other.state = 'running' OR other.state = 'succeeded' AND EXISTS (SELECT 1 FROM result
+                WHERE task_id = other.id AND finished_at >= task.reuse_after))
+         UNION ALL
+         SELECT task.id, other.id, 0
+         FROM json_each(?1) AS wish JOIN task ON task.id = wish.value ->> 0
+              JOIN task AS other ON other.endpoint = task.endpoint AND other.size_bytes = task.size_bytes
+         WHERE task.state = 'queued' AND (task.hold IS NULL OR task.run_at <= ?2) AND task.size_bytes > 131072
+           AND other.size_bytes > 131072 AND other.state = 'running' AND other.id <> task.id
+           AND (other.identity IS NULL OR wish.value ->> 1 IS NULL)
+         ORDER BY answered DESC, other",
+    )
+    .bind(identified(wish, left.iter().copied()))
+    .bind(wish.now.0)
+    .fetch_all(c)
+    .await?;
+    let double = |row: &sqlx::sqlite::SqliteRow| {
+        let (task, of) = (TaskId(row.value("task")?), TaskId(row.value("other")?));
+        Ok(Double { task, of, answered: row.value("answered")? })
+    };
+    rows.iter().map(double).collect()
 }
 
 fn claimed(row: &sqlx::sqlite::SqliteRow, wish: &ClaimRequest) -> Result<(TaskId, ClaimedTask), QueueError> {

@@ -5,10 +5,9 @@ use sqlx::sqlite::SqliteRow;
 
 use super::rows::{Columns, int};
 use crate::queue::{AttemptRow, AudioFacts, OutputState, QueueError, RedactedAudio, ResultRow};
-use crate::task::{Fence, JobId, RecordingPath, TaskId, WorkerId};
+use crate::task::{Fence, JobId, Metadata, RecordingPath, TaskId, WorkerId};
 
-const RESULT: &str =
-    "SELECT result.*, task.path, task.endpoint FROM result JOIN task ON task.id = result.task_id";
+const RESULT: &str = "SELECT result.*, task.path, task.endpoint, task.metadata, task.options AS own FROM result JOIN task ON task.id = result.task_id";
 
 /// Only results that stand: a task that is being processed again has none until it succeeds.
 pub(super) async fn results(
@@ -66,6 +65,13 @@ fn row(row: &SqliteRow) -> Result<ResultRow, QueueError> {
         finished_at: row.time("finished_at")?,
         purged_at: row.time_or_null("purged_at")?,
         audio_purged_at: row.time_or_null("audio_purged_at")?,
+        metadata: Metadata { fields: row.value("metadata")?, options: row.value("own")? },
+        reused_from: row.value::<Option<i64>>("reused_from")?.map(TaskId),
+        suspicions: match row.value::<Option<String>>("suspect")? {
+            None => Vec::new(),
+            Some(text) => serde_json::from_str(&text)
+                .map_err(|e| QueueError::Corrupt(format!("what is odd about a result: {e}")))?,
+        },
     })
 }
 

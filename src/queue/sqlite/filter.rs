@@ -54,6 +54,7 @@ fn row(row: &SqliteRow) -> Result<TaskRow, QueueError> {
         created_at: row.time("created_at")?,
         changed_at: row.time("changed_at")?,
         finished_at: row.time_or_null("finished_at")?,
+        metadata: row.metadata()?,
     })
 }
 
@@ -82,8 +83,8 @@ pub(super) async fn tallies_where(
 }
 
 fn names_kinds_only(filter: &Filter) -> bool {
-    let Filter { ids, paths, since, before, .. } = filter;
-    ids.is_empty() && paths.is_empty() && since.is_none() && before.is_none()
+    let Filter { ids, paths, since, before, stale, suspects, .. } = filter;
+    !stale && suspects.is_empty() && ids.is_empty() && paths.is_empty() && since.is_none() && before.is_none()
 }
 
 /// The kinds of tasks that the filter can mean and that there are any of, out of the tally: it has few rows, whatever
@@ -130,7 +131,9 @@ pub(super) async fn retry(
         "UPDATE task SET state = 'queued', hold = NULL, finished_at = NULL, attempts = 0, throttles = 0,
                 lease_losses = 0, retry_cause = NULL, retry_repeats = 0, first_failed_at = NULL, cause = NULL,
                 message = NULL, http_status = NULL, billed = NULL,
-                rank = (SELECT {RANK} FROM job WHERE job.id = task.job_id), run_at = ",
+                rank = (SELECT {RANK} FROM job WHERE job.id = task.job_id),
+                reuse_after = iif(state = 'succeeded', {now}, reuse_after), run_at = ",
+        now = now.0
     ));
     query.push_bind(now.0).push(", changed_at = ").push_bind(now.0);
     query.push(" WHERE state IN ").push(states).push(IN_ANY_JOB);
@@ -195,6 +198,19 @@ pub(super) fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now: Tim
             query.push(" OR CAST(task.path AS TEXT) GLOB ").push_bind(glob(pattern));
         }
         query.push(")");
+    }
+    if !filter.suspects.is_empty() {
+        query.push(" AND task.state = 'succeeded' AND EXISTS (SELECT 1 FROM result, json_each(result.suspect) AS odd WHERE result.task_id = task.id");
+        one_of(query, "odd.value ->> 'kind'", filter.suspects.iter().map(|kind| kind.word().to_owned()));
+        query.push(")");
+    }
+    if filter.stale {
+        // Where no options ever changed, nothing has to be looked at.
+        query.push(
+            " AND task.state = 'succeeded' AND task.job_id IN (SELECT id FROM job WHERE options_changes > 0)
+               AND EXISTS (SELECT 1 FROM result JOIN job ON job.id = result.job_id WHERE result.task_id = task.id
+                   AND (job.options_key <> result.options_key OR task.options IS NOT result.options))",
+        );
     }
     if let Some(age) = filter.since {
         query.push(" AND task.changed_at >= ").push_bind(now.0.saturating_sub(millis(age)));

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 
-use super::jobs::RANK;
+use super::jobs::{self, RANK};
 use super::rows::{Columns, array, int};
 use crate::queue::{Enqueued, KnownFiles, NewTask, QueueError, Recognised, Sighting, Unmeasured};
-use crate::task::{Failure, JobId, Measured, TaskId, Timestamp};
+use crate::task::{Cause, Failure, JobId, Measured, Metadata, TaskId, Timestamp};
 
 /// Tells files that the queue has as they are from those that have to be looked into.
 pub(super) async fn recognise(
@@ -17,8 +17,11 @@ pub(super) async fn recognise(
     job: JobId,
     files: Vec<Sighting>,
 ) -> Result<Recognised, QueueError> {
-    let seen: Vec<Value> =
-        files.iter().map(|f| json!([hex(f.path.as_bytes()), int(f.size_bytes), f.modified_ns])).collect();
+    let seen = files.iter().map(|f| {
+        let Metadata { fields, options } = &f.metadata;
+        json!([hex(f.path.as_bytes()), int(f.size_bytes), f.modified_ns, fields, options])
+    });
+    let seen: Vec<Value> = seen.collect();
     // A LEFT JOIN: names come first, each is looked up. Left to itself, SQLite would go through the whole job for
     // each name instead.
     let rows = sqlx::query(
@@ -26,7 +29,10 @@ pub(super) async fn recognise(
                 iif(same, NULL, json_group_array(place)) AS places
          FROM (SELECT file.key AS place, task.format, task.size_bytes,
                       iif(task.state = 'failed' AND task.fence = 0, task.cause, NULL) AS refused,
-                      ifnull(task.size_bytes = file.value ->> 1 AND task.modified_ns = file.value ->> 2, 0) AS same
+                      ifnull(task.size_bytes = file.value ->> 1 AND task.modified_ns = file.value ->> 2
+                             AND task.metadata IS file.value ->> 3 AND task.options IS file.value ->> 4
+                             AND NOT (task.state = 'failed' AND task.fence = 0 AND task.cause = 'config_refused'),
+                             0) AS same
                FROM json_each(?1) AS file
                     LEFT JOIN task ON task.job_id = ?2 AND task.path = unhex(file.value ->> 0))
          GROUP BY format, refused, same",
@@ -71,6 +77,10 @@ pub(super) async fn compare(
                 counts.refused += refused;
             }
             Some(Change::Nothing | Change::Update) => counts.known += 1,
+            Some(Change::Describe) => {
+                counts.known += 1;
+                counts.redescribed += 1;
+            }
             Some(Change::Reopen) => {
                 counts.reopened += 1;
                 counts.refused += refused;
@@ -88,6 +98,15 @@ pub(super) async fn enqueue(
     tasks: Vec<NewTask>,
     now: Timestamp,
 ) -> Result<Enqueued, QueueError> {
+    let mut names: Vec<String> = Vec::new();
+    for name in tasks.iter().flat_map(|task| task.metadata.fields().into_iter().map(|(name, _)| name)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if !names.is_empty() {
+        jobs::learn_fields(c, job, names).await?;
+    }
     let last: i64 = sqlx::query_scalar("SELECT ifnull(max(id), 0) FROM task").fetch_one(&mut *c).await?;
     let added = add(c, job, &tasks, now).await?;
     let mut counts = if added > 0 { count(c, last).await? } else { Enqueued::default() };
@@ -107,6 +126,10 @@ pub(super) async fn enqueue(
                 counts.refused += u64::from(task.refusal.is_some());
                 rewrite(c, standing.id, task, now).await?;
             }
+            Change::Describe => {
+                counts.redescribed += 1;
+                describe(c, standing.id, task, now).await?;
+            }
             Change::LeaveAlone => counts.changed += 1,
         }
     }
@@ -124,14 +147,15 @@ async fn add(
     let found: Vec<Value> = tasks.iter().map(as_json).collect();
     let sql = format!(
         "INSERT INTO task (job_id, endpoint, path, size_bytes, modified_ns, format, duration_ms, duration_method,
-                           rank, state, run_at, cause, message, billed, created_at, changed_at, finished_at)
+                           rank, state, run_at, cause, message, billed, created_at, changed_at, finished_at,
+                           metadata, options)
          SELECT job.id, job.endpoint, path, size_bytes, modified_ns, format, duration_ms, duration_method, {RANK},
                 iif(cause IS NULL, 'queued', 'failed'), ?2, cause, message, iif(cause IS NULL, NULL, 'no'),
-                ?2, ?2, iif(cause IS NULL, NULL, ?2)
+                ?2, ?2, iif(cause IS NULL, NULL, ?2), metadata, own
          FROM job CROSS JOIN (SELECT unhex(value ->> 0) AS path, value ->> 1 AS size_bytes,
                                      value ->> 2 AS modified_ns, value ->> 3 AS format, value ->> 4 AS cause,
                                      value ->> 5 AS message, value ->> 6 AS duration_ms,
-                                     value ->> 7 AS duration_method
+                                     value ->> 7 AS duration_method, value ->> 8 AS metadata, value ->> 9 AS own
                               FROM json_each(?3))
          WHERE job.id = ?1
          ON CONFLICT (job_id, path) DO NOTHING"
@@ -178,6 +202,8 @@ struct Standing {
     modified_ns: i64,
     state: String,
     fence: i64,
+    cause: Option<String>,
+    metadata: Metadata,
 }
 
 /// What finding a known recording again changes.
@@ -188,21 +214,35 @@ enum Change {
     Update,
     /// Refused by its looks alone, and it looks different now.
     Reopen,
+    /// Only what it comes with has changed.
+    Describe,
     /// Sent before; its result or failure stands for the file as it was.
     LeaveAlone,
 }
 
 impl Standing {
     fn against(&self, task: &NewTask) -> Change {
-        if (self.size_bytes, self.modified_ns) == (int(task.size_bytes), task.modified_ns) {
-            Change::Nothing
+        let is_same_file = (self.size_bytes, self.modified_ns) == (int(task.size_bytes), task.modified_ns);
+        let is_refused = self.state == "failed" && self.fence == 0;
+        // What it comes with was refused, and is not any more: no byte of the file need have changed for that.
+        let is_mended = is_refused && self.is_refused_by_metadata() && task.refusal.is_none();
+        let is_unusable = task.refusal.as_ref().is_some_and(|failure| failure.cause == Cause::ConfigRefused);
+        if is_same_file && is_unusable {
+            // Not to be sent without what it should come with; what was sent keeps what it came with.
+            if self.state == "queued" { Change::Update } else { Change::Nothing }
+        } else if is_same_file && !is_mended {
+            if self.metadata == task.metadata { Change::Nothing } else { Change::Describe }
         } else if self.state == "queued" {
             Change::Update
-        } else if self.state == "failed" && self.fence == 0 {
+        } else if is_refused {
             Change::Reopen
         } else {
             Change::LeaveAlone
         }
+    }
+
+    fn is_refused_by_metadata(&self) -> bool {
+        self.cause.as_deref() == Some(Cause::ConfigRefused.word())
     }
 }
 
@@ -214,7 +254,7 @@ async fn standing(
     let names: Vec<String> = tasks.iter().map(|t| hex(t.path.as_bytes())).collect();
     // CROSS JOIN: in this order, one look-up a name.
     let rows = sqlx::query(
-        "SELECT t.id, t.path, t.size_bytes, t.modified_ns, t.state, t.fence
+        "SELECT t.id, t.path, t.size_bytes, t.modified_ns, t.state, t.fence, t.cause, t.metadata, t.options
          FROM json_each(?1) AS name CROSS JOIN task AS t ON t.job_id = ?2 AND t.path = unhex(name.value)",
     )
     .bind(Value::from(names).to_string())
@@ -229,6 +269,8 @@ async fn standing(
                 modified_ns: row.value("modified_ns")?,
                 state: row.value("state")?,
                 fence: row.value("fence")?,
+                cause: row.value("cause")?,
+                metadata: row.metadata()?,
             };
             Ok((row.value("path")?, standing))
         })
@@ -250,7 +292,7 @@ async fn rewrite(
                              WHEN EXISTS (SELECT 1 FROM result WHERE task_id = ?1) THEN 'succeeded'
                              ELSE 'failed' END,
                 http_status = NULL, billed = iif(?6 IS NULL, NULL, 'no'), finished_at = iif(?6 IS NULL, NULL, ?5),
-                duration_ms = ?8, duration_method = ?9
+                duration_ms = ?8, duration_method = ?9, metadata = ?10, options = ?11
          WHERE id = ?1 AND (state = 'queued' OR (state = 'failed' AND fence = 0))",
     )
     .bind(id)
@@ -262,10 +304,33 @@ async fn rewrite(
     .bind(message)
     .bind(task.measured.map(|m| int(m.duration_ms)))
     .bind(task.measured.map(|m| m.method.word()))
+    .bind(&task.metadata.fields)
+    .bind(&task.metadata.options)
     .execute(&mut *c)
     .await?;
     let rank = format!("UPDATE task SET rank = {RANK} FROM job WHERE job.id = task.job_id AND task.id = ?");
     sqlx::query(sqlx::AssertSqlSafe(rank)).bind(id).execute(c).await?;
+    Ok(())
+}
+
+/// What it comes with has changed, and the file has not: a result that it has stands, and is told anew.
+async fn describe(
+    c: &mut SqliteConnection,
+    id: i64,
+    task: &NewTask,
+    now: Timestamp,
+) -> Result<(), QueueError> {
+    sqlx::query(
+        "UPDATE job SET outputs_stale = 1, options_changes = options_changes + (task.options IS NOT ?3)
+         FROM task WHERE task.job_id = job.id AND task.id = ?1 AND task.state = 'succeeded';
+         UPDATE task SET metadata = ?2, options = ?3, changed_at = ?4 WHERE id = ?1",
+    )
+    .bind(id)
+    .bind(&task.metadata.fields)
+    .bind(&task.metadata.options)
+    .bind(now.0)
+    .execute(c)
+    .await?;
     Ok(())
 }
 
@@ -278,7 +343,9 @@ fn as_json(task: &NewTask) -> Value {
     let (cause, message) = refusal(task);
     let path = hex(task.path.as_bytes());
     let (ms, method) = (task.measured.map(|m| int(m.duration_ms)), task.measured.map(|m| m.method.word()));
-    json!([path, int(task.size_bytes), task.modified_ns, task.format, cause, message, ms, method])
+    let Metadata { fields, options } = &task.metadata;
+    let size = int(task.size_bytes);
+    json!([path, size, task.modified_ns, task.format, cause, message, ms, method, fields, options])
 }
 
 /// Queued recordings that nobody has measured yet.
@@ -303,6 +370,7 @@ pub(super) async fn unmeasured(
                 path: row.path("path")?,
                 size_bytes: row.count("size_bytes")?,
                 modified_ns: row.value("modified_ns")?,
+                metadata: Metadata::default(),
             };
             Ok(Unmeasured { id: TaskId(row.value("id")?), file, format: row.value("format")? })
         })

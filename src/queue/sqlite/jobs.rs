@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::rows::{Columns, path_bytes, path_from};
 use crate::queue::{JobSpec, QueueError, WorkerRow};
-use crate::task::{Job, JobId, Order, Timestamp, WorkerId};
+use crate::task::{Job, JobId, Order, Timestamp, WorkerId, options_key};
 
 /// A task's rank by its job's order: lower goes first. The one place that says so.
 ///
@@ -67,9 +67,10 @@ async fn write_job(
         }
     }
     let id: i64 = sqlx::query_scalar(
-        "INSERT INTO job (name, endpoint, options, root, output, ordering, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (name) DO UPDATE SET endpoint = ?2, options = ?3, root = ?4, output = ?5, ordering = ?6
+        "INSERT INTO job (name, endpoint, options, root, output, ordering, created_at, options_key)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (name) DO UPDATE SET endpoint = ?2, options = ?3, root = ?4, output = ?5, ordering = ?6,
+                options_changes = options_changes + (options_key <> ?8), options_key = ?8
          RETURNING id",
     )
     .bind(&spec.name)
@@ -79,6 +80,7 @@ async fn write_job(
     .bind(path_bytes(&spec.output))
     .bind(spec.order.word())
     .bind(now.0)
+    .bind(options_key(&spec.options))
     .fetch_one(&mut *c)
     .await?;
     if before.is_some_and(|j| j.order != spec.order) {
@@ -112,6 +114,38 @@ pub(super) async fn all(c: &mut SqliteConnection) -> Result<Vec<Job>, QueueError
             })
         })
         .collect()
+}
+
+/// The names under which metadata of a job comes.
+pub(super) async fn fields(c: &mut SqliteConnection, job: JobId) -> Result<Vec<String>, QueueError> {
+    let text: Option<String> =
+        sqlx::query_scalar("SELECT fields FROM job WHERE id = ?").bind(job.0).fetch_optional(c).await?;
+    serde_json::from_str(text.as_deref().unwrap_or("[]"))
+        .map_err(|e| QueueError::Corrupt(format!("fields of a job: {e}")))
+}
+
+/// Adds those that are new. Tables that were begun without them have another header.
+pub(super) async fn learn_fields(
+    c: &mut SqliteConnection,
+    job: JobId,
+    names: Vec<String>,
+) -> Result<Vec<String>, QueueError> {
+    let mut known = fields(c, job).await?;
+    let new: Vec<String> = names.into_iter().filter(|name| !known.contains(name)).collect();
+    if new.is_empty() {
+        return Ok(known);
+    }
+    known.extend(new);
+    sqlx::query(
+        "UPDATE job SET fields = ?2,
+                outputs_stale = max(outputs_stale, EXISTS (SELECT 1 FROM output WHERE job_id = ?1))
+         WHERE id = ?1",
+    )
+    .bind(job.0)
+    .bind(serde_json::Value::from(known.clone()).to_string())
+    .execute(c)
+    .await?;
+    Ok(known)
 }
 
 pub(super) async fn register(c: &mut SqliteConnection, w: WorkerRow) -> Result<(), QueueError> {

@@ -38,8 +38,8 @@ use self::liveness::Liveness;
 use self::writer::Writer;
 use super::{
     AttemptRow, Candidate, Claim, ClaimRequest, Enqueued, Halt, JobSpec, LimiterState, NewTask, OutputState,
-    Purge, Purgeable, QueueError, Recognised, Recovered, RemoteJob, ResultRow, Settle, Settled, Sighting,
-    Tally, TaskRow, TaskStore, Unmeasured, Usage, WorkerRow,
+    Purge, Purgeable, QueueError, Recognised, Recovered, RemoteJob, ResultRow, Reuse, Settle, Settled,
+    Sighting, Tally, TaskRow, TaskStore, Unmeasured, Usage, WorkerRow,
 };
 use crate::task::{
     Endpoint, Fence, Filter, HaltOrder, Job, JobId, Measured, Month, RecordingPath, Settlement, TaskId,
@@ -113,6 +113,14 @@ impl TaskStore for SqliteStore {
 
     async fn compare(&self, job: JobId, tasks: Vec<NewTask>) -> Result<Enqueued, QueueError> {
         found::compare(&mut *self.readers.acquire().await?, job, tasks).await
+    }
+
+    async fn learn_fields(&self, job: JobId, names: Vec<String>) -> Result<Vec<String>, QueueError> {
+        let known = jobs::fields(&mut *self.readers.acquire().await?, job).await?;
+        if names.iter().all(|name| known.contains(name)) {
+            return Ok(known);
+        }
+        self.writer.write_lightly(move |c| Box::pin(jobs::learn_fields(c, job, names))).await
     }
 
     async fn register(&self, worker: WorkerRow) -> Result<(), QueueError> {
@@ -209,6 +217,11 @@ impl TaskStore for SqliteStore {
     ) -> Result<Settled, QueueError> {
         // Lost in a power cut, it is found by looking again: nothing was sent.
         self.writer.write_lightly(move |c| Box::pin(settle::set_aside(c, task, fence, settlement, now))).await
+    }
+
+    async fn reuse(&self, reuse: Reuse, now: Timestamp) -> Result<Settled, QueueError> {
+        // Lost in a power cut, it is found again at no cost.
+        self.writer.write_lightly(move |c| Box::pin(settle::reuse(c, reuse, now))).await
     }
 
     async fn settle(&self, settle: Arc<Settle>) -> Result<Settled, QueueError> {

@@ -188,6 +188,7 @@ fn migrations() -> Vec<Migration> {
         migration(4, "stands again", include_str!("../../../migrations/sqlite/0004_stands_again.sql")),
         migration(11, "remote job", include_str!("../../../migrations/sqlite/0011_remote_job.sql")),
         migration(12, "durations", include_str!("../../../migrations/sqlite/0012_durations.sql")),
+        migration(14, "content", include_str!("../../../migrations/sqlite/0014_content.sql")),
     ]
 }
 

@@ -239,6 +239,7 @@ mod tests {
                 format: None,
                 measured: None,
                 refusal: None,
+                metadata: Default::default(),
             };
             store.enqueue_batch(job.id, vec![found("7/a.wav"), found("70/a.wav")], NOW).await.unwrap();
         }

@@ -65,7 +65,15 @@ const STT: Endpoint = Endpoint::SttBatch;
 
 fn found(name: &str) -> NewTask {
     let path = RecordingPath::from_bytes(name.as_bytes());
-    NewTask { path, size_bytes: 5, modified_ns: 7, format: Some("wav"), measured: None, refusal: None }
+    NewTask {
+        path,
+        size_bytes: 5,
+        modified_ns: 7,
+        format: Some("wav"),
+        measured: None,
+        refusal: None,
+        metadata: Default::default(),
+    }
 }
 
 /// A short life of a queue, and then every look at it.
@@ -94,7 +102,12 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
     let unmeasured = store.unmeasured(job.id, Some(TaskId(1)), 2).await.unwrap();
     let measured = unmeasured.into_iter().map(|task| (task, Measured::header(1))).collect();
     store.keep_measured(measured).await.unwrap();
-    let sighting = Sighting { path: found("2024/1.wav").path, size_bytes: 5, modified_ns: 7 };
+    let sighting = Sighting {
+        path: found("2024/1.wav").path,
+        size_bytes: 5,
+        modified_ns: 7,
+        metadata: Default::default(),
+    };
     store.recognise(job.id, vec![sighting]).await.unwrap();
 
     let worker = WorkerId("a".into());
@@ -121,6 +134,7 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
         alone: false,
         probing: vec![],
         cap_ms: Some(1 << 40),
+        identities: Some(ready.iter().map(|t| (t.id, Identity(t.id.to_string()))).collect()),
         now: NOW,
     };
     let mut held = store.claim(claim).await.unwrap().tasks;
@@ -140,10 +154,34 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
             measured: None,
             billed_ms: 1,
             redacted_audio: None,
+            made: Made { identity: Some(Identity("i".into())), ..Made::default() },
+            suspicions: vec![],
         });
         let (task, request) = (held.remove(0), Request::default());
-        store.settle(Arc::new(Settle { task, settlement, request, result, now: NOW })).await.unwrap();
+        store
+            .settle(Arc::new(Settle { task, settlement, request, result, resend: false, now: NOW }))
+            .await
+            .unwrap();
     }
+    let left = store.candidates(STT, vec![job.id], vec![], 1, NOW).await.unwrap().remove(0);
+    let done = store.results(job.id, 0, 1).await.unwrap().remove(0).task;
+    let identity = Identity("i".into());
+    let wish = ClaimRequest {
+        worker: worker.clone(),
+        endpoint: STT,
+        tasks: vec![(left.id, 1000)],
+        want: 1,
+        alone: false,
+        probing: vec![],
+        cap_ms: None,
+        identities: Some([(left.id, identity.clone())].into()),
+        now: NOW,
+    };
+    assert_eq!(store.claim(wish).await.unwrap().doubles.len(), 1);
+    let reuse = Reuse { task: left.id, fence: left.fence, of: done, identity, redacted_audio: None };
+    assert_eq!(store.reuse(reuse, NOW).await.unwrap(), Settled::Accepted);
+    store.learn_fields(job.id, vec!["agent".into()]).await.unwrap();
+    store.tallies_where(Filter { stale: true, ..Filter::default() }, NOW).await.unwrap();
     store.next_due(STT, vec![job.id]).await.unwrap();
 
     store.jobs().await.unwrap();

@@ -58,6 +58,18 @@ pub(super) async fn purge(
     if taken.is_empty() {
         return Ok(taken);
     }
+    // What goes serves for nobody else. What is being sent again will have an answer of its own.
+    let sql = format!(
+        "UPDATE task SET identity = NULL WHERE identity IS NOT NULL AND state <> 'running'
+            AND id IN (SELECT task_id FROM result WHERE {CONCERNED})"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(jobs(&purge))
+        .bind(purge.finished_by.0)
+        .bind(purge.answers)
+        .bind(purge.audio)
+        .execute(&mut *c)
+        .await?;
     let sql = format!(
         "UPDATE result SET response = iif(?3, 'null', response), purged_at = iif(?3, ifnull(purged_at, ?5), purged_at),
                 audio_purged_at = iif(?4 AND audio_path IS NOT NULL, ifnull(audio_purged_at, ?5), audio_purged_at)

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, Type};
 
 use crate::queue::QueueError;
-use crate::task::{DurationMethod, Failure, Measured, RecordingPath, Timestamp};
+use crate::task::{DurationMethod, Failure, Measured, Metadata, RecordingPath, Timestamp};
 
 /// Reads columns by name with errors that say which.
 pub(super) trait Columns {
@@ -37,6 +37,11 @@ pub(super) trait Columns {
     /// A moment, or nothing.
     fn time_or_null(&self, column: &str) -> Result<Option<Timestamp>, QueueError> {
         Ok(self.value::<Option<i64>>(column)?.map(Timestamp))
+    }
+
+    /// What a recording comes with.
+    fn metadata(&self) -> Result<Metadata, QueueError> {
+        Ok(Metadata { fields: self.value("metadata")?, options: self.value("options")? })
     }
 
     /// A length and how it was found out, in two columns.

@@ -8,7 +8,7 @@ use sqlx::SqliteConnection;
 
 use super::remote;
 use super::rows::{Columns, array, int, retry_after_ms};
-use crate::queue::{NewResult, QueueError, Recovered, Settle, Settled, Usage};
+use crate::queue::{NewResult, QueueError, Recovered, Reuse, Settle, Settled, Usage};
 use crate::task::{
     Billed, Cause, Endpoint, Failure, Fence, Hold, Month, Settlement, TaskId, Timestamp, WorkerId,
 };
@@ -159,20 +159,28 @@ async fn succeed(
             "ms": result.measured.map(|m| int(m.duration_ms)),
             "method": result.measured.map(|m| m.method.word()),
             "now": settle.now.0,
+            "identity": result.made.identity.as_ref().map(|identity| &identity.0),
+            "resend": i64::from(settle.resend),
         })
     });
     let rows = sqlx::query(
-        "UPDATE task SET state = 'succeeded', hold = NULL, owner = NULL, attempts = attempts + 1,
+        "UPDATE task SET state = iif(resent = 0 AND done.value ->> 'resend' AND NOT cancel_requested, 'queued', 'succeeded'),
+                resent = CASE resent WHEN 0 THEN done.value ->> 'resend' AND NOT cancel_requested
+                                     ELSE min(resent + 1, 3) END,
+                hold = NULL, owner = NULL, attempts = attempts + 1,
                 cancel_requested = 0, cause = NULL, message = NULL, http_status = done.value ->> 'status',
                 billed = 'yes', format = done.value ->> 'format',
                 duration_ms = ifnull(done.value ->> 'ms', duration_ms),
                 duration_method = ifnull(done.value ->> 'method', duration_method), changed_at = done.value ->> 'now',
-                finished_at = done.value ->> 'now'
+                finished_at = iif(resent = 0 AND done.value ->> 'resend' AND NOT cancel_requested, NULL,
+                                  done.value ->> 'now'),
+                identity = done.value ->> 'identity'
          FROM json_each(?1) AS done
          WHERE task.id = done.value ->> 'id' AND task.fence = done.value ->> 'fence' AND EXISTS (SELECT 1
              FROM attempt WHERE task_id = task.id AND attempt.fence = task.fence
               AND (outcome IS NULL OR outcome = 'lost'))
-         RETURNING id, job_id, attempts, EXISTS (SELECT 1 FROM result WHERE task_id = task.id) AS again",
+         RETURNING id, job_id, attempts, resent = 2 AS resent,
+                   EXISTS (SELECT 1 FROM result WHERE task_id = task.id) AS again",
     )
     .bind(array(done))
     .fetch_all(&mut *c)
@@ -181,7 +189,7 @@ async fn succeed(
     for row in rows {
         let (id, job): (_, i64) = (TaskId(row.value("id")?), row.value("job_id")?);
         if row.value("again")? {
-            replace(c, id, job).await?;
+            replace(c, id, job, !row.value::<bool>("resent")?).await?;
         }
         done.insert(id, (job, row.value::<i64>("attempts")?));
     }
@@ -210,21 +218,31 @@ struct Kept<'a> {
     attempts: i64,
 }
 
-/// Takes out a result that is overtaken by a deliberate re-processing.
-async fn replace(c: &mut SqliteConnection, id: TaskId, job: i64) -> Result<(), QueueError> {
-    sqlx::query("DELETE FROM result WHERE task_id = ?1; UPDATE job SET outputs_stale = 1 WHERE id = ?2")
+/// Takes out a result that is overtaken by a deliberate re-processing; files may have it if it stood.
+async fn replace(c: &mut SqliteConnection, id: TaskId, job: i64, stood: bool) -> Result<(), QueueError> {
+    sqlx::query(
+        "DELETE FROM result WHERE task_id = ?1; UPDATE job SET outputs_stale = max(outputs_stale, ?3) WHERE id = ?2",
+    )
         .bind(id.0)
         .bind(job)
+        .bind(stood)
         .execute(c)
         .await?;
     Ok(())
 }
 
+/// As they are kept: nothing where nothing is odd.
+fn suspicions(result: &NewResult) -> Option<String> {
+    (!result.suspicions.is_empty()).then(|| json!(result.suspicions).to_string())
+}
+
 async fn keep(c: &mut SqliteConnection, kept: &[Kept<'_>]) -> Result<(), QueueError> {
     let mut sql = "INSERT INTO result (task_id, job_id, attempts, http_status, bytes, blake3, format, mime, duration_ms,
-         measured_ms, duration_method, billed_ms, audio_path, audio_bytes, audio_sha256, started_at, finished_at, response) VALUES "
+         measured_ms, duration_method, billed_ms, audio_path, audio_bytes, audio_sha256, started_at, finished_at,
+         response, options_key, options, suspect)
+         VALUES "
         .to_owned();
-    sql += &vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; kept.len()].join(", ");
+    sql += &vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; kept.len()].join(", ");
     let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
     for Kept { settle, result, job, attempts } in kept {
         let audio = result.redacted_audio.as_ref();
@@ -246,7 +264,10 @@ async fn keep(c: &mut SqliteConnection, kept: &[Kept<'_>]) -> Result<(), QueueEr
             .bind(audio.map(|a| a.sha256.as_str()))
             .bind(settle.request.started_at.unwrap_or(settle.now).0)
             .bind(settle.now.0)
-            .bind(&result.response);
+            .bind(&result.response)
+            .bind(&result.made.options_key)
+            .bind(&result.made.options)
+            .bind(suspicions(result));
     }
     query.execute(c).await?;
     Ok(())
@@ -319,6 +340,58 @@ async fn requeue(
     .execute(c)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Ends a task that nobody holds with the answer of another one.
+pub(super) async fn reuse(
+    c: &mut SqliteConnection,
+    reuse: Reuse,
+    now: Timestamp,
+) -> Result<Settled, QueueError> {
+    let Reuse { task, fence, of, identity, redacted_audio: audio } = reuse;
+    let moved = sqlx::query(
+        "UPDATE task SET state = 'succeeded', hold = NULL, cause = NULL, message = NULL, billed = 'no',
+                identity = ?4, changed_at = ?5, finished_at = ?5,
+                (http_status, format) = (SELECT http_status, format FROM result WHERE task_id = ?3)
+         WHERE id = ?1 AND fence = ?2 AND state = 'queued' AND EXISTS (SELECT 1
+             FROM result JOIN task AS other ON other.id = result.task_id
+             WHERE result.task_id = ?3 AND other.state = 'succeeded' AND other.identity = ?4
+               AND result.finished_at >= task.reuse_after)
+         RETURNING job_id, attempts, EXISTS (SELECT 1 FROM result WHERE task_id = task.id) AS again",
+    )
+    .bind(task.0)
+    .bind(fence.0)
+    .bind(of.0)
+    .bind(&identity.0)
+    .bind(now.0)
+    .fetch_optional(&mut *c)
+    .await?;
+    let Some(row) = moved else { return Ok(Settled::Fenced) };
+    let job: i64 = row.value("job_id")?;
+    if row.value("again")? {
+        replace(c, task, job, true).await?;
+    }
+    sqlx::query(
+        "INSERT INTO result (task_id, job_id, attempts, http_status, bytes, blake3, format, mime, duration_ms,
+                measured_ms, duration_method, billed_ms, audio_path, audio_bytes, audio_sha256, started_at,
+                finished_at, response, options_key, options, suspect, reused_from)
+         SELECT ?1, ?2, ?3, http_status, bytes, blake3, format, mime, duration_ms, measured_ms,
+                duration_method, 0, ?4, ?5, ?6, ?7, ?7, response,
+                (SELECT options_key FROM job WHERE id = ?2), (SELECT options FROM task WHERE id = ?1), suspect,
+                ifnull(reused_from, task_id)
+         FROM result WHERE task_id = ?8",
+    )
+    .bind(task.0)
+    .bind(job)
+    .bind(row.value::<i64>("attempts")?)
+    .bind(audio.as_ref().map(|a| a.path.as_bytes()))
+    .bind(audio.as_ref().map(|a| int(a.bytes)))
+    .bind(audio.as_ref().map(|a| a.sha256.as_str()))
+    .bind(now.0)
+    .bind(of.0)
+    .execute(c)
+    .await?;
+    Ok(Settled::Accepted)
 }
 
 /// For a task that nobody holds: looking at its file was enough.

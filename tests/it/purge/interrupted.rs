@@ -132,6 +132,7 @@ impl Place {
             format: Some("wav"),
             measured: None,
             refusal: None,
+            metadata: Default::default(),
         });
         store.enqueue_batch(job.id, found.collect(), NOW).await.unwrap();
         let worker = WorkerId("w".to_owned());
@@ -144,6 +145,7 @@ impl Place {
             alone: false,
             probing: vec![],
             cap_ms: None,
+            identities: None,
             now: NOW,
         };
         fs::create_dir_all(home.path().join("out/audio")).unwrap();
@@ -166,6 +168,8 @@ impl Place {
                 measured: None,
                 billed_ms: 9,
                 redacted_audio: Some(audio),
+                made: Default::default(),
+                suspicions: vec![],
             };
             let now = Timestamp(NOW.0 + n as i64);
             let settle = Settle {
@@ -173,6 +177,7 @@ impl Place {
                 settlement: Settlement::Succeed,
                 request: Request::default(),
                 result: Some(result),
+                resend: false,
                 now,
             };
             store.settle(Arc::new(settle)).await.unwrap();

@@ -98,6 +98,7 @@ every_method! {
     fn recognise(job: JobId, files: Vec<Sighting>) -> Recognised;
     fn enqueue_batch(job: JobId, tasks: Vec<NewTask>, now: Timestamp) -> Enqueued;
     fn compare(job: JobId, tasks: Vec<NewTask>) -> Enqueued;
+    fn learn_fields(job: JobId, names: Vec<String>) -> Vec<String>;
     fn unmeasured(job: JobId, after: Option<TaskId>, limit: u32) -> Vec<Unmeasured>;
     fn keep_measured(measured: Vec<(Unmeasured, Measured)>) -> ();
     fn register(worker: WorkerRow) -> ();
@@ -113,6 +114,7 @@ every_method! {
     fn next_due(endpoint: Endpoint, jobs: Vec<JobId>) -> Option<Timestamp>;
     fn claim(request: ClaimRequest) -> Claim;
     fn set_aside(task: TaskId, fence: Fence, settlement: Settlement, now: Timestamp) -> Settled;
+    fn reuse(reuse: Reuse, now: Timestamp) -> Settled;
     fn settle(settle: Arc<Settle>) -> Settled;
     fn remember_job(task: TaskId, fence: Fence, job: RemoteJob) -> Settled;
     fn remote_job(task: TaskId) -> Option<RemoteJob>;
