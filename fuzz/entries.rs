@@ -179,7 +179,7 @@ fn judged(endpoint: Endpoint, exchange: &Exchange) {
     if let Some(failure) = verdict.failure() {
         assert!(failure.message.len() <= 8 << 10, "{} bytes of message", failure.message.len());
     }
-    if let Ok(Response { json, duration_ms }) = read {
+    if let Ok(Response { json, duration_ms, .. }) = read {
         assert!(!json.contains(['\n', '\r']));
         let came: Value =
             serde_json::from_slice(answer.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&answer.body))

@@ -173,6 +173,9 @@ fn show_lines(row: &TaskRow, attempts: &[AttemptRow], result: Option<&ResultRow>
             "answer: HTTP {}, {length}, sent as {} (BLAKE3 {})",
             r.http_status, r.audio.mime, r.audio.blake3
         ));
+        for odd in &r.suspicions {
+            lines.push(format!("suspect: {}: {}", odd.kind, odd.evidence));
+        }
         if let Some(from) = r.reused_from {
             lines.push(format!(
                 "the answer of task {from}, which has the same content; nothing was sent or billed for it"
@@ -230,7 +233,7 @@ fn result_object(r: &ResultRow) -> Value {
     json!({
         "seq": r.seq, "http_status": r.http_status, "duration_ms": r.duration_ms, "billed_ms": r.billed_ms,
         "audio": { "bytes": r.audio.bytes, "blake3": r.audio.blake3, "format": r.audio.format, "mime": r.audio.mime },
-        "reused_from": r.reused_from.map(|task| task.0),
+        "reused_from": r.reused_from.map(|task| task.0), "suspect": r.suspicions,
         "response": serde_json::from_str::<Value>(&r.response).unwrap_or(Value::Null),
         "started_at": r.started_at.to_string(), "finished_at": r.finished_at.to_string(),
         "purged_at": r.purged_at.map(|t| t.to_string()), "audio_purged_at": r.audio_purged_at.map(|t| t.to_string()),

@@ -498,7 +498,7 @@ async fn a_job_that_was_accepted_is_known_until_a_settlement_says_that_it_is_ove
     let over = Request { job_over: true, ..Request::default() };
     let (again, settlement) =
         (twin(&task), Settlement::Fail(Failure::local(Cause::UnreadableAudio, "failed")));
-    let settle = Settle { task, settlement, request: over.clone(), result: None, now: NOW };
+    let settle = Settle { task, settlement, request: over.clone(), result: None, resend: false, now: NOW };
     b.store.settle(Arc::new(settle)).await.unwrap();
     assert_eq!(b.store.remote_job(id).await.unwrap(), None);
 
@@ -508,6 +508,7 @@ async fn a_job_that_was_accepted_is_known_until_a_settlement_says_that_it_is_ove
         settlement: Settlement::Succeed,
         request: over,
         result: Some(answer()),
+        resend: false,
         now: NOW,
     };
     assert_eq!(b.store.settle(Arc::new(settle)).await.unwrap(), Settled::Fenced);
