@@ -16,7 +16,9 @@ use super::money::{self, Dollars, OpeningHours};
 use super::notify;
 use super::origin::{Effective, Origin};
 use super::reader::{Environment, Reader};
-use super::value::{Choice, Globs, Hours, Length, Location, Size, Switch, Whole, Words, absolute};
+use super::value::{
+    Choice, Globs, Hours, Length, Location, Size, SizeWithin, Switch, Whole, Words, absolute,
+};
 use crate::media::MediaSettings;
 use crate::notify::NotifySettings;
 use crate::outputs::OutputSettings;
@@ -42,6 +44,8 @@ pub struct ApiSettings {
     pub answer_timeout: Duration,
     /// Added to it for each megabyte of the recording.
     pub answer_timeout_per_mb: Duration,
+    /// How much a message of a stream holds, in bytes.
+    pub stream_frame_size: u64,
 }
 
 impl Default for ApiSettings {
@@ -52,6 +56,7 @@ impl Default for ApiSettings {
             stall_timeout: Duration::from_secs(60),
             answer_timeout: Duration::from_secs(300),
             answer_timeout_per_mb: Duration::from_secs(10),
+            stream_frame_size: 32_000,
         }
     }
 }
@@ -204,6 +209,7 @@ impl Config {
             stall_timeout: api.stall_timeout,
             answer_timeout: api.answer_timeout,
             answer_timeout_per_mb: api.answer_timeout_per_mb,
+            stream_frame_bytes: usize::try_from(api.stream_frame_size).unwrap_or(usize::MAX),
         })
     }
 }
@@ -266,6 +272,7 @@ fn resolve(
     let scan = scan(&mut reader);
     let media = MediaSettings {
         max_bytes: reader.get("scan.max_file_size", &Size, MediaSettings::default().max_bytes),
+        ..MediaSettings::default()
     };
     let run = run(&mut reader, limits, retry);
     let outputs = outputs(&mut reader);
@@ -315,6 +322,9 @@ const TIME: Length = Length { zero: false };
 /// Zero switches the thing off.
 const TIME_OR_NONE: Length = Length { zero: true };
 
+/// What the API's documents call usual.
+const FRAME: SizeWithin = SizeWithin { least: (4_000, "4 kB"), most: (65_536, "64 KiB") };
+
 fn api(reader: &mut Reader<'_>) -> ApiSettings {
     let d = ApiSettings::default();
     ApiSettings {
@@ -327,6 +337,7 @@ fn api(reader: &mut Reader<'_>) -> ApiSettings {
             &TIME_OR_NONE,
             d.answer_timeout_per_mb,
         ),
+        stream_frame_size: reader.get("api.stream_frame_size", &FRAME, d.stream_frame_size),
     }
 }
 

@@ -152,6 +152,36 @@ impl Kind for Size {
     }
 }
 
+/// A size within bounds, which are told as written here.
+pub(super) struct SizeWithin {
+    pub(super) least: (u64, &'static str),
+    pub(super) most: (u64, &'static str),
+}
+
+impl Kind for SizeWithin {
+    type Out = u64;
+    const EXPECTED: &'static str = Size::EXPECTED;
+
+    fn text(&self, text: &str) -> Result<u64, Wrong> {
+        let (least, most) = (self.least, self.most);
+        match Size.text(text)? {
+            bytes if (least.0..=most.0).contains(&bytes) => Ok(bytes),
+            _ => Err(Wrong::value(format!("must be {} to {}, not {text}", least.1, most.1), None)),
+        }
+    }
+
+    fn toml(&self, value: &DeValue<'_>) -> Result<u64, Wrong> {
+        match value {
+            DeValue::String(text) => self.text(text),
+            other => Size.toml(other),
+        }
+    }
+
+    fn show(&self, bytes: &u64) -> Value {
+        Size.show(bytes)
+    }
+}
+
 /// A whole number within bounds.
 pub(super) struct Whole {
     pub(super) min: u32,

@@ -3,6 +3,7 @@
 //! [`run()`] starts one `pool` an endpoint; a pool keeps its slots full with `worker`s and asks its `judge`,
 //! which knows what the answers mean together, whether the next one may start.
 
+mod audio;
 mod away;
 mod clock;
 mod deadline;

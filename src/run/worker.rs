@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
+use super::audio::{self, Unkept};
 use super::judge::{Finding, Heard, Judge, Mode, News};
 use super::probe::Word;
 use super::ready::Ready;
@@ -21,11 +22,11 @@ use crate::queue::{
     AudioFacts, ClaimedTask, Made, NewResult, QueueError, RedactedAudio, Request, Settle, Settled, TaskStore,
 };
 use crate::task::{
-    Amount, Billed, Cause, Decision, DurationMethod, Endpoint, Failure, HaltOrder, HaltReason, Measured,
-    Money, RecordingPath, RetryPolicy, Said, Settlement, Standing, Suspect, Suspicion, Timestamp, Verdict,
-    decide, options_key, options_over, suspicions, when_empty,
+    Amount, Billed, Carriage, Cause, Decision, DurationMethod, Endpoint, Failure, HaltOrder, HaltReason,
+    Measured, Money, RecordingPath, RetryPolicy, Said, Settlement, Standing, Suspect, Suspicion, Timestamp,
+    Verdict, decide, options_key, options_over, suspicions, when_empty,
 };
-use crate::velma::{self, Answer, Client, Exchange, Source, Submission, TransportError};
+use crate::velma::{self, Answer, Client, Decoded, Exchange, Source, Streamed, Submission, TransportError};
 
 /// How long an answer that cannot be stored is held on to before the run gives up, at most.
 const STORE_PATIENCE: Duration = Duration::from_secs(60);
@@ -216,8 +217,19 @@ impl Bench {
 
     pub(super) async fn submit(&self, ready: Ready, facts: &Facts) -> Exchange {
         let is_fresh = ready.prepared.is_fresh();
-        let Prepared { file, whole, len, upload_name, mime, .. } = ready.prepared;
+        let Prepared { file, whole, len, upload_name, mime, carriage, pcm, .. } = ready.prepared;
+        let estimated_ms = ready.measured.duration_ms;
         let decoded = ready.decoded.map(|decoded| decoded.wav);
+        let carriage = carriage.map(|carriage| match decoded {
+            Some(_) => Carriage::Container("wav"),
+            None => carriage,
+        });
+        let pcm = pcm.filter(|_| decoded.is_none());
+        let streamed = carriage.map(|carriage| Streamed {
+            carriage,
+            decoded: pcm.map(|pcm| Decoded(Box::new(pcm.into_iter()))),
+            estimated_ms,
+        });
         let upload_name = match upload_name.rsplit_once('.') {
             Some((stem, _)) if decoded.is_some() => format!("{stem}.wav"),
             _ => upload_name,
@@ -241,6 +253,7 @@ impl Bench {
                 mime,
                 audio_beside: self.endpoint.returns_audio().then_some(facts.audio_place.as_path()),
                 abort: &self.stop.abort,
+                streamed,
             })
             .await
     }
@@ -431,6 +444,11 @@ impl Facts {
             own: ready.candidate.options.clone(),
         }
     }
+
+    /// Longer than the recording for certain: what is said to last so long is nonsense.
+    fn most_ms(&self) -> u64 {
+        self.measured.duration_ms.saturating_mul(4).saturating_add(10 * 60_000)
+    }
 }
 
 /// Counts, while it is being sent, how long a recording is whose headers do not tell and which nobody has measured.
@@ -468,7 +486,7 @@ async fn keep_answer(
     } else {
         // Reading a large answer and waiting for the disk are no work for the threads that feed uploads.
         let keeping = tokio::task::spawn_blocking(keep).await;
-        keeping.unwrap_or_else(|panic| Err(format!("keep the answer: {panic}")))
+        keeping.unwrap_or_else(|panic| Err(Unkept::Storage(format!("keep the answer: {panic}"))))
     };
     match kept {
         Ok((mut result, is_empty)) => {
@@ -479,9 +497,13 @@ async fn keep_answer(
             }
             (Verdict::Success, Some(result), request)
         }
-        Err(message) => {
+        Err(unkept) => {
             request.http_status = Some(200);
-            let failure = Failure::answered(Cause::LocalStorage, 200, message, Billed::Yes);
+            let (cause, message) = match unkept {
+                Unkept::Storage(message) => (Cause::LocalStorage, message),
+                Unkept::Audio(what) => (Cause::BadAnswer, format!("the answer cannot be used: {what}")),
+            };
+            let failure = Failure::answered(cause, 200, message, Billed::Yes);
             (Verdict::Transient(failure), None, request)
         }
     }
@@ -493,9 +515,10 @@ fn new_result(
     answer: Answer,
     blake3: Option<String>,
     facts: &Facts,
-) -> Result<(NewResult, bool), String> {
-    let response = velma::read(endpoint, &answer).map_err(|e| e.to_string())?;
-    let blake3 = blake3.ok_or("the recording was answered before it was wholly sent")?;
+) -> Result<(NewResult, bool), Unkept> {
+    let response = velma::read(endpoint, &answer).map_err(|e| Unkept::Storage(e.to_string()))?;
+    let unsent = || Unkept::Storage("the recording was answered before it was wholly sent".to_owned());
+    let blake3 = blake3.ok_or_else(unsent)?;
     let blake3 = facts.blake3.clone().unwrap_or(blake3);
     let (suspicions, is_empty) = oddities(endpoint, &response, facts);
     let made = Made {
@@ -506,9 +529,10 @@ fn new_result(
     let redacted_audio = match answer.audio {
         None => None,
         Some(audio) => {
+            let audio = audio::whole(audio, response.duration_ms, facts.most_ms())?;
             let (bytes, sha256) = (audio.bytes, audio.sha256.clone());
             let place = &facts.audio_place;
-            audio.persist(place).map_err(|e| e.to_string())?;
+            audio.persist(place)?;
             let relative = place.strip_prefix(&facts.work.job.output).unwrap_or(Path::new(place));
             Some(RedactedAudio { path: RecordingPath::from(relative), bytes, sha256 })
         }

@@ -33,9 +33,10 @@ impl Job {
         self.root.join(recording.as_path())
     }
 
-    /// Where its redacted audio belongs: `OUTPUT/audio/<path>.redacted.mp3`.
+    /// Where its redacted audio belongs: `OUTPUT/audio/<path>.redacted.mp3`; streamed, it is a FLAC.
     pub fn redacted_audio_of(&self, recording: &RecordingPath) -> PathBuf {
-        recording.mirrored(&self.output.join("audio"), REDACTED)
+        let extension = self.endpoint.facts().audio.unwrap_or("mp3");
+        recording.mirrored(&self.output.join("audio"), &format!(".redacted.{extension}"))
     }
 
     /// Where a file of its own in a format belongs: `OUTPUT/<format>/<path>.<format>`.
@@ -44,7 +45,6 @@ impl Job {
     }
 }
 
-const REDACTED: &str = ".redacted.mp3";
 /// Bytes that a name may have on the file systems in use.
 const NAME_MAX: usize = 255;
 /// Of a longer name, the bytes that stay.
@@ -213,6 +213,9 @@ mod tests {
     fn redacted_audio_mirrors_the_tree_of_the_source() {
         let place = redaction().redacted_audio_of(&RecordingPath::from_bytes(*b"a/b.wav"));
         assert_eq!(place, Path::new("/out/audio/a/b.wav.redacted.mp3"));
+        let streamed = Job { endpoint: Endpoint::PiiPhiRedactionStreaming, ..redaction() };
+        let place = streamed.redacted_audio_of(&RecordingPath::from_bytes(*b"a/b.wav"));
+        assert_eq!(place, Path::new("/out/audio/a/b.wav.redacted.flac"));
     }
 
     #[test]

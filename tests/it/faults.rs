@@ -199,6 +199,7 @@ impl Place {
             stall_timeout: PATIENCE,
             answer_timeout: PATIENCE,
             answer_timeout_per_mb: PATIENCE,
+            stream_frame_bytes: 32_000,
             platform: None,
         })
         .unwrap()

@@ -30,6 +30,7 @@
 //! | `platform` | jobs that are accepted: sent once, polled after a kill, secrets of their own |
 //! | `presets` | behaviors that the API does not have, told before anything is sent |
 //! | `purge` | answers and audio that go after a time, to the last byte, also when it is killed |
+//! | `streams` | the five endpoints that are streamed to: shapes, limits, codes, kills, and where the key is not |
 //! | `suspects` | results that are implausible, flagged everywhere; what is empty but loud goes out once more |
 //! | `usage` | mistakes of the user: exit codes and what is said |
 //! | `verbs` | every other verb once; what stdout and the log carry |
@@ -65,6 +66,7 @@ mod runs;
 mod siblings;
 mod signals;
 mod sources;
+mod streams;
 mod suspects;
 mod usage;
 mod verbs;
