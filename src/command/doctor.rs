@@ -16,7 +16,7 @@ use crate::config::{Config, Overrides};
 use crate::notify::Notifier;
 use crate::report::{bytes, clean, plural};
 use crate::scan;
-use crate::task::{Probe, TaskState};
+use crate::task::{Endpoint, Probe, TaskState};
 use crate::velma::Client;
 
 /// Look whether everything that a run needs is there; sends nothing unless --online is given
@@ -282,7 +282,7 @@ async fn of_network(config: &Config, online: bool) -> Check {
         Ok(client) => client,
         Err(_) => return Check::warn("network", "not asked, for want of a usable key"),
     };
-    match client.probe().await {
+    match client.probe(Endpoint::SttBatch).await {
         Probe::Accepted => Check::ok("network", format!("{base} is reached and accepts the key")),
         Probe::Refused => {
             Check::fail("network", Exit::NoAccess, format!("{base} is reached and refuses the key"))
