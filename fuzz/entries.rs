@@ -17,7 +17,7 @@ use voxbatch::outputs::{self, ExportFormat, FileFormat, OutputSettings};
 use voxbatch::queue::{AudioFacts, RedactedAudio, ResultRow};
 use voxbatch::task::{Endpoint, Filter, RecordingPath, TaskId, Timestamp, Verdict};
 use voxbatch::velma::{
-    self, Answer, Client, Exchange, Options, Response, Source, Submission, Transcript, VelmaSettings,
+    self, Answer, Client, Exchange, Fold, Options, Response, Source, Submission, Transcript, VelmaSettings,
 };
 
 /// `jobs.toml`: settings, or problems that can be shown on a terminal and as JSON.
@@ -95,6 +95,33 @@ pub fn exchange(data: &[u8]) {
 /// The parts of a redaction, as [`exchange`] has them; the boundary is `b`.
 pub fn multipart(data: &[u8]) {
     exchange(&[b"3 200 multipart/form-data; boundary=b\n", data].concat());
+}
+
+/// The messages of a stream, one a line, behind a line with the number of the endpoint among those that are streamed to:
+/// whatever they are, they make JSON, and if they are an answer, one that can be read and written.
+pub fn stream(data: &[u8]) {
+    const ROOM: usize = 1 << 20;
+    let Some(end) = data.iter().position(|&b| b == b'\n') else { return };
+    let number = std::str::from_utf8(&data[..end]).ok().and_then(|line| line.parse().ok());
+    let mut streaming = Endpoint::ALL.into_iter().filter(|endpoint| endpoint.is_streaming());
+    let Some(endpoint) = number.and_then(|number| streaming.nth(number)) else { return };
+    let mut fold = Fold::new(endpoint, data.len().is_multiple_of(2), ROOM);
+    for line in data[end + 1..].split(|&b| b == b'\n') {
+        let Ok(text) = std::str::from_utf8(line) else { continue };
+        if fold.hear(text).is_err() {
+            assert!(data.len() > ROOM);
+            return;
+        }
+    }
+    let is_whole = fold.is_whole();
+    let json = fold.json();
+    let answer: Value = serde_json::from_str(&json).expect("an answer made of what could be read");
+    assert!(answer.is_object());
+    let text = Transcript::from_json(endpoint, &json);
+    assert!(text.is_ok() || !is_whole || matches!(text, Err(velma::Unreadable::Lacks(_))), "{text:?}");
+    if text.is_ok() {
+        rendered(endpoint, &json);
+    }
 }
 
 /// A file that lies among recordings. Nothing is taken for one that the queue could not send.
@@ -264,6 +291,7 @@ impl Line {
             stall_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(10),
             answer_timeout_per_mb: Duration::ZERO,
+            stream_frame_bytes: 32_000,
             platform: None,
         });
         let folder = scratch();
@@ -294,6 +322,7 @@ fn exchanged(endpoint: Endpoint, status: u16, content_type: &str, body: &[u8], p
             mime: "audio/wav",
             audio_beside: Some(&audio),
             abort: &abort,
+            streamed: None,
         };
         let head =
             format!("HTTP/1.1 {status} So\r\nConnection: close\r\nContent-Type: {content_type}\r\n\r\n");

@@ -61,6 +61,31 @@ pub struct SlotState {
     pub effective: u32,
 }
 
+/// Why nothing more is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopping {
+    /// The user asked.
+    Signal,
+    /// The end that was set beforehand has come.
+    Deadline,
+    /// Something on this machine cannot go on.
+    Trouble,
+}
+
+impl Stopping {
+    /// Every reason.
+    pub const ALL: [Stopping; 3] = [Stopping::Signal, Stopping::Deadline, Stopping::Trouble];
+
+    /// The stable word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Stopping::Signal => "signal",
+            Stopping::Deadline => "deadline",
+            Stopping::Trouble => "trouble",
+        }
+    }
+}
+
 /// Something that has happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunEvent {
@@ -239,12 +264,31 @@ pub enum RunEvent {
         /// Why it had stopped.
         reason: HaltReason,
     },
-    /// The user asked to stop: no new requests, those in flight may end.
+    /// Nothing will be started after this moment.
+    DeadlineSet {
+        /// Which.
+        until: Timestamp,
+    },
+    /// New files are looked for until the run is stopped.
+    Watching {
+        /// How often.
+        interval: Duration,
+    },
+    /// The source of a job that is watched is gone, or back.
+    SourceAway {
+        /// The job's name.
+        job: String,
+        /// Whether it is gone.
+        away: bool,
+    },
+    /// No new requests, those in flight may end. Told anew when the user asks for what a deadline has begun.
     Draining {
         /// Requests in flight.
         in_flight: u32,
         /// How long they may take.
         grace: Duration,
+        /// Why.
+        why: Stopping,
     },
     /// The user insisted, or the grace is over: requests in flight are dropped.
     Aborting {

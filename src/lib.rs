@@ -11,6 +11,7 @@ pub mod event;
 pub mod audit;
 pub mod emulator;
 pub mod media;
+pub mod notify;
 pub mod queue;
 pub mod report;
 pub mod scan;

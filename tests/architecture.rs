@@ -30,6 +30,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("telemetry", 2),
     ("emulator", 2),
     ("audit", 2),
+    ("notify", 2),
     ("run", 3),
     ("outputs", 3),
     ("dashboard", 3),

@@ -50,6 +50,11 @@ fn the_parts_of_a_redaction_are_the_same_in_whatever_pieces_they_come() {
 }
 
 #[test]
+fn whatever_a_stream_tells_makes_json_and_an_answer_can_be_written() {
+    run("stream", entries::stream);
+}
+
+#[test]
 fn no_file_breaks_who_looks_at_it() {
     run("media", entries::media);
 }

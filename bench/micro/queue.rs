@@ -10,7 +10,8 @@ use voxbatch::queue::{
     SqliteStore, TaskStore, WorkerRow,
 };
 use voxbatch::task::{
-    Billed, Cause, Endpoint, Failure, Job, Order, RecordingPath, Settlement, Timestamp, WorkerId,
+    Amount, Billed, BudgetLimit, Cause, Endpoint, Failure, Job, Money, Order, RecordingPath, Settlement, Timestamp,
+    WorkerId,
 };
 
 /// When everything happens.
@@ -82,6 +83,7 @@ impl Queue {
             size_bytes: 16_000,
             modified_ns: 7,
             format: Some("wav"),
+            measured: None,
             refusal: None,
         };
         for first in (self.added..self.added + count).step_by(1_000) {
@@ -98,12 +100,13 @@ impl Queue {
             let request = ClaimRequest {
                 worker: worker(),
                 endpoint: ENDPOINT,
-                tasks: candidates.iter().map(|task| (task.id, 500)).collect(),
+                tasks: candidates.iter().map(|task| (task.id, Amount { audio_ms: 500, cost: Money(0) })).collect(),
                 want,
                 ahead: 0,
                 alone: false,
                 probing: vec![],
                 cap_ms: None,
+                budget: BudgetLimit::default(),
                 now: NOW,
             };
             self.store.claim(request).await
@@ -165,7 +168,9 @@ fn answer() -> NewResult {
             mime: "audio/wav".to_owned(),
         },
         duration_ms: Some(8_000),
+        measured: None,
         billed_ms: 8_000,
+        cost: Money::default(),
         redacted_audio: None,
     }
 }

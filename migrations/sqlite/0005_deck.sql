@@ -2,9 +2,10 @@
 -- A slot changes hands with the settlement that frees it, so it is never seen free in between.
 
 CREATE TABLE deck (
-    task_id     INTEGER PRIMARY KEY REFERENCES task (id),
-    fence       INTEGER NOT NULL,
-    limiter     TEXT    NOT NULL REFERENCES limiter (name),
-    owner       TEXT    NOT NULL REFERENCES worker (id),
-    reserved_ms INTEGER NOT NULL
+    task_id       INTEGER PRIMARY KEY REFERENCES task (id),
+    fence         INTEGER NOT NULL,
+    limiter       TEXT    NOT NULL REFERENCES limiter (name),
+    owner         TEXT    NOT NULL REFERENCES worker (id),
+    reserved_ms   INTEGER NOT NULL,
+    reserved_cost INTEGER NOT NULL
 ) STRICT;

@@ -52,7 +52,7 @@ pub fn config(
         ConfigVerb::Check { json } => {
             // A key that is missing may come later; one that nobody could use is a mistake now.
             let wrong = match &loaded {
-                Ok(config) => config.key_problem(),
+                Ok(config) => config.key_problem().or_else(|| config.notify().err()),
                 Err(error) => Some(error.clone()),
             };
             match (&wrong, &loaded) {

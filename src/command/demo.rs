@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use super::console::Console;
 use super::context::{Context, check_options};
 use super::exit::Exit;
+use super::pings::Pings;
 use super::problem::UsageError;
 use super::run::{RunArgs, run_in};
 use crate::config::{self, Overrides};
@@ -56,10 +57,10 @@ pub(super) async fn demo(args: &DemoArgs, console: &Console) -> Result<Exit> {
     let config = config::load(&overrides, &key, check_options)?;
     let context = Context::with(config).await?;
     let run = RunArgs { json: args.json, progress: args.progress, ..RunArgs::default() };
-    let exit = run_in(&context, &run, console).await;
+    let ended = run_in(&context, &run, console, &Pings::none()).await;
     let rows = every_task(&context).await;
     context.store.close().await;
-    let exit = match (exit?, &args.folder) {
+    let exit = match (ended?.exit, &args.folder) {
         // Some are meant to fail: what counts is that each ended as its line of the outcome table says.
         (Exit::Done | Exit::SomeFailed, None) => check(&rows?, console),
         // Recordings of the user's may be refused for good reasons; that is an answer, not a failure of the demo.

@@ -59,14 +59,16 @@ fn block(endpoint: Endpoint, prices: &Prices) -> String {
     };
     let mut text = format!("{:<width$}{price}\n", facts.name, width = WIDTH - 1 - price.len());
     text += &entry("returns", facts.returns);
-    text += &entry("takes", &format!("{}; up to {}", media::taken_by(endpoint), bytes(most_bytes(endpoint))));
+    let most = most_bytes(endpoint).map_or("of any size".to_owned(), |most| format!("up to {}", bytes(most)));
+    text += &entry("takes", &format!("{}; {most}", media::taken_by(endpoint)));
     text += &entry("options", &options);
     facts.limits.iter().for_each(|limit| text += &entry("note", limit));
     text
 }
 
-fn most_bytes(endpoint: Endpoint) -> u64 {
-    MediaSettings::default().max_bytes.min(endpoint.facts().max_bytes)
+/// A stream takes what it is given.
+fn most_bytes(endpoint: Endpoint) -> Option<u64> {
+    (!endpoint.is_streaming()).then(|| MediaSettings::default().max_bytes.min(endpoint.facts().max_bytes))
 }
 
 /// `  name     words that go on below each other`
@@ -87,7 +89,8 @@ fn as_object(endpoint: Endpoint, prices: &Prices) -> serde_json::Value {
     let formats: Vec<String> = media::taken_by(endpoint).split(", ").map(str::to_owned).collect();
     json!({
         "endpoint": facts.name, "returns": facts.returns, "returns_audio": endpoint.returns_audio(),
-        "formats": formats, "max_bytes": most_bytes(endpoint), "options": Options::keys(endpoint),
+        "formats": formats, "max_bytes": most_bytes(endpoint), "streaming": endpoint.is_streaming(),
+        "options": Options::keys(endpoint),
         "usd_per_hour": prices.of(endpoint).map(|price| price.dollars()), "prices_of": prices.as_of, "limits": facts.limits,
     })
 }

@@ -25,6 +25,8 @@ pub enum Exit {
     Verify = 8,
     /// Nothing to do, with `--error-if-empty`.
     Empty = 9,
+    /// The deadline came with work left (`--until`, `--max-duration`).
+    Deadline = 10,
     /// Stopped by SIGINT.
     Interrupted = 130,
     /// Stopped by SIGTERM.
@@ -32,6 +34,23 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// All of them, the one that the user has to know first in front: signal > 4 > 2 > 5 > 7 > 8 > 6 > 10 > 3.
+    pub const ALL: [Exit; 13] = [
+        Exit::Interrupted,
+        Exit::Terminated,
+        Exit::Bug,
+        Exit::NoAccess,
+        Exit::Usage,
+        Exit::Limit,
+        Exit::LocalState,
+        Exit::Verify,
+        Exit::Unusable,
+        Exit::Deadline,
+        Exit::SomeFailed,
+        Exit::Empty,
+        Exit::Done,
+    ];
+
     /// The number.
     pub fn code(self) -> u8 {
         self as u8
@@ -48,24 +67,10 @@ impl Exit {
         }
     }
 
-    /// Of several, the one that the user has to know first: signal > 4 > 2 > 5 > 7 > 8 > 6 > 3.
+    /// Of several, the one that the user has to know first.
     pub fn worst(exits: impl IntoIterator<Item = Exit>) -> Exit {
-        const RANKED: [Exit; 12] = [
-            Exit::Interrupted,
-            Exit::Terminated,
-            Exit::Bug,
-            Exit::NoAccess,
-            Exit::Usage,
-            Exit::Limit,
-            Exit::LocalState,
-            Exit::Verify,
-            Exit::Unusable,
-            Exit::SomeFailed,
-            Exit::Empty,
-            Exit::Done,
-        ];
         let exits: Vec<Exit> = exits.into_iter().collect();
-        RANKED.into_iter().find(|e| exits.contains(e)).unwrap_or(Exit::Done)
+        Exit::ALL.into_iter().find(|e| exits.contains(e)).unwrap_or(Exit::Done)
     }
 }
 
@@ -79,6 +84,8 @@ mod tests {
         assert_eq!(Exit::worst([Exit::Unusable, Exit::LocalState, Exit::Limit]), Exit::Limit);
         assert_eq!(Exit::worst([Exit::LocalState, Exit::Unusable]), Exit::LocalState);
         assert_eq!(Exit::worst([Exit::NoAccess, Exit::Terminated]), Exit::Terminated);
+        assert_eq!(Exit::worst([Exit::SomeFailed, Exit::Deadline]), Exit::Deadline);
+        assert_eq!(Exit::worst([Exit::Deadline, Exit::Unusable]), Exit::Unusable);
         assert_eq!(Exit::worst([]), Exit::Done);
     }
 }

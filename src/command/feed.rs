@@ -8,10 +8,10 @@
 //! All four are at work at once, each on a batch of its own; batches keep their order. Files that the queue knows and
 //! that have not changed are not opened, so a second scan costs little more than listing the folders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
@@ -91,12 +91,27 @@ pub(super) enum Into<'a> {
     Queue(&'a dyn TaskStore, JobId),
     /// Nowhere: it is only compared with what the queue has, if it knows the job.
     Nowhere(&'a dyn TaskStore, Option<JobId>),
+    /// The same, and what would be sent is kept.
+    Plan(&'a dyn TaskStore, Option<JobId>, &'a Mutex<Kept>),
+}
+
+/// What a scan found that a run would send.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// New to the queue, or changed since it met them.
+    pub(super) new: Vec<NewTask>,
+    /// Of these, the ones that the queue has waiting as they were.
+    pub(super) overtaken: HashSet<RecordingPath>,
 }
 
 impl Into<'_> {
     /// The job as the queue may know recordings of it; before its first scan there is nothing to recognise.
     async fn familiar(&self) -> Result<Option<(&dyn TaskStore, JobId)>, QueueError> {
-        let (Into::Queue(store, job) | Into::Nowhere(store, Some(job))) = *self else { return Ok(None) };
+        let (Into::Queue(store, job) | Into::Nowhere(store, Some(job)) | Into::Plan(store, Some(job), _)) =
+            *self
+        else {
+            return Ok(None);
+        };
         let known = store.tallies().await?.iter().any(|t| t.job == job && t.tasks > 0);
         Ok(known.then_some((store, job)))
     }
@@ -107,8 +122,37 @@ impl Into<'_> {
             Into::Queue(store, job) => store.enqueue_batch(*job, tasks, now()).await,
             Into::Nowhere(store, Some(job)) => store.compare(*job, tasks).await,
             Into::Nowhere(_, None) => Ok(all_new(&tasks)),
+            Into::Plan(store, job, kept) => plan(*store, *job, kept, tasks).await,
         }
     }
+}
+
+/// Keeps what would be sent; told apart one by one where some of a batch would not be.
+async fn plan(
+    store: &dyn TaskStore,
+    job: Option<JobId>,
+    kept: &Mutex<Kept>,
+    tasks: Vec<NewTask>,
+) -> Result<Enqueued, QueueError> {
+    let counts = match job {
+        Some(job) => store.compare(job, tasks.clone()).await?,
+        None => all_new(&tasks),
+    };
+    let all = counts.new + counts.reopened == tasks.len() as u64;
+    for task in tasks.into_iter().filter(|task| task.refusal.is_none()) {
+        let one = match job {
+            Some(job) if !all => store.compare(job, vec![task.clone()]).await?,
+            _ => Enqueued { new: 1, ..Enqueued::default() },
+        };
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if one.known > 0 {
+            kept.overtaken.insert(task.path.clone());
+        }
+        if one.changed == 0 {
+            kept.new.push(task);
+        }
+    }
+    Ok(counts)
 }
 
 /// Scans a job's source. `told` hears of the sum after each batch; when it says break, the scan ends early.

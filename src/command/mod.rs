@@ -4,7 +4,9 @@ mod audit;
 pub mod config;
 mod console;
 mod context;
+mod deadline;
 mod demo;
+mod doctor;
 pub mod emulator;
 mod endpoints;
 mod exit;
@@ -14,12 +16,16 @@ mod halts;
 mod hand;
 pub mod init;
 mod measure;
+mod pings;
 mod plan;
 mod presets;
 mod problem;
 mod process;
+mod projecting;
 mod purge;
 mod run;
+mod scan;
+mod scanning;
 mod selftest;
 mod signals;
 mod slots;
@@ -52,7 +58,8 @@ use crate::telemetry;
   voxbatch retry --where state:failed && voxbatch run
 
 Exit codes: 0 done, 2 usage or configuration, 3 some failed, 4 no access, 5 limit reached, 6 API unusable,
-7 trouble on this machine, 8 verify or selftest found something, 9 nothing to do (--error-if-empty), 130/143 stopped by a signal.")]
+7 trouble on this machine, 8 verify or selftest found something, 9 nothing to do (--error-if-empty), 10 deadline reached
+with work left, 130/143 stopped by a signal.")]
 pub struct Cli {
     #[command(flatten)]
     overrides: Overrides,
@@ -66,9 +73,10 @@ pub struct Cli {
 enum Verb {
     Demo(demo::DemoArgs),
     Init(init::InitArgs),
-    Scan(plan::ScanArgs),
+    Scan(scan::ScanArgs),
     Plan(plan::PlanArgs),
     Run(run::RunArgs),
+    Doctor(doctor::DoctorArgs),
     Status(status::StatusArgs),
     Tasks(tasks::TasksArgs),
     Show(tasks::ShowArgs),
@@ -161,9 +169,10 @@ async fn dispatch(cli: &Cli, console: &Console) -> Result<u8> {
 
 async fn work(verb: &Verb, overrides: &Overrides, console: &Console) -> Result<Exit> {
     match verb {
-        Verb::Scan(args) => plan::scan(args, overrides, console).await,
+        Verb::Scan(args) => scan::scan(args, overrides, console).await,
         Verb::Plan(args) => plan::plan(args, overrides, console).await,
         Verb::Run(args) => run::run(args, overrides, console).await,
+        Verb::Doctor(args) => doctor::doctor(args, overrides, console).await,
         Verb::Status(args) => status::status(args, overrides, console).await,
         Verb::Tasks(args) => tasks::tasks(args, overrides, console).await,
         Verb::Show(args) => tasks::show(args, overrides, console).await,

@@ -2,36 +2,39 @@
 //!
 //! Longer than 500 lines by intent: the wiring of a run is read from its beginning to its end.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::audit::{Audit, of_scan};
+use super::audit::Audit;
 use super::console::Console;
 use super::context::{Context, now};
+use super::deadline::DeadlineArgs;
 use super::exit::Exit;
-use super::feed::{self, Into};
 use super::measure;
+use super::pings::Pings;
 use super::presets;
+use super::problem::UsageError;
+use super::projecting::Projecting;
+use super::scanning::{Scanning, Scans};
 use super::signals::Signals;
 use super::slots::LedgerFile;
 use super::torn;
 use crate::audit::{Facts, Kind};
-use crate::config::{JobConfig, Overrides};
+use crate::config::{Config, JobConfig, Overrides};
 use crate::event::RunEvent;
 use crate::outputs::{OutputError, OutputSettings, Projector};
 use crate::queue::{QueueError, TaskStore, WorkerRow};
 use crate::report::{OutputFile, ProgressMode, Reporter, RunStats, StopReason, Summary};
-use crate::run::{self, Feed, Outcome, Run, Stop, Work};
+use crate::run::{self, Deadline, Feed, Outcome, Run, Stop, Work};
 use crate::scan;
-use crate::task::{HaltReason, HaltScope, Job, TaskState, WorkerId};
+use crate::task::{HaltReason, HaltScope, Job, Order, TaskState, WorkerId};
 use crate::velma::{Client, Options};
 
 /// Scan the sources and send what is queued, until the queue is empty
@@ -43,9 +46,20 @@ pub(super) struct RunArgs {
     /// Do not look for new files first
     #[arg(long)]
     pub(super) no_scan: bool,
+    /// Go on looking for new files until it is stopped, or its deadline comes
+    #[arg(long, conflicts_with_all = ["no_scan", "error_if_empty"])]
+    pub(super) watch: bool,
+    /// Which recording goes first in this run, instead of the jobs' `order`
+    #[arg(long, value_name = "HOW", value_parser = order())]
+    pub(super) order: Option<Order>,
     /// Send the first N recordings only: try before you commit
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
+    /// Count --budget-hours and --budget-cost from nothing; without it a run goes on counting where the last one was
+    #[arg(long)]
+    pub(super) new_budget: bool,
+    #[command(flatten)]
+    pub(super) deadline: DeadlineArgs,
     /// Exit with 9 when there is nothing to do
     #[arg(long)]
     pub(super) error_if_empty: bool,
@@ -60,17 +74,48 @@ pub(super) struct RunArgs {
     pub(super) interval: Option<u64>,
 }
 
+fn order() -> impl TypedValueParser<Value = Order> {
+    PossibleValuesParser::new(Order::ALL.map(Order::word)).try_map(|word| word.parse::<Order>())
+}
+
 /// Runs the verb.
 pub(super) async fn run(args: &RunArgs, overrides: &Overrides, console: &Console) -> Result<Exit> {
-    let context = Context::with(super::context::load(overrides)?).await?;
-    let exit = run_in(&context, args, console).await;
-    context.store.close().await;
-    exit
+    let mut config = super::context::load(overrides)?;
+    if let Some(order) = args.order {
+        let chosen = |job: &&mut JobConfig| args.job.is_empty() || args.job.contains(&job.spec.name);
+        config.jobs.iter_mut().filter(chosen).for_each(|job| job.spec.order = order);
+    }
+    let pings = Pings::of(&config)?;
+    let ended = async {
+        let context = Context::with(config).await?;
+        let ended = run_in(&context, args, console, &pings).await;
+        context.store.close().await;
+        ended
+    }
+    .await;
+    pings.end(&ended).await;
+    Ok(ended?.exit)
+}
+
+/// How a run ended.
+pub(super) struct Ended {
+    pub(super) exit: Exit,
+    pub(super) run: WorkerId,
+    pub(super) stop: StopReason,
+    pub(super) stats: RunStats,
+    /// Recordings of its jobs that are still in the queue.
+    pub(super) left: u64,
 }
 
 /// Runs in a context that is open already.
-pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console) -> Result<Exit> {
-    let (configs, jobs): (Vec<JobConfig>, Vec<Job>) = context
+pub(super) async fn run_in(
+    context: &Context,
+    args: &RunArgs,
+    console: &Console,
+    pings: &Pings,
+) -> Result<Ended> {
+    let deadline = args.deadline.beginning(now());
+    let (mut configs, jobs): (Vec<JobConfig>, Vec<Job>) = context
         .stated(&args.job)?
         .into_iter()
         .filter_map(|(config, job)| Some((config.clone(), job?.clone())))
@@ -81,9 +126,17 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
     // Whatever can be wrong is found out before anything is sent.
     let endpoints: Vec<_> = jobs.iter().map(|job| job.endpoint).collect();
     let client = Arc::new(Client::new(context.config.velma_for(&endpoints)?)?);
-    for config in &configs {
+    for config in &mut configs {
+        config.scan.settle_by_change = args.watch;
         scan::check_globs(&config.scan)?;
         scan::root_of(&config.source, &config.scan)?;
+    }
+    let budget = context.config.run.budget;
+    check_prices(&context.config, &configs)?;
+    if args.new_budget && budget.is_none() {
+        let what = "--new-budget counts a budget from nothing, and there is none";
+        let mend = "voxbatch run --budget-hours 10 --new-budget";
+        return Err(UsageError::new(what).mend(mend, "for example").into());
     }
     let stopped = match args.limit {
         Some(0) => None, // nothing is going to be sent
@@ -109,6 +162,9 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
     // Before the queue knows of the run: no run that it knows is missing from the log.
     audit.write(Kind::RunStarted, Facts::default().count("jobs", jobs.len() as u64)).await?;
     register(&*context.store, worker.clone()).await?;
+    if !budget.is_none() {
+        context.store.set_budget(budget, args.new_budget, now()).await?;
+    }
     if let Some(order) = stopped {
         presets::stop(order, &*context.store, &worker, &audit).await?;
     }
@@ -121,17 +177,36 @@ pub(super) async fn run_in(context: &Context, args: &RunArgs, console: &Console)
         client,
         worker: worker.clone(),
         audit: audit.clone(),
+        deadline,
     };
-    let exit = session.run(projectors).await;
+    pings.start(&worker, session.left().await.unwrap_or_default());
+    let ended = session.run(projectors).await;
     if let Some(clearing) = clearing {
         let _ = clearing.await;
     }
-    let code = exit.as_ref().map_or(Exit::Bug, |e| *e).code();
+    let code = ended.as_ref().map_or(Exit::Bug, |ended| ended.exit).code();
     audit.run_ended(&*context.store, code).await;
     if let Err(error) = context.store.retire(worker, i32::from(code), now()).await {
         tracing::warn!(%error, "the end of the run was not written down");
     }
-    exit
+    ended
+}
+
+/// A budget in money that cannot be counted would be none.
+fn check_prices(config: &Config, jobs: &[JobConfig]) -> Result<()> {
+    for job in jobs.iter().filter(|_| config.run.budget.cost.is_some()) {
+        let rate = config.prices.rate(job.spec.endpoint, &job.spec.options);
+        let model = rate.per_hour.is_none().then(|| job.spec.endpoint.name());
+        if let Some(name) = model.or(rate.unpriced.first().copied()) {
+            let what = format!(
+                "a budget in money needs a price for {name} (job {}), and none is known",
+                job.spec.name
+            );
+            let mend = format!("{name} = 0.05");
+            return Err(UsageError::new(what).mend(mend, "under [prices] in jobs.toml, for example").into());
+        }
+    }
+    Ok(())
 }
 
 async fn register(store: &dyn TaskStore, id: WorkerId) -> Result<(), QueueError> {
@@ -150,11 +225,6 @@ async fn register(store: &dyn TaskStore, id: WorkerId) -> Result<(), QueueError>
         .await
 }
 
-/// Whether nobody waits for more: the run was stopped, or stands before a halt.
-fn is_over(feed: &watch::Sender<Feed>, stop: &Stop) -> bool {
-    stop.drain.is_cancelled() || feed.is_closed()
-}
-
 struct Session<'a> {
     context: &'a Context,
     args: &'a RunArgs,
@@ -164,10 +234,11 @@ struct Session<'a> {
     client: Arc<Client>,
     worker: WorkerId,
     audit: Audit,
+    deadline: Deadline,
 }
 
 impl Session<'_> {
-    async fn run(self, projectors: Vec<Projector>) -> Result<Exit> {
+    async fn run(self, projectors: Vec<Projector>) -> Result<Ended> {
         let (events, heard) = mpsc::channel(4096);
         let (feed, fed) = watch::channel(Feed::default());
         let stop = Stop::default();
@@ -179,37 +250,60 @@ impl Session<'_> {
         let telling = tokio::spawn(telling);
         self.announce(&events).await?;
 
-        let projecting = Projecting::start(projectors, Arc::clone(&failures), stop.clone());
+        let projecting = Projecting::start(projectors, Arc::clone(&failures), self.args.watch, stop.clone());
         let works = self.works()?;
         let measuring = measure::beside(Arc::clone(&self.context.store), self.jobs.clone(), fed.clone());
-        let measuring = tokio::spawn(measuring);
-        let running = run::run(Run {
+        let measuring = tokio::spawn(measuring).abort_handle();
+        let run = Run {
             store: Arc::clone(&self.context.store),
             client: Arc::clone(&self.client),
-            settings: run::RunSettings { limit: self.args.limit, ..self.context.config.run.clone() },
+            settings: run::RunSettings {
+                limit: self.args.limit,
+                deadline: self.deadline,
+                watching: self.args.watch,
+                ..self.context.config.run.clone()
+            },
             media: self.context.config.media.clone(),
             works,
             worker: self.worker.clone(),
             events: events.clone(),
             stop: stop.clone(),
             feed: fed,
-        });
-        let scanning = self.scan(feed, &events, &stop);
+        };
+        let running = async {
+            let outcome = run::run(run).await;
+            measuring.abort(); // it listens to the scan, which ends when nobody does
+            outcome
+        };
+        let scanning = Scanning {
+            context: self.context,
+            console: self.console,
+            jobs: &self.jobs,
+            configs: &self.configs,
+            audit: &self.audit,
+            events: &events,
+            stop: &stop,
+            feed,
+        };
+        let scanning = scanning.run(!self.args.no_scan, self.watch_interval());
         let (outcome, scanned) = tokio::join!(running, scanning);
-        measuring.abort(); // nobody waits for it
         let finished = projecting.finish().await;
         let outcome = outcome?;
         drop(events);
         let signal = signals.exit();
         drop(signals); // the last senders go, so that the loop of events ends
         let reporter = telling.await.context("the loop of events ended by a bug")?;
-        self.close(outcome, scanned, finished, signal, reporter).await
+        self.close(outcome, scanned, finished, signal, stop.is_expired(), reporter).await
     }
 
     fn reporter(&self) -> Reporter {
         let mode = if self.args.json { ProgressMode::Json } else { self.args.progress };
         let interval = self.args.interval.map(Duration::from_secs);
         self.console.reporter(mode, interval, self.context.config.log.paths)
+    }
+
+    fn watch_interval(&self) -> Option<Duration> {
+        self.args.watch.then_some(self.context.config.run.watch_interval)
     }
 
     fn works(&self) -> Result<Vec<Work>> {
@@ -221,7 +315,9 @@ impl Session<'_> {
                 let settle = config.map(|c| c.scan.settle).unwrap_or_default();
                 let reuse = self.context.config.run.reuse;
                 let suspect = self.context.config.run.suspect.clone();
-                Ok(Work { job: job.clone(), options, settle, reuse, suspect })
+                let price = self.context.config.prices.rate(job.endpoint, &job.options).per_hour;
+                let mounted = run::is_mount_point(&job.root);
+                Ok(Work { job: job.clone(), options, price, settle, mounted, reuse, suspect })
             })
             .collect()
     }
@@ -248,78 +344,25 @@ impl Session<'_> {
             queued_bytes: bytes,
         };
         let _ = events.send(started).await;
+        if let Some(until) = self.deadline.moment(now()) {
+            let _ = events.send(RunEvent::DeadlineSet { until }).await;
+        }
+        if let Some(interval) = self.watch_interval() {
+            let _ = events.send(RunEvent::Watching { interval }).await;
+        }
         Ok(())
-    }
-
-    /// Scans one job after another while the run works beside it, and no longer than that.
-    async fn scan(
-        &self,
-        feed: watch::Sender<Feed>,
-        events: &mpsc::Sender<RunEvent>,
-        stop: &Stop,
-    ) -> Result<feed::Scanned> {
-        let mut sum = feed::Scanned::default();
-        let result = async {
-            for config in &self.configs {
-                if self.args.no_scan || is_over(&feed, stop) {
-                    break;
-                }
-                let scanned = self.scan_job(config, &feed, events, stop).await?;
-                sum.merge(scanned);
-            }
-            anyhow::Ok(())
-        }
-        .await;
-        feed.send_modify(|f| f.done = true);
-        if result.is_err() {
-            stop.drain.cancel();
-        }
-        result.map(|()| sum)
-    }
-
-    async fn scan_job(
-        &self,
-        config: &JobConfig,
-        feed: &watch::Sender<Feed>,
-        events: &mpsc::Sender<RunEvent>,
-        stop: &Stop,
-    ) -> Result<feed::Scanned> {
-        let Some(job) = self.jobs.iter().find(|j| j.name == config.spec.name) else {
-            return Ok(feed::Scanned::default());
-        };
-        let told = |scanned: &feed::Scanned, done: bool| RunEvent::Scanned {
-            job: job.name.clone(),
-            new: scanned.enqueued.new + scanned.enqueued.reopened,
-            new_bytes: scanned.enqueued.new_bytes,
-            refused: scanned.enqueued.refused,
-            known: scanned.enqueued.known,
-            done,
-        };
-        let outputs = self.context.config.jobs.iter().map(|c| c.spec.output.clone());
-        let known = self.context.all_jobs().await?;
-        let skip = feed::skipped(outputs, &known, &self.context.config.state_dir);
-        let into = Into::Queue(&*self.context.store, job.id);
-        let scanned = feed::scan(config, &self.context.config.media, skip, into, async |sum| {
-            feed.send_modify(|f| f.new += 1);
-            let _ = events.send(told(sum, false)).await;
-            if is_over(feed, stop) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
-        .await?;
-        let _ = events.send(told(&scanned, true)).await;
-        self.audit.note(Kind::Scan, of_scan(job.id, &scanned.enqueued)).await;
-        self.console.scan_notes(&job.name, &scanned);
-        Ok(scanned)
     }
 
     /// Says how it ended and finds the code for it.
     async fn close(
         &self,
         outcome: Outcome,
-        scanned: Result<feed::Scanned>,
+        scanned: Result<Scans>,
         finished: Result<Vec<OutputFile>, OutputError>,
         signal: Option<Exit>,
+        expired: bool,
         reporter: Reporter,
-    ) -> Result<Exit> {
+    ) -> Result<Ended> {
         let stats = reporter.stats().clone();
         let failed = stats.failed() + stats.refused();
         let mut exits = vec![Exit::Done];
@@ -328,6 +371,9 @@ impl Session<'_> {
         exits.extend((!outcome.outages.is_empty()).then_some(Exit::Unusable));
         exits.extend((failed > 0).then_some(Exit::SomeFailed));
         let left = self.left().await?;
+        // A source that was not looked at to its end may hold more.
+        let rest = left > 0 || scanned.as_ref().is_ok_and(|scans| !scans.complete);
+        exits.extend((expired && rest).then_some(Exit::Deadline));
         let empty = stats.total() == 0 && left == 0 && outcome.halts.is_empty();
         exits.extend((empty && self.args.error_if_empty).then_some(Exit::Empty));
         let mut exit = Exit::worst(exits);
@@ -348,9 +394,9 @@ impl Session<'_> {
         let stop = stop_reason(exit, &outcome.halts, empty, limited);
         let stats = reporter.finish(now(), stop, exit.code());
         if !self.args.json {
-            self.tell_summary(stats, stop, exit, outputs, left);
+            self.tell_summary(stats.clone(), stop, exit, outputs, left);
         }
-        Ok(exit)
+        Ok(Ended { exit, run: self.worker.clone(), stop, stats, left })
     }
 
     fn tell_summary(
@@ -392,6 +438,7 @@ fn stop_reason(exit: Exit, halts: &[(HaltScope, HaltReason)], empty: bool, limit
             met.map_or(StopReason::Bug, StopReason::Halted)
         }
         Exit::Unusable => StopReason::Unusable,
+        Exit::Deadline => StopReason::Deadline,
         Exit::LocalState | Exit::Usage => StopReason::LocalState,
         Exit::Bug => StopReason::Bug,
         _ if empty => StopReason::NothingToDo,
@@ -429,80 +476,6 @@ async fn tell(
     }
     ledger.keep(reporter.stats(), now()).await;
     reporter
-}
-
-/// Keeps the files of all jobs in step with the queue while a run goes on.
-struct Projecting {
-    done: watch::Sender<bool>,
-    task: JoinHandle<Result<Vec<OutputFile>, OutputError>>,
-}
-
-/// How soon a result is in its files, about.
-const PROJECT_EVERY: Duration = Duration::from_millis(500);
-/// How soon a failure is, about: these files are replaced whole.
-const FAILURES_EVERY: u32 = 10;
-
-impl Projecting {
-    fn start(projectors: Vec<Projector>, failures: Arc<AtomicU64>, stop: Stop) -> Self {
-        let (done, over) = watch::channel(false);
-        let task = tokio::spawn(async move {
-            let result = project(projectors, failures, over).await;
-            if result.is_err() {
-                stop.drain.cancel(); // what cannot be written out should not go on to be paid for
-            }
-            result
-        });
-        Projecting { done, task }
-    }
-
-    async fn finish(self) -> Result<Vec<OutputFile>, OutputError> {
-        let _ = self.done.send(true);
-        match self.task.await {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
-    }
-}
-
-async fn project(
-    mut projectors: Vec<Projector>,
-    failures: Arc<AtomicU64>,
-    mut over: watch::Receiver<bool>,
-) -> Result<Vec<OutputFile>, OutputError> {
-    let mut told = 0;
-    let mut round = 0u32;
-    while !*over.borrow() {
-        let _ = tokio::time::timeout(PROJECT_EVERY, over.changed()).await;
-        round = round.wrapping_add(1);
-        let seen = failures.load(Ordering::Relaxed);
-        for projector in &mut projectors {
-            projector.advance().await?;
-            if seen != told && round.is_multiple_of(FAILURES_EVERY) {
-                projector.write_failures().await?;
-            }
-        }
-        if round.is_multiple_of(FAILURES_EVERY) {
-            told = seen;
-        }
-    }
-    let mut files = Vec::new();
-    for projector in &mut projectors {
-        let summary = projector.finish().await?;
-        if !summary.complete {
-            tracing::warn!("another process has the output files; it completes them, or the next run does");
-        }
-        for file in summary.files.iter().filter(|f| f.rendered_anew) {
-            tracing::warn!(output = %file.path.display(), "rendered anew from the queue");
-        }
-        files.extend(
-            summary
-                .files
-                .into_iter()
-                .filter(|f| f.records > 0)
-                .map(|f| OutputFile { path: shorten(f.path).display().to_string(), records: f.records }),
-        );
-    }
-    Ok(files)
 }
 
 /// A path as the user would type it from here.

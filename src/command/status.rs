@@ -11,9 +11,9 @@ use super::context::{Context, now};
 use super::exit::Exit;
 use super::slots::LedgerFile;
 use crate::config::Overrides;
-use crate::queue::{Halt, Tally, WorkerRow};
+use crate::queue::{Budget, Halt, Tally, Usage, WorkerRow};
 use crate::report::{Column, Ledger, Table, audio, bytes, count, plural, span};
-use crate::task::{Cause, Endpoint, Filter, Job, TaskState, Timestamp};
+use crate::task::{Cause, Endpoint, Filter, Job, Money, TaskState, Timestamp};
 
 /// Say where things stand
 #[derive(Debug, clap::Args)]
@@ -55,6 +55,7 @@ struct Standing {
     /// Made with other options than hold now, by job.
     stale: Vec<Tally>,
     halts: Vec<Halt>,
+    budget: Option<Budget>,
     workers: Vec<WorkerRow>,
     /// Of the run that wrote it down last, which may be going on.
     ledger: Option<Ledger>,
@@ -85,6 +86,7 @@ impl Standing {
             stale: store.tallies_where(Filter { stale: true, ..Filter::default() }, now()).await?,
             endpoints,
             halts: store.halts(true, now()).await?,
+            budget: store.budget().await?,
             workers: store.workers(5).await?,
             ledger: LedgerFile::in_folder(&context.config.state_dir).read(),
         })
@@ -150,11 +152,15 @@ impl Standing {
                 line += &format!(", paused for {}", span(until.since(at)));
             }
             line += &format!(", {} billed in {}", audio(e.usage.billed_ms), at.month());
+            line += &reconciled(&e.usage);
             if e.usage.unknown > 0 {
-                line +=
-                    &format!(", {} perhaps billed without a result", plural(e.usage.unknown, "try", "tries"));
+                let tries = plural(e.usage.unknown, "try", "tries");
+                line += &format!(", {tries} perhaps billed without a result ({})", audio(e.usage.unknown_ms));
             }
             lines.push(line);
+        }
+        if let Some(budget) = &self.budget {
+            lines.push(of_budget(budget));
         }
         for halt in &self.halts {
             let until = halt.until.map_or(String::new(), |until| format!(", until {until}"));
@@ -237,7 +243,8 @@ impl Standing {
                     "endpoint": e.endpoint.name(), "limit": e.limiter.ceiling, "effective": e.limiter.effective,
                     "in_use": e.limiter.busy, "paused_until": e.limiter.paused_until.map(|t| t.to_string()),
                     "month": now().month().to_string(), "billed_ms": e.usage.billed_ms,
-                    "maybe_billed": e.usage.unknown,
+                    "maybe_billed": e.usage.unknown, "maybe_billed_ms": e.usage.unknown_ms,
+                    "measured_ms": e.usage.measured_ms, "cost_usd": e.usage.cost.dollars(),
                 })
             })
             .collect();
@@ -246,6 +253,10 @@ impl Standing {
         json!({
             "v": 1, "time": now().to_string(), "jobs": jobs, "endpoints": endpoints, "failures": failures,
             "halts": self.halts.iter().map(super::halts::as_object).collect::<Vec<_>>(),
+            "budget": self.budget.map(|b| json!({
+                "since": b.begun_at.to_string(), "spent_ms": b.spent.audio_ms, "limit_ms": b.limit.audio_ms,
+                "spent_usd": b.spent.cost.dollars(), "limit_usd": b.limit.cost.map(Money::dollars),
+            })),
             "running": self.workers.iter().any(|w| w.alive),
             "slots": self.ledger.as_ref().map(|ledger| json!({
                 "run": ledger.run, "time": Timestamp(ledger.at_ms).to_string(), "live": self.is_live(ledger),
@@ -253,4 +264,32 @@ impl Standing {
             })),
         })
     }
+}
+
+/// What it costs, and how far what was billed is from what was measured.
+fn reconciled(usage: &Usage) -> String {
+    let mut text = String::new();
+    if usage.cost > Money(0) {
+        text += &format!(" ({})", usage.cost);
+    }
+    if usage.measured_ms > 0 && usage.billed_ms != usage.measured_ms {
+        let off = (usage.billed_ms as f64 / usage.measured_ms as f64 - 1.0) * 100.0;
+        text += &format!(", {off:+.2} % against {} measured", audio(usage.measured_ms));
+    }
+    text
+}
+
+fn of_budget(budget: &Budget) -> String {
+    let Budget { begun_at, limit, spent } = budget;
+    let mut parts = Vec::new();
+    if let Some(all) = limit.audio_ms {
+        parts.push(format!("{} of {}", audio(spent.audio_ms), audio(all)));
+    }
+    if let Some(all) = limit.cost {
+        parts.push(format!("{} of {all}", spent.cost));
+    }
+    format!(
+        "budget: {} used since {begun_at}; from nothing with: voxbatch run --new-budget",
+        parts.join(" and ")
+    )
 }

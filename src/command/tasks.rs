@@ -104,7 +104,8 @@ fn task_object(row: &TaskRow) -> Value {
     let mut object = json!({
         "task": row.id.0, "job": row.job_name, "endpoint": row.endpoint.name(), "path": row.path.to_string(),
         "state": row.state.word(), "hold": row.hold.map(|h| h.word()), "run_at": row.run_at.to_string(),
-        "bytes": row.size_bytes, "format": row.format, "attempts": row.attempts, "throttles": row.throttles,
+        "bytes": row.size_bytes, "format": row.format, "measured_ms": row.measured.map(|m| m.duration_ms),
+        "duration_method": row.measured.map(|m| m.method.word()), "attempts": row.attempts, "throttles": row.throttles,
         "lease_losses": row.lease_losses, "cause": row.cause.map(|c| c.word()), "http_status": row.http_status,
         "message": row.message, "billed": row.billed.map(|b| b.word()), "created_at": row.created_at.to_string(),
         "changed_at": row.changed_at.to_string(), "finished_at": row.finished_at.map(|t| t.to_string()),

@@ -28,6 +28,12 @@ pub struct Overrides {
     /// Tries for each recording, the first included [env: VOXBATCH_RETRY_MAX_ATTEMPTS]
     #[arg(long, global = true, value_name = "N")]
     pub max_attempts: Option<String>,
+    /// Stop before so many hours of audio are billed, counted on from the budget's first run [env: VOXBATCH_RUN_BUDGET_HOURS]
+    #[arg(long, global = true, value_name = "HOURS")]
+    pub budget_hours: Option<String>,
+    /// The same in US dollars, by the prices in jobs.toml [env: VOXBATCH_RUN_BUDGET_COST]
+    #[arg(long, global = true, value_name = "DOLLARS")]
+    pub budget_cost: Option<String>,
     /// Leave files alone that changed within this time, such as 10s [env: VOXBATCH_SCAN_SETTLE]
     #[arg(long, global = true, value_name = "TIME")]
     pub settle: Option<String>,
@@ -61,6 +67,8 @@ impl Overrides {
             ("api.base_url", "--base-url", word(&self.base_url)),
             ("api.api_key_file", "--api-key-file", path(&self.api_key_file)),
             ("retry.max_attempts", "--max-attempts", word(&self.max_attempts)),
+            ("run.budget_hours", "--budget-hours", word(&self.budget_hours)),
+            ("run.budget_cost", "--budget-cost", word(&self.budget_cost)),
             ("scan.settle", "--settle", word(&self.settle)),
             ("log.level", "--log-level", word(&self.log_level)),
             ("log.format", "--log-format", word(&self.log_format)),
@@ -96,6 +104,8 @@ mod tests {
             base_url: all.clone(),
             api_key_file: path,
             max_attempts: all.clone(),
+            budget_hours: all.clone(),
+            budget_cost: all.clone(),
             settle: all.clone(),
             log_level: all.clone(),
             log_format: all.clone(),

@@ -163,7 +163,11 @@ fn floor(text: &str, at: usize) -> usize {
 
 /// The line up to a value that may be a key: an error must not print what belongs to nobody's screen.
 fn hide_secrets(line: &str) -> &str {
-    let address = line.find("://").filter(|at| line[*at..].contains('@')).map(|at| at + 3);
+    // Of an address the host is shown: what comes behind it may be as good as a key, and what stands before an `@` is one.
+    let address = line.find("://").map(|at| at + 3).and_then(|host| match line[host..].contains('@') {
+        true => Some(host),
+        false => line[host..].find('/').map(|path| host + path + 1),
+    });
     let value = line
         .match_indices(['=', ':'])
         .map(|(at, _)| at)
@@ -215,6 +219,7 @@ mod tests {
             "api.\"api-key\"=\"s3cr3t\"",
             "api = { token = 's3cr3t' }",
             "base_url = \"https://me:s3cr3t@host\"",
+            "ulr = \"https://host/s3cr3t\"",
         ] {
             assert!(!place(line, &line[..3]).text.contains("s3cr3t"), "{line}");
         }

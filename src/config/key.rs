@@ -80,7 +80,7 @@ pub(super) fn find(
 ) -> Result<(Option<SecretString>, KeyOrigin), Problem> {
     let file = match file {
         Some((path, Origin::Flag(_))) => {
-            return from_file(places, &path).map(|key| (Some(key), KeyOrigin::File(path)));
+            return from_file(&path, places.says).map(|key| (Some(key), KeyOrigin::File(path)));
         }
         other => other,
     };
@@ -88,15 +88,15 @@ pub(super) fn find(
         if let Some(value) = env(name).filter(|value| !value.is_empty()) {
             let text =
                 value.to_str().ok_or_else(|| refuse(format!("the {} in {name} is not text", places.says)))?;
-            return Ok((Some(usable(places, text, name)?), KeyOrigin::Env(name)));
+            return Ok((Some(usable(text, name, places.says)?), KeyOrigin::Env(name)));
         }
     }
     if let Some((path, _)) = file {
-        return from_file(places, &path).map(|key| (Some(key), KeyOrigin::File(path)));
+        return from_file(&path, places.says).map(|key| (Some(key), KeyOrigin::File(path)));
     }
     let credential = env("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(places.credential));
     match credential.filter(|path| path.exists()) {
-        Some(path) => from_file(places, &path).map(|key| (Some(key), KeyOrigin::Credential(path))),
+        Some(path) => from_file(&path, places.says).map(|key| (Some(key), KeyOrigin::Credential(path))),
         None => Ok((None, KeyOrigin::Missing)),
     }
 }
@@ -105,8 +105,9 @@ fn refuse(what: String) -> Problem {
     Problem::new(Code::Key, what).mend("where keys belong: voxbatch init --full -o -")
 }
 
-fn from_file(places: &Places, path: &Path) -> Result<SecretString, Problem> {
-    let (name, what) = (path.display(), places.says);
+/// Reads a secret of this kind from a file that only its users may read, without repeating it.
+pub(super) fn from_file(path: &Path, what: &str) -> Result<SecretString, Problem> {
+    let name = path.display();
     let unreadable =
         |error: std::io::Error| refuse(format!("the {what} file {name} cannot be read: {error}"));
     let file = File::open(path).map_err(unreadable)?;
@@ -120,22 +121,19 @@ fn from_file(places: &Places, path: &Path) -> Result<SecretString, Problem> {
     let mut text = String::new();
     file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
     if text.len() as u64 > MAX_BYTES {
-        return Err(refuse(format!("the {what} file {name} is too long for that")));
+        return Err(refuse(format!("the {what} file {name} is too long for a {what}")));
     }
-    usable(places, &text, &format!("the {what} file {name}"))
+    usable(&text, &format!("the {what} file {name}"), what)
 }
 
 /// Without the newline that editors add. What cannot travel in a header is refused.
-fn usable(places: &Places, text: &str, place: &str) -> Result<SecretString, Problem> {
+pub(super) fn usable(text: &str, place: &str, what: &str) -> Result<SecretString, Problem> {
     let key = text.trim();
     if key.is_empty() {
         return Err(refuse(format!("{place} is empty")));
     }
     if !key.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(refuse(format!(
-            "{place} holds no {0}: spaces or characters that no {0} has",
-            places.says
-        )));
+        return Err(refuse(format!("{place} holds no {what}: spaces or characters that no {what} has")));
     }
     Ok(SecretString::from(key))
 }

@@ -13,6 +13,7 @@ mod file;
 mod job;
 mod key;
 mod money;
+mod notify;
 mod options;
 mod origin;
 mod reader;

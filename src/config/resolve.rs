@@ -12,15 +12,19 @@ use super::error::{CheckOptions, Code, ConfigError, Problem};
 use super::file::{self, Document};
 use super::job::{self, JobConfig};
 use super::key::{self, KeyOrigin};
-use super::money::{self, OpeningHours};
+use super::money::{self, Dollars, OpeningHours};
+use super::notify;
 use super::origin::{Effective, Origin};
 use super::reader::{Environment, Reader};
-use super::value::{Choice, Globs, Hours, Length, Location, Size, Switch, Whole, Words, absolute};
+use super::value::{
+    Choice, Globs, Hours, Length, Location, Size, SizeWithin, Switch, Whole, Words, absolute,
+};
 use crate::media::MediaSettings;
+use crate::notify::NotifySettings;
 use crate::outputs::OutputSettings;
 use crate::run::{LimitSettings, RunSettings};
 use crate::scan::ScanSettings;
-use crate::task::{Endpoint, Prices, RetryPolicy, SuspectSettings};
+use crate::task::{BudgetLimit, Endpoint, Prices, RetryPolicy, SuspectSettings};
 use crate::telemetry::{LogPaths, LogSettings};
 use crate::velma::{PlatformSettings, VelmaSettings};
 
@@ -40,6 +44,8 @@ pub struct ApiSettings {
     pub answer_timeout: Duration,
     /// Added to it for each megabyte of the recording.
     pub answer_timeout_per_mb: Duration,
+    /// How much a message of a stream holds, in bytes.
+    pub stream_frame_size: u64,
 }
 
 impl Default for ApiSettings {
@@ -50,6 +56,7 @@ impl Default for ApiSettings {
             stall_timeout: Duration::from_secs(60),
             answer_timeout: Duration::from_secs(300),
             answer_timeout_per_mb: Duration::from_secs(10),
+            stream_frame_size: 32_000,
         }
     }
 }
@@ -98,6 +105,7 @@ pub struct Config {
     pub prices: Prices,
     /// What is logged.
     pub log: LogSettings,
+    notify: Result<NotifySettings, Problem>,
     /// The jobs, in the order of the file. At least one.
     pub jobs: Vec<JobConfig>,
     /// Every setting outside of jobs and where its value came from.
@@ -127,6 +135,14 @@ impl Config {
     /// What is wrong with the key's place, if it says something unusable. That there is no key is no problem here.
     pub fn key_problem(&self) -> Option<ConfigError> {
         self.key.as_ref().err().map(|problem| problem.clone().into())
+    }
+
+    /// Whom to tell of a run.
+    ///
+    /// # Errors
+    /// The address or its token lies in a file that cannot be used.
+    pub fn notify(&self) -> Result<&NotifySettings, ConfigError> {
+        self.notify.as_ref().map_err(|problem| problem.clone().into())
     }
 
     /// What may be shown of the key: `…a91f`, or `set`.
@@ -193,6 +209,7 @@ impl Config {
             stall_timeout: api.stall_timeout,
             answer_timeout: api.answer_timeout,
             answer_timeout_per_mb: api.answer_timeout_per_mb,
+            stream_frame_bytes: usize::try_from(api.stream_frame_size).unwrap_or(usize::MAX),
         })
     }
 }
@@ -255,11 +272,13 @@ fn resolve(
     let scan = scan(&mut reader);
     let media = MediaSettings {
         max_bytes: reader.get("scan.max_file_size", &Size, MediaSettings::default().max_bytes),
+        ..MediaSettings::default()
     };
     let run = run(&mut reader, limits, retry);
     let outputs = outputs(&mut reader);
     let prices = money::prices(&mut reader);
     let log = log(&mut reader);
+    let notify = notify::read(&mut reader, &location);
     let jobs = job::read(&mut reader, folder, &scan, &state_dir, check);
     reader.refuse_unknown(&doc.root, &[]);
 
@@ -289,6 +308,7 @@ fn resolve(
         outputs,
         prices,
         log,
+        notify,
         jobs,
         settings,
         notices,
@@ -302,6 +322,9 @@ const TIME: Length = Length { zero: false };
 /// Zero switches the thing off.
 const TIME_OR_NONE: Length = Length { zero: true };
 
+/// What the API's documents call usual.
+const FRAME: SizeWithin = SizeWithin { least: (4_000, "4 kB"), most: (65_536, "64 KiB") };
+
 fn api(reader: &mut Reader<'_>) -> ApiSettings {
     let d = ApiSettings::default();
     ApiSettings {
@@ -314,6 +337,7 @@ fn api(reader: &mut Reader<'_>) -> ApiSettings {
             &TIME_OR_NONE,
             d.answer_timeout_per_mb,
         ),
+        stream_frame_size: reader.get("api.stream_frame_size", &FRAME, d.stream_frame_size),
     }
 }
 
@@ -402,7 +426,14 @@ fn run(
         probe_interval: reader.get("run.probe_interval", &TIME, d.probe_interval),
         give_up_after: reader.get("run.give_up_after", &TIME, d.give_up_after),
         job_deadline: reader.get("platform.deadline", &TIME, d.job_deadline),
+        watch_interval: reader.get("run.watch_interval", &TIME, d.watch_interval),
         limit: d.limit,
+        deadline: d.deadline,
+        watching: d.watching,
+        budget: BudgetLimit {
+            audio_ms: reader.find("run.budget_hours", &Hours).and_then(|(ms, _)| ms),
+            cost: reader.find("run.budget_cost", &Dollars { zero: false }).map(|(cost, _)| cost),
+        },
         reuse: reader.get("run.reuse", &Switch, d.reuse),
         suspect: suspect(reader),
     }

@@ -152,6 +152,36 @@ impl Kind for Size {
     }
 }
 
+/// A size within bounds, which are told as written here.
+pub(super) struct SizeWithin {
+    pub(super) least: (u64, &'static str),
+    pub(super) most: (u64, &'static str),
+}
+
+impl Kind for SizeWithin {
+    type Out = u64;
+    const EXPECTED: &'static str = Size::EXPECTED;
+
+    fn text(&self, text: &str) -> Result<u64, Wrong> {
+        let (least, most) = (self.least, self.most);
+        match Size.text(text)? {
+            bytes if (least.0..=most.0).contains(&bytes) => Ok(bytes),
+            _ => Err(Wrong::value(format!("must be {} to {}, not {text}", least.1, most.1), None)),
+        }
+    }
+
+    fn toml(&self, value: &DeValue<'_>) -> Result<u64, Wrong> {
+        match value {
+            DeValue::String(text) => self.text(text),
+            other => Size.toml(other),
+        }
+    }
+
+    fn show(&self, bytes: &u64) -> Value {
+        Size.show(bytes)
+    }
+}
+
 /// A whole number within bounds.
 pub(super) struct Whole {
     pub(super) min: u32,
@@ -356,6 +386,34 @@ impl Kind for Globs {
     }
 
     fn show(&self, list: &Vec<String>) -> Value {
+        json!(list)
+    }
+}
+
+/// A list of whole numbers within bounds.
+pub(super) struct Numbers(pub(super) Whole);
+
+impl Kind for Numbers {
+    type Out = Vec<u32>;
+    const EXPECTED: &'static str = "a list of whole numbers";
+
+    /// One number of the list.
+    fn text(&self, text: &str) -> Result<Vec<u32>, Wrong> {
+        self.0.text(text).map(|one| vec![one])
+    }
+
+    fn os(&self, _: &OsStr) -> Result<Vec<u32>, Wrong> {
+        Err(Wrong::value("is a list, which only the file can say", None))
+    }
+
+    fn toml(&self, value: &DeValue<'_>) -> Result<Vec<u32>, Wrong> {
+        let DeValue::Array(list) = value else {
+            return Err(Wrong::kind(Self::EXPECTED, value, "write for example [0, 3]".to_owned()));
+        };
+        list.iter().map(|item| self.0.toml(item.get_ref())).collect()
+    }
+
+    fn show(&self, list: &Vec<u32>) -> Value {
         json!(list)
     }
 }

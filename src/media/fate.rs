@@ -45,7 +45,13 @@ mod tests {
     #[test]
     fn what_is_taken_and_not_too_large_goes_out_as_it_is() {
         let of = |format, size| {
-            fate(Measured::header(9), format, size, Endpoint::SttBatch, &MediaSettings { max_bytes: 100 })
+            fate(
+                Measured::header(9),
+                format,
+                size,
+                Endpoint::SttBatch,
+                &MediaSettings { max_bytes: 100, ..MediaSettings::default() },
+            )
         };
         assert_eq!(of(Format::Wav, 100), Fate::AsIs);
         assert!(matches!(of(Format::Wav, 101), Fate::Refused(f) if f.cause == Cause::TooBig));

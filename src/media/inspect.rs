@@ -102,7 +102,7 @@ pub(super) fn examine(path: &Path, endpoint: Endpoint, settings: &MediaSettings)
         return Err(Turned::refused(Cause::UnsupportedFormat, message));
     };
     let most = settings.max_bytes.min(endpoint.facts().max_bytes);
-    if len > most {
+    if len > most && !endpoint.is_streaming() {
         let message = format!(
             "{len} bytes, above the limit of {most}: split it, or make it smaller, for example `ffmpeg -i IN -vn -ac 1 OUT.opus`",
         );
@@ -176,7 +176,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        inspect(&path, endpoint, &MediaSettings { max_bytes: 20_000 })
+        inspect(&path, endpoint, &MediaSettings { max_bytes: 20_000, ..MediaSettings::default() })
     }
 
     fn refusal(name: &str, bytes: &[u8], endpoint: Endpoint) -> Failure {

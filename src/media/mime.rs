@@ -34,18 +34,23 @@ pub fn upload_as(format: Format, endpoint: Endpoint) -> Option<UploadAs> {
         Format::Wav => ("audio/wav", "wav"),
         Format::Webm => ("video/webm", "webm"),
         // Voice detection takes four more; no document gives their types, so these are the registered or usual ones.
-        Format::ThreeGp | Format::Amr | Format::Au | Format::Wma
-            if endpoint != Endpoint::SyntheticVoiceDetectionBatch =>
-        {
-            return None;
-        }
+        Format::ThreeGp | Format::Amr | Format::Wma if !hears_voices(endpoint) => return None,
+        Format::Au if !hears_voices(endpoint) && !endpoint.is_streaming() => return None,
         Format::ThreeGp => ("audio/3gpp", "3gp"),
         Format::Amr => ("audio/amr", "amr"),
         Format::Au => ("audio/basic", "au"),
         Format::Wma => ("audio/x-ms-wma", "wma"),
+        // A stream gets the samples of some files, and what we can decode of others: `carriage` says which.
+        Format::Rf64 if endpoint.is_streaming() => ("audio/wav", "wav"),
+        Format::Caf if endpoint.is_streaming() => ("audio/x-caf", "caf"),
+        Format::Matroska if endpoint.is_streaming() => ("video/x-matroska", "mkv"),
         Format::Rf64 | Format::Caf | Format::Matroska | Format::Mp2 | Format::Other => return None,
     };
     Some(UploadAs { mime, extension })
+}
+
+fn hears_voices(endpoint: Endpoint) -> bool {
+    matches!(endpoint, Endpoint::SyntheticVoiceDetectionBatch | Endpoint::SyntheticVoiceDetectionStreaming)
 }
 
 fn hears_music(endpoint: Endpoint) -> bool {
@@ -95,12 +100,14 @@ mod tests {
             let taken = Format::ALL.iter().filter(|&&f| upload_as(f, endpoint).is_some()).count();
             let expected = match endpoint {
                 Endpoint::SyntheticVoiceDetectionBatch => 14,
+                Endpoint::SyntheticVoiceDetectionStreaming => 17,
+                _ if endpoint.is_streaming() => 14,
                 Endpoint::PlatformBatch => 3,
                 _ if hears_music(endpoint) => 7,
                 _ => 10,
             };
             assert_eq!(taken, expected, "{endpoint}");
-            assert_eq!(upload_as(Format::Rf64, endpoint), None);
+            assert_eq!(upload_as(Format::Rf64, endpoint).is_some(), endpoint.is_streaming());
         }
     }
 

@@ -10,6 +10,7 @@
 //! left to `scan`, sending to `velma`.
 
 mod boxes;
+mod carriage;
 #[cfg(test)]
 mod corpus;
 mod ebml;
@@ -17,36 +18,45 @@ mod fate;
 mod format;
 mod frames;
 mod inspect;
+mod join;
 mod listen;
 mod mime;
 mod name;
 mod ogg;
+mod pcm;
 mod prepare;
 mod probe;
 mod read;
 #[cfg(test)]
 mod sample;
 mod sniff;
+mod sound;
 
 pub use fate::{Fate, fate};
 pub use format::Format;
 pub use inspect::{Inspection, inspect};
+pub use join::{Excerpt, join};
 pub use listen::{as_wav, loud_ms};
 pub use mime::{UploadAs, taken_by, upload_as};
 pub use name::upload_name;
+pub use pcm::Pcm;
 pub use prepare::{Prepared, Unfit, prepare};
 pub use probe::{glance, guess, measure, measure_file};
 pub use sniff::{Sniffed, sniff};
+pub use sound::{DecodeError, Ffmpeg, FlacWriter, Shape, Sound, channel, decode, mono, resampled_to};
 
 /// What is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaSettings {
-    /// Larger files are refused before anything is sent. The API's limit is 100 MB; decimal is the safe reading.
+    /// Larger files are refused before anything is uploaded. The API's limit is 100 MB; decimal is the safe reading.
+    /// A stream has no such limit.
     pub max_bytes: u64,
+    /// Whether another program may decode what this one does not.
+    pub ffmpeg: Ffmpeg,
 }
 
 impl Default for MediaSettings {
     fn default() -> Self {
-        MediaSettings { max_bytes: 100_000_000 }
+        MediaSettings { max_bytes: 100_000_000, ffmpeg: Ffmpeg::Auto }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 
+use super::carriage::carriage;
 use super::inspect::{Examined, examine, modified_ns as modified_at};
 use super::name::disagrees;
 use super::read::read_at;
-use super::{Format, MediaSettings, glance, guess, measure, upload_name};
-use crate::task::{Cause, Endpoint, Failure, Measured, RecordingPath};
+use super::{DecodeError, Format, MediaSettings, Pcm, glance, guess, measure, upload_name};
+use crate::task::{Carriage, Cause, Endpoint, Failure, Measured, RecordingPath};
 
 /// Recordings up to this size are read when they are looked at.
 const WHOLE_MAX: u64 = 128 << 10;
@@ -31,6 +33,10 @@ pub struct Prepared {
     pub upload_name: String,
     /// The name on disk claims something else.
     pub extension_disagrees: bool,
+    /// How it travels, where the endpoint is streamed to.
+    pub carriage: Option<Carriage>,
+    /// Its sound, where it travels decoded.
+    pub pcm: Option<Pcm>,
 }
 
 impl Prepared {
@@ -74,6 +80,19 @@ pub fn prepare(
             true => Unfit::NotNow(turned.failure),
             false => Unfit::Refused(turned.failure),
         })?;
+    let carriage = match endpoint.is_streaming() {
+        true => Some(carried(&file, format, len, endpoint)?),
+        false => None,
+    };
+    if let Some(longest) = endpoint.longest() {
+        // Worth counting where headers do not tell: the end of a recording that is too long would go unheard.
+        let measured = glance(&file, format, len).unwrap_or_else(|| measure(&file, format, len));
+        fits_one_connection(measured.duration_ms, longest, endpoint)?;
+    }
+    let pcm = match carriage {
+        Some(Carriage::Decoded) => Some(decodable(path, format, settings)?),
+        _ => None,
+    };
     let whole = match len {
         ..=WHOLE_MAX => Some(read_whole(&file, len, modified_ns)?),
         _ => None,
@@ -87,7 +106,52 @@ pub fn prepare(
         mime: upload.mime,
         upload_name: upload_name(recording, upload.extension),
         extension_disagrees: disagrees(path, format),
+        carriage,
+        pcm,
     })
+}
+
+/// Looked at before it takes a slot; decoded when it has one.
+fn decodable(path: &Path, format: Format, settings: &MediaSettings) -> Result<Pcm, Unfit> {
+    match Pcm::of(path, format, settings) {
+        Ok(pcm) => Ok(pcm),
+        Err(DecodeError::Undecodable(what)) => {
+            let message = format!("{} that cannot be decoded: {what}", format.says());
+            Err(Unfit::Refused(Failure::local(Cause::UnsupportedFormat, message)))
+        }
+        Err(DecodeError::Io(e)) => Err(Unfit::NotNow(Failure::local(Cause::SourceUnreadable, e.to_string()))),
+    }
+}
+
+fn carried(file: &File, format: Format, len: u64, endpoint: Endpoint) -> Result<Carriage, Unfit> {
+    match carriage(file, format, len, endpoint) {
+        Ok(Some(carriage)) => Ok(carriage),
+        Ok(None) => Err(Unfit::Refused(Failure::local(
+            Cause::UnsupportedFormat,
+            format!(
+                "{} in a coding that cannot be streamed to {endpoint}: convert it, for example \
+                 `ffmpeg -i IN -vn OUT.flac`",
+                format.says()
+            ),
+        ))),
+        Err(e) => Err(Unfit::NotNow(Failure::local(Cause::SourceUnreadable, e.to_string()))),
+    }
+}
+
+/// Some endpoints end a connection after so much audio, whatever is still to come.
+fn fits_one_connection(duration_ms: u64, longest: Duration, endpoint: Endpoint) -> Result<(), Unfit> {
+    if u128::from(duration_ms) <= longest.as_millis() {
+        return Ok(());
+    }
+    let minutes = |ms: u64| ms.div_ceil(60_000);
+    let message = format!(
+        "about {} minutes long, above the {} that one connection to {endpoint} takes: split it, for example \
+         `ffmpeg -i IN -f segment -segment_time {} -c copy OUT-%03d.wav`, or choose a batch endpoint",
+        minutes(duration_ms),
+        longest.as_secs() / 60,
+        longest.as_secs() - 60,
+    );
+    Err(Unfit::Refused(Failure::local(Cause::TooBig, message)))
 }
 
 /// The bytes as they were at one moment: nobody wrote while they were read.
@@ -144,6 +208,28 @@ mod tests {
         let path = folder.path().join("call.wav");
         std::fs::write(&path, wav(8000, 8000 * 9)).unwrap();
         assert!(prepared(&path).unwrap().whole.is_none());
+    }
+
+    #[test]
+    fn what_no_connection_takes_in_one_piece_is_refused_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long.wav");
+        let minute = 8000 * 60;
+        std::fs::write(&path, wav(8000, minute * 31)).unwrap();
+        let on = |endpoint| {
+            prepare(&path, &RecordingPath::from(Path::new("long.wav")), endpoint, &MediaSettings::default())
+        };
+        let Err(Unfit::Refused(failure)) = on(Endpoint::SttStreamingEnglishV2) else { panic!("too long") };
+        assert_eq!(failure.cause, Cause::TooBig);
+        assert!(
+            failure.message.starts_with("about 31 minutes long, above the 30 that"),
+            "{}",
+            failure.message
+        );
+        let fits = on(Endpoint::SttStreaming).unwrap();
+        assert_eq!(fits.measured(None, false).duration_ms, 31 * 60_000);
+        assert!(matches!(fits.carriage, Some(Carriage::Samples { at: 44, .. })));
+        assert_eq!(on(Endpoint::SttBatch).unwrap().carriage, None);
     }
 
     #[test]

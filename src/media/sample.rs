@@ -44,6 +44,19 @@ pub(super) fn wav(rate: u32, samples: u32) -> Vec<u8> {
     bytes
 }
 
+/// 16-bit PCM of these samples, frame by frame.
+pub(super) fn wav_of(rate: u32, channels: u16, samples: &[i16]) -> Vec<u8> {
+    let mut bytes = wav(rate, 0);
+    bytes[22..24].copy_from_slice(&channels.to_le_bytes());
+    bytes[28..32].copy_from_slice(&(rate * u32::from(channels) * 2).to_le_bytes());
+    bytes[32..34].copy_from_slice(&(channels * 2).to_le_bytes());
+    bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    let size = bytes.len() as u32;
+    bytes[4..8].copy_from_slice(&(size - 8).to_le_bytes());
+    bytes[40..44].copy_from_slice(&(size - 44).to_le_bytes());
+    bytes
+}
+
 /// AIFF, or AIFF-C when a compression is named.
 pub(super) fn aiff(compression: Option<&[u8; 4]>) -> Vec<u8> {
     let mut common =

@@ -86,12 +86,13 @@ impl Bench {
         ClaimRequest {
             worker: worker(name),
             endpoint: STT,
-            tasks: tasks.iter().map(|t| (t.id, 1000)).collect(),
+            tasks: tasks.iter().map(|t| (t.id, amount(1000))).collect(),
             want,
             ahead: 0,
             alone: false,
             probing: vec![],
             cap_ms: None,
+            budget: BudgetLimit::default(),
             identities: None,
             now: NOW,
         }
@@ -138,6 +139,11 @@ impl Bench {
     }
 }
 
+/// So much audio, at ten millionths of a dollar for a second.
+fn amount(audio_ms: u64) -> Amount {
+    Amount { audio_ms, cost: Money(audio_ms / 100) }
+}
+
 fn answer() -> NewResult {
     NewResult {
         response: r#"{"text":"x","duration_ms":1000}"#.into(),
@@ -145,6 +151,7 @@ fn answer() -> NewResult {
         duration_ms: Some(1000),
         measured: None,
         billed_ms: 1000,
+        cost: Money(70),
         redacted_audio: None,
         made: Made::default(),
         suspicions: vec![],
@@ -153,6 +160,10 @@ fn answer() -> NewResult {
 
 fn overloaded() -> Failure {
     Failure::answered(Cause::Overloaded, 503, "busy", Billed::No)
+}
+
+fn reached(cap: Cap, in_flight: u32) -> Option<Reached> {
+    Some(Reached { cap, in_flight })
 }
 
 /// A claim written down twice, as a late worker has it.
@@ -281,7 +292,10 @@ async fn what_is_gone_leaves_its_turn_and_its_share_of_the_cap_to_the_next(b: Be
     assert_eq!(claim.tasks.iter().map(|t| t.busy).collect::<Vec<_>>(), [2, 3]);
     let capped = ClaimRequest { cap_ms: Some(5500), ..b.wish("a", &tasks[2..], 4) };
     let claim = b.store.claim(capped).await.unwrap();
-    assert_eq!((taken(&claim), &claim.gone, claim.cap_reached), (ids(3..5), &ids(2..3), true));
+    assert_eq!(
+        (taken(&claim), &claim.gone, claim.cap_reached),
+        (ids(3..5), &ids(2..3), reached(Cap::Month, 5))
+    );
 }
 
 async fn what_was_put_off_since_it_was_looked_at_is_gone(b: Bench) {
@@ -296,10 +310,12 @@ async fn what_was_put_off_since_it_was_looked_at_is_gone(b: Bench) {
 async fn each_request_reserves_of_the_cap_what_it_needs_itself(b: Bench) {
     let job = b.filled(3, 3).await;
     let ids: Vec<_> = b.candidates(&job, 3, NOW).await.iter().map(|t| t.id).collect();
-    let first = ClaimRequest { tasks: vec![(ids[0], 1000), (ids[1], 3000)], ..b.wish("a", &[], 2) };
+    let first =
+        ClaimRequest { tasks: vec![(ids[0], amount(1000)), (ids[1], amount(3000))], ..b.wish("a", &[], 2) };
     assert_eq!(b.store.claim(first).await.unwrap().tasks.len(), 2);
-    let next = ClaimRequest { tasks: vec![(ids[2], 1000)], cap_ms: Some(4999), ..b.wish("a", &[], 1) };
-    assert!(b.store.claim(next).await.unwrap().cap_reached);
+    let next =
+        ClaimRequest { tasks: vec![(ids[2], amount(1000))], cap_ms: Some(4999), ..b.wish("a", &[], 1) };
+    assert_eq!(b.store.claim(next).await.unwrap().cap_reached, reached(Cap::Month, 2));
 }
 
 async fn two_processes_never_exceed_the_limit_nor_share_a_task(b: Bench) {
@@ -342,7 +358,9 @@ async fn a_settled_task_frees_its_slot_and_keeps_its_result(b: Bench) {
     let results = b.store.results(job.id, 0, 10).await.unwrap();
     assert_eq!((results.len(), results[0].attempts, results[0].duration_ms), (1, 1, Some(1000)));
     let usage = b.store.usage(STT, NOW.month()).await.unwrap();
-    assert_eq!(usage, Usage { billed_ms: 1000, succeeded: 1, unknown: 0 });
+    let expected =
+        Usage { billed_ms: 1000, succeeded: 1, measured_ms: 1000, cost: Money(70), ..Usage::default() };
+    assert_eq!(usage, expected);
 }
 
 async fn a_slot_is_handed_to_a_task_that_was_claimed_ahead(b: Bench) {
@@ -458,7 +476,8 @@ async fn what_may_have_been_billed_is_counted_apart(b: Bench) {
     let task = b.claim(&job, 1).await.remove(0);
     let failure = Failure { billed: Billed::Unknown, ..overloaded() };
     b.settle(task, Settlement::Retry { run_at: NOW, failure }, NOW).await;
-    assert_eq!(b.store.usage(STT, NOW.month()).await.unwrap().unknown, 1);
+    let expected = Usage { unknown: 1, unknown_ms: 1000, unknown_cost: Money(10), ..Usage::default() };
+    assert_eq!(b.store.usage(STT, NOW.month()).await.unwrap(), expected);
 }
 
 async fn a_pause_holds_everybody_until_it_is_over(b: Bench) {
@@ -529,8 +548,67 @@ async fn the_months_cap_counts_what_is_billed_and_what_is_being_sent(b: Bench) {
     let tasks = b.candidates(&job, 5, NOW).await;
     let capped = || ClaimRequest { cap_ms: Some(3500), ..b.wish("a", &tasks, 5) };
     let claim = b.store.claim(capped()).await.unwrap();
-    assert_eq!((claim.tasks.len(), claim.cap_reached), (2, true), "1000 billed, 2 × 1000 on their way");
-    assert!(b.store.claim(capped()).await.unwrap().cap_reached, "also for another claim");
+    assert_eq!(
+        (claim.tasks.len(), claim.cap_reached),
+        (2, reached(Cap::Month, 2)),
+        "1000 billed, 2 × 1000 on their way"
+    );
+    assert_eq!(
+        b.store.claim(capped()).await.unwrap().cap_reached,
+        reached(Cap::Month, 2),
+        "also for another claim"
+    );
+}
+
+async fn what_may_have_been_billed_counts_for_the_months_cap(b: Bench) {
+    let job = b.filled(3, 3).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    let failure = Failure { billed: Billed::Unknown, ..overloaded() };
+    b.settle(task, Settlement::Retry { run_at: later(50), failure }, NOW).await;
+    let tasks = b.candidates(&job, 3, NOW).await;
+    let capped = ClaimRequest { cap_ms: Some(2000), ..b.wish("a", &tasks, 3) };
+    let claim = b.store.claim(capped).await.unwrap();
+    assert_eq!((claim.tasks.len(), claim.cap_reached), (1, reached(Cap::Month, 1)));
+}
+
+async fn a_budget_counts_from_its_beginning_on_all_endpoints_and_for_all_processes(b: Bench) {
+    let job = b.filled(9, 9).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    b.settle(task, Settlement::Succeed, NOW).await; // before it began: of no account
+    let hours = |ms| BudgetLimit { audio_ms: Some(ms), cost: None };
+    b.store.set_budget(hours(4000), false, NOW).await.unwrap();
+    let tasks = b.candidates(&job, 9, NOW).await;
+    let wish = |limit, from: usize| ClaimRequest { budget: limit, ..b.wish("a", &tasks[from..], 9) };
+    let mut claim = b.store.claim(wish(hours(3000), 0)).await.unwrap();
+    assert_eq!((claim.tasks.len(), claim.cap_reached), (3, reached(Cap::Budget, 3)));
+    let lost = Failure { billed: Billed::Unknown, ..overloaded() };
+    b.settle(claim.tasks.remove(0), Settlement::Succeed, NOW).await;
+    b.settle(claim.tasks.remove(0), Settlement::Fail(lost), NOW).await;
+    b.settle(claim.tasks.remove(0), Settlement::Release(overloaded()), NOW).await;
+    // Named again, also with another amount, it goes on.
+    b.other.set_budget(hours(5000), false, later(9)).await.unwrap();
+    let budget = b.other.budget().await.unwrap().unwrap();
+    assert_eq!((budget.begun_at, budget.limit), (NOW, hours(5000)));
+    assert_eq!(budget.spent, Amount { audio_ms: 2000, cost: Money(70 + 10) }, "billed, and perhaps billed");
+    let claim = b.other.claim(wish(hours(2999), 3)).await.unwrap();
+    assert_eq!((claim.tasks.len(), claim.cap_reached), (0, reached(Cap::Budget, 0)));
+    let money = BudgetLimit { audio_ms: None, cost: Some(Money(95)) };
+    let claim = b.other.claim(wish(money, 3)).await.unwrap();
+    assert_eq!((claim.tasks.len(), claim.cap_reached), (1, reached(Cap::Budget, 1)));
+    b.store.set_budget(money, true, later(10)).await.unwrap();
+    let budget = b.store.budget().await.unwrap().unwrap();
+    assert_eq!((budget.begun_at, budget.spent), (later(10), Amount::default()), "begun anew");
+}
+
+async fn a_dead_worker_leaves_what_it_had_kept_back_as_perhaps_billed(b: Bench) {
+    let job = b.filled(2, 2).await;
+    b.store.set_budget(BudgetLimit { audio_ms: Some(9000), cost: None }, false, NOW).await.unwrap();
+    assert_eq!(b.claim(&job, 2).await.len(), 2);
+    b.store.retire(worker("a"), 1, later(1)).await.unwrap(); // lets go of its lock as a death does
+    b.other.sweep(later(1)).await.unwrap();
+    let usage = b.other.usage(STT, NOW.month()).await.unwrap();
+    assert_eq!((usage.unknown, usage.unknown_ms, usage.unknown_cost), (2, 2000, Money(20)));
+    assert_eq!(b.other.budget().await.unwrap().unwrap().spent, amount(2000));
 }
 
 async fn a_dead_workers_tasks_come_back_at_once_and_the_third_death_fails_them(b: Bench) {
@@ -949,9 +1027,10 @@ async fn settlements_handed_over_together_keep_each_what_is_theirs_and_count_onc
     assert_eq!(results.len(), 30);
     assert!(results.iter().all(|result| result.billed_ms == result.task.0.unsigned_abs()));
     let usage = b.store.usage(STT, NOW.month()).await.unwrap();
+    let sum = results.iter().map(|r| r.billed_ms).sum();
     assert_eq!(
         usage,
-        Usage { billed_ms: results.iter().map(|r| r.billed_ms).sum(), succeeded: 30, unknown: 0 }
+        Usage { billed_ms: sum, measured_ms: sum, succeeded: 30, cost: Money(30 * 70), ..Usage::default() }
     );
 }
 
@@ -1468,6 +1547,9 @@ mod sqlite {
         a_halt_of_everything_is_lifted_once
         a_halt_is_probed_once_an_interval_by_all_processes_together
         the_months_cap_counts_what_is_billed_and_what_is_being_sent
+        what_may_have_been_billed_counts_for_the_months_cap
+        a_budget_counts_from_its_beginning_on_all_endpoints_and_for_all_processes
+        a_dead_worker_leaves_what_it_had_kept_back_as_perhaps_billed
         a_dead_workers_tasks_come_back_at_once_and_the_third_death_fails_them
         a_success_after_the_task_was_taken_back_is_kept_if_nobody_claimed_it_anew
         a_job_that_was_accepted_is_known_until_a_settlement_says_that_it_is_over

@@ -1,8 +1,8 @@
 //! What the queue tells about itself: rows as other rooms read them.
 
 use crate::task::{
-    Billed, Cause, Endpoint, Fence, HaltReason, HaltScope, Hold, JobId, Measured, Metadata, RecordingPath,
-    Suspicion, TaskId, TaskState, Timestamp, WorkerId,
+    Amount, Billed, BudgetLimit, Cause, Endpoint, Fence, HaltReason, HaltScope, Hold, JobId, Measured,
+    Metadata, Money, RecordingPath, Suspicion, TaskId, TaskState, Timestamp, WorkerId,
 };
 
 /// A task as it stands.
@@ -218,6 +218,25 @@ pub struct Usage {
     pub succeeded: u64,
     /// Attempts that may have been billed without a result.
     pub unknown: u64,
+    /// Milliseconds of audio that these may have been billed for.
+    pub unknown_ms: u64,
+    /// What was billed, by our own measure, in milliseconds: where nothing was measured, what was billed.
+    pub measured_ms: u64,
+    /// What it costs, by the prices of the day.
+    pub cost: Money,
+    /// What the others may cost.
+    pub unknown_cost: Money,
+}
+
+/// What may be spent and what is, since a moment, by all runs on the queue together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Since when it is counted.
+    pub begun_at: Timestamp,
+    /// As it was last named.
+    pub limit: BudgetLimit,
+    /// Billed since, surely or perhaps.
+    pub spent: Amount,
 }
 
 /// A process that works, or worked, on the queue.

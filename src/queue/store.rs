@@ -9,12 +9,12 @@ use async_trait::async_trait;
 
 use super::QueueError;
 use super::row::{
-    AttemptRow, AudioFacts, Halt, LimiterState, OutputState, RedactedAudio, ResultRow, Tally, TaskRow, Usage,
-    WorkerRow,
+    AttemptRow, AudioFacts, Budget, Halt, LimiterState, OutputState, RedactedAudio, ResultRow, Tally,
+    TaskRow, Usage, WorkerRow,
 };
 use crate::task::{
-    Cause, Endpoint, Failure, Fence, Filter, HaltOrder, Identity, Job, JobId, Measured, Metadata, Month,
-    Order, RecordingPath, Settlement, Suspicion, TaskId, Timestamp, WorkerId,
+    Amount, BudgetLimit, Cause, Endpoint, Failure, Fence, Filter, HaltOrder, Identity, Job, JobId, Measured,
+    Metadata, Money, Month, Order, RecordingPath, Settlement, Suspicion, TaskId, Timestamp, WorkerId,
 };
 
 /// A job as `jobs.toml` states it, before the queue knows it.
@@ -152,8 +152,8 @@ pub struct ClaimRequest {
     pub worker: WorkerId,
     /// On which limiter.
     pub endpoint: Endpoint,
-    /// Tasks that are ready to be sent, best first, each with the audio it will be billed for (an estimate).
-    pub tasks: Vec<(TaskId, u64)>,
+    /// Tasks that are ready to be sent, best first, each with what it will be billed for, by our own measure.
+    pub tasks: Vec<(TaskId, Amount)>,
     /// How many of them at most, each with a slot of its own.
     pub want: u32,
     /// How many more, to wait on deck until a slot of this worker is handed over ([`Settle::next`]).
@@ -164,6 +164,8 @@ pub struct ClaimRequest {
     pub probing: Vec<i64>,
     /// Milliseconds of audio that may be billed on this endpoint in the current month.
     pub cap_ms: Option<u64>,
+    /// What may be spent on all endpoints together since the open budget began.
+    pub budget: BudgetLimit,
     /// What the tasks are, as far as that is known; a task that is the same as one that runs or has an answer is not
     /// held, but told in [`Claim::doubles`]. `None`: every task is sent for itself.
     pub identities: Option<HashMap<TaskId, Identity>>,
@@ -199,8 +201,26 @@ pub struct Claim {
     pub limiter: LimiterState,
     /// Open halts that stop this endpoint, except those being probed.
     pub halts: Vec<Halt>,
-    /// The next task would have crossed `cap_ms`.
-    pub cap_reached: bool,
+    /// The next task would have crossed a cap.
+    pub cap_reached: Option<Reached>,
+}
+
+/// A cap that the next task would cross.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// Which.
+    pub cap: Cap,
+    /// Requests under way that count for it: they may turn out to be less, and leave room.
+    pub in_flight: u32,
+}
+
+/// What is held against a cap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cap {
+    /// The endpoint's hours of the month.
+    Month,
+    /// The budget of all endpoints.
+    Budget,
 }
 
 /// Proof of holding a task. Not `Clone`: settling consumes it.
@@ -229,6 +249,8 @@ pub struct ClaimedTask {
     pub alone: bool,
     /// Slots of the limiter that were taken right after the claim, by anyone.
     pub busy: u32,
+    /// What is kept back for it while it is under way.
+    pub reserved: Amount,
 }
 
 /// What is known of the request that an attempt made.
@@ -272,6 +294,8 @@ pub struct NewResult {
     pub measured: Option<Measured>,
     /// What the ledger counts.
     pub billed_ms: u64,
+    /// What that costs.
+    pub cost: Money,
     /// Audio that came with the answer, already in its place.
     pub redacted_audio: Option<RedactedAudio>,
     /// With what it was made.
@@ -545,6 +569,14 @@ pub trait TaskStore: Send + Sync {
     /// on no byte of what they took is in the queue's own files. Needs as much space again as the queue has. False
     /// if a reader of the queue was in the way: then nothing is ended.
     async fn end_purge(&self, up_to: i64, now: Timestamp) -> Result<bool, QueueError>;
+
+    /// Goes on with the open budget at this limit, or begins one at nothing; `anew` ends the open one first. It stays
+    /// open, whatever run names it, until another begins.
+    async fn set_budget(&self, limit: BudgetLimit, anew: bool, now: Timestamp) -> Result<(), QueueError>;
+    /// The budget that is open, if one is, and what is spent of it.
+    async fn budget(&self) -> Result<Option<Budget>, QueueError>;
+    /// The latest results of a job: milliseconds of audio, and of time from the request to the answer.
+    async fn speeds(&self, job: JobId, limit: u32) -> Result<Vec<(u64, u64)>, QueueError>;
 
     /// What was billed on an endpoint in a month.
     async fn usage(&self, endpoint: Endpoint, month: Month) -> Result<Usage, QueueError>;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::event::Stopping;
 use crate::task::{Endpoint, RecordingPath, Timestamp};
 
 use super::look::{Look, Paint};
@@ -30,7 +31,7 @@ pub fn block(
         line("sending", sending(stats, look), look),
         line("slots", slots(stats, now, look, name), look),
         line("speed", speed(stats), look),
-        line("left", left(stats), look),
+        line("left", left(stats, now), look),
         trouble(stats, now, look),
     ];
     lines.join("\n")
@@ -170,7 +171,7 @@ fn speed(stats: &RunStats) -> Vec<Part> {
     parts
 }
 
-fn left(stats: &RunStats) -> Vec<Part> {
+fn left(stats: &RunStats, now: Timestamp) -> Vec<Part> {
     let eta = stats.eta();
     let mut parts = Vec::new();
     parts.push(plain(match eta {
@@ -179,6 +180,7 @@ fn left(stats: &RunStats) -> Vec<Part> {
             (low, high) if low == high => format!("about {low}"),
             (low, high) => format!("{low} – {high}"),
         },
+        None if stats.left() == 0 && stats.watching => "nothing; watching for new files".to_owned(),
         None if stats.left() == 0 => "nothing".to_owned(),
         None if !stats.halts.is_empty() => "stands still".to_owned(),
         None if stats.draining.is_some() => {
@@ -186,6 +188,13 @@ fn left(stats: &RunStats) -> Vec<Part> {
         }
         None => "too early to tell".to_owned(),
     }));
+    if let Some(until) = stats.deadline.filter(|_| stats.draining.is_none() && stats.left() > 0) {
+        let room = until.since(now);
+        // Also the good end of the range lies behind it: something will be left.
+        let short = eta.is_some_and(|eta| eta.low > room);
+        let paint = if short { Paint::Bad } else { Paint::Plain };
+        parts.push(vec![(paint, format!("deadline in {}", format::span(room)))]);
+    }
     if let Some((endpoint, budget, used, gone_in)) = stats.tightest_budget() {
         let whose = if stats.lanes.len() == 1 { String::new() } else { format!("{} ", short(endpoint)) };
         let hours = format::hours(used);
@@ -205,9 +214,14 @@ fn trouble(stats: &RunStats, now: Timestamp, look: Look) -> String {
             format!("dropping {flying} in flight")
         } else {
             let grace = drain.grace.saturating_sub(now.since(drain.since));
-            format!("{flying} in flight, up to {} more", format::span(grace))
+            let why = match drain.why {
+                Stopping::Deadline => "the deadline has come: ",
+                Stopping::Signal | Stopping::Trouble => "",
+            };
+            format!("{why}{flying} in flight, up to {} more", format::span(grace))
         };
-        let hint = plain("Ctrl-C again drops them (they may still be billed)");
+        let again = if drain.why == Stopping::Signal { "again" } else { "twice" };
+        let hint = plain(format!("Ctrl-C {again} drops them (they may still be billed)"));
         let hints = if drain.aborting { vec![] } else { vec![hint] };
         return line("stopping", [vec![vec![(Paint::Wait, text)]], hints].concat(), look);
     }

@@ -56,7 +56,12 @@ fn a_halt_and_a_tight_budget_at_100_columns() {
 #[test]
 fn stopping_says_how_long_and_what_a_second_signal_costs() {
     let mut stats = midway();
-    stats.apply(&RunEvent::Draining { in_flight: 4, grace: Duration::from_secs(75) }, at(MIDWAY));
+    let drain = |why| RunEvent::Draining { in_flight: 4, grace: Duration::from_secs(75), why };
+    stats.apply(&drain(Stopping::Deadline), at(MIDWAY));
+    let text = drawn(&stats, MIDWAY + 5, look(100));
+    assert!(text.contains("the deadline has come: 4 requests in flight, up to 1 m 10 s more"), "{text}");
+    assert!(drawn(&stats, MIDWAY + 5, look(130)).contains("Ctrl-C twice drops them"));
+    stats.apply(&drain(Stopping::Signal), at(MIDWAY));
     let text = drawn(&stats, MIDWAY + 5, look(120));
     assert_eq!(
         text.lines().last(),
@@ -66,6 +71,19 @@ fn stopping_says_how_long_and_what_a_second_signal_costs() {
     );
     stats.apply(&RunEvent::Aborting { in_flight: 4 }, at(MIDWAY + 9));
     assert!(drawn(&stats, MIDWAY + 9, look(100)).ends_with("stopping   dropping 4 requests in flight"));
+}
+
+#[test]
+fn a_deadline_is_counted_down_to_while_there_is_anything_left() {
+    let mut stats = midway();
+    stats.apply(&RunEvent::DeadlineSet { until: at(MIDWAY + 90) }, at(MIDWAY));
+    assert!(
+        drawn(&stats, MIDWAY, look(80)).contains("deadline in 1 m 30 s"),
+        "{}",
+        drawn(&stats, MIDWAY, look(80))
+    );
+    let painted = drawn(&stats, MIDWAY, Look { color: true, ..look(80) });
+    assert!(painted.contains("\u{1b}[31mdeadline"), "it will not be enough: {painted:?}");
 }
 
 #[test]

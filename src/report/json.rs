@@ -124,8 +124,11 @@ pub(super) fn event(
         RunEvent::HaltLifted { scope, reason } => {
             ("halt_lifted", json!({ "scope": scope.to_string(), "reason": reason.word() }))
         }
-        RunEvent::Draining { in_flight, grace } => {
-            ("draining", json!({ "in_flight": in_flight, "grace_ms": ms(*grace) }))
+        RunEvent::DeadlineSet { until } => ("deadline", json!({ "until": until.to_string() })),
+        RunEvent::Watching { interval } => ("watching", json!({ "interval_ms": ms(*interval) })),
+        RunEvent::SourceAway { job, away } => ("source", json!({ "job": job, "away": away })),
+        RunEvent::Draining { in_flight, grace, why } => {
+            ("draining", json!({ "in_flight": in_flight, "grace_ms": ms(*grace), "why": why.word() }))
         }
         RunEvent::Aborting { in_flight } => ("aborting", json!({ "in_flight": in_flight })),
         RunEvent::SlotsChanged { .. } | RunEvent::StatusAsked | RunEvent::RunEnded => return None,
@@ -152,7 +155,10 @@ pub(super) fn status(stats: &RunStats, now: Timestamp) -> Value {
         })
         .collect();
     let rate = stats.audio_rate().map(|rate| (rate * 10.0).round() / 10.0);
-    let mut body = json!({ "in_flight": stats.busy(), "rate": rate, "eta_seconds": eta });
+    let mut body = json!({
+        "in_flight": stats.busy(), "rate": rate, "eta_seconds": eta,
+        "deadline": stats.deadline.map(|until| until.to_string()),
+    });
     merge(&mut body, totals(stats));
     merge(&mut body, json!({ "endpoints": endpoints }));
     object("status", now, run_of(stats), body)

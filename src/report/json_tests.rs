@@ -1,6 +1,7 @@
 //! The objects as scripts read them.
 
 use super::*;
+use crate::event::Stopping;
 use crate::report::testing::{MIDWAY, about, any_run, at, failed, midway, started, succeeded, throttled};
 use crate::task::{Cause, Endpoint, HaltReason, HaltScope};
 use proptest::prelude::*;
@@ -41,7 +42,11 @@ fn what_happens_in_a_run_object_by_object() {
             until: Some(at(9999)),
         },
         RunEvent::HaltLifted { scope, reason },
-        RunEvent::Draining { in_flight: 4, grace: Duration::from_secs(75) },
+        RunEvent::DeadlineSet { until: at(9999) },
+        RunEvent::Watching { interval: Duration::from_secs(30) },
+        RunEvent::SourceAway { job: "archive".to_owned(), away: true },
+        RunEvent::SourceAway { job: "archive".to_owned(), away: false },
+        RunEvent::Draining { in_flight: 4, grace: Duration::from_secs(75), why: Stopping::Deadline },
         RunEvent::Aborting { in_flight: 2 },
     ]
     .iter()

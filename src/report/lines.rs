@@ -120,8 +120,13 @@ pub(super) fn line(
             .put("said", format::elide(evidence, EVIDENCE))
             .put("mend", "voxbatch halts"),
         RunEvent::HaltLifted { scope, reason } => new("halt_over").put("scope", scope).put("reason", reason),
-        RunEvent::Draining { in_flight, grace } => {
-            new("stopping").put("in_flight", in_flight).put("grace_s", grace.as_secs())
+        RunEvent::DeadlineSet { until } => new("deadline").put("until", format::stamp(*until)),
+        RunEvent::Watching { interval } => new("watching").put("interval_s", interval.as_secs_f64()),
+        RunEvent::SourceAway { job, away } => {
+            new(if *away { "source_away" } else { "source_back" }).put("job", job)
+        }
+        RunEvent::Draining { in_flight, grace, why } => {
+            new("stopping").put("in_flight", in_flight).put("grace_s", grace.as_secs()).put("why", why.word())
         }
         RunEvent::Aborting { in_flight } => {
             new("dropping").put("in_flight", in_flight).put("billed", "unknown")
@@ -159,6 +164,7 @@ pub(super) fn status(stats: &RunStats, now: Timestamp) -> String {
         .put("refused", stats.refused())
         .put("retried", repeated)
         .put_some("eta_s", eta)
+        .put_some("deadline_s", stats.deadline.map(|until| until.since(now).as_secs()))
         .put_some("halted", (!halts.is_empty()).then(|| halts.join(",")))
         .put_some("oldest_task", waits.map(|oldest| oldest.about.task))
         .put_some("oldest_s", waits.map(|oldest| now.since(oldest.since).as_secs()))

@@ -1,6 +1,6 @@
 //! What is said above the live block, in words: the few things that a person should not find out from a number.
 
-use crate::event::RunEvent;
+use crate::event::{RunEvent, Stopping};
 use crate::task::HaltScope;
 
 use super::format::{clean, clock, plural, span};
@@ -27,11 +27,24 @@ pub(super) fn notice(event: &RunEvent) -> Option<String> {
             let given_up = if *failed > 0 { format!(", {failed} given up") } else { String::new() };
             format!("{died} taken back from a run that died{given_up}")
         }
-        RunEvent::Draining { in_flight, grace } => format!(
-            "stopping: {} in flight, up to {}. Press Ctrl-C again to drop them (they may still be billed).",
-            plural(u64::from(*in_flight), "request", "requests"),
-            span(*grace)
-        ),
+        RunEvent::DeadlineSet { until } => format!("nothing more begins after {}", clock(*until)),
+        RunEvent::Watching { interval } => format!("looking for new files every {}", span(*interval)),
+        RunEvent::SourceAway { job, away: true } => {
+            format!("the source of {job} is gone; it is looked for again")
+        }
+        RunEvent::SourceAway { job, away: false } => format!("the source of {job} is back"),
+        RunEvent::Draining { in_flight, grace, why } => {
+            let (what, again) = match why {
+                Stopping::Signal => ("stopping", "again"),
+                Stopping::Deadline => ("the deadline has come", "twice"),
+                Stopping::Trouble => ("stopping, because of a problem on this machine", "twice"),
+            };
+            format!(
+                "{what}: {} in flight, up to {}. Press Ctrl-C {again} to drop them (they may still be billed).",
+                plural(u64::from(*in_flight), "request", "requests"),
+                span(*grace)
+            )
+        }
         RunEvent::Aborting { in_flight } => {
             let dropped = plural(u64::from(*in_flight), "request", "requests");
             format!("dropping {dropped}; the next run sends these files again, and they may be billed twice")
@@ -57,10 +70,15 @@ mod tests {
             notice(&halt).unwrap(),
             "halted velma-2-stt-batch: the month's audio hours set in jobs.toml are used up (until 2026-11-20 01:00:02 UTC)"
         );
-        let stop = RunEvent::Draining { in_flight: 1, grace: Duration::from_secs(75) };
+        let grace = Duration::from_secs(75);
+        let stop = |why| notice(&RunEvent::Draining { in_flight: 1, grace, why }).unwrap();
         assert_eq!(
-            notice(&stop).unwrap(),
+            stop(Stopping::Signal),
             "stopping: 1 request in flight, up to 1 m 15 s. Press Ctrl-C again to drop them (they may still be billed)."
+        );
+        assert_eq!(
+            stop(Stopping::Deadline),
+            "the deadline has come: 1 request in flight, up to 1 m 15 s. Press Ctrl-C twice to drop them (they may still be billed)."
         );
         assert_eq!(
             notice(&RunEvent::TasksRecovered { tasks: 1, failed: 0 }).unwrap(),

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::event::{About, RunEvent, SlotState};
+use crate::event::{About, RunEvent, SlotState, Stopping};
 use crate::task::{
     Billed, Cause, Endpoint, Failure, Fence, HaltReason, HaltScope, Suspect, TaskId, Timestamp, WorkerId,
 };
@@ -81,13 +81,15 @@ pub struct ActiveHalt {
     pub until: Option<Timestamp>,
 }
 
-/// The end that somebody asked for.
+/// The end that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Draining {
     /// Since when.
     pub since: Timestamp,
     /// How long requests in flight may take.
     pub grace: Duration,
+    /// Why.
+    pub why: Stopping,
     /// They are not waited for any more.
     pub aborting: bool,
 }
@@ -142,7 +144,11 @@ pub struct RunStats {
     pub in_flight: BTreeMap<(TaskId, Fence), InFlight>,
     /// Stops that hold.
     pub halts: Vec<ActiveHalt>,
-    /// The end that somebody asked for.
+    /// Nothing is started after this moment.
+    pub deadline: Option<Timestamp>,
+    /// More may come until the run is stopped.
+    pub watching: bool,
+    /// The end that has begun.
     pub draining: Option<Draining>,
     /// Audio transcribed, in milliseconds.
     pub audio_ms: u64,
@@ -284,15 +290,18 @@ impl RunStats {
             RunEvent::HaltLifted { scope, reason } => {
                 self.halts.retain(|halt| (halt.scope, halt.reason) != (*scope, *reason));
             }
-            RunEvent::Draining { grace, .. } => {
-                self.draining = Some(Draining { since: now, grace: *grace, aborting: false });
+            RunEvent::Watching { .. } => self.watching = true,
+            RunEvent::DeadlineSet { until } => self.deadline = Some(*until),
+            RunEvent::Draining { grace, why, .. } => {
+                self.draining = Some(Draining { since: now, grace: *grace, why: *why, aborting: false });
             }
             RunEvent::Aborting { .. } => {
-                let drain = Draining { since: now, grace: Duration::ZERO, aborting: true };
+                let why = Stopping::Signal;
+                let drain = Draining { since: now, grace: Duration::ZERO, why, aborting: true };
                 self.draining = Some(Draining { aborting: true, ..self.draining.unwrap_or(drain) });
             }
             RunEvent::RunEnded => self.ended_at = Some(now),
-            RunEvent::Examining { .. } | RunEvent::StatusAsked => {}
+            RunEvent::Examining { .. } | RunEvent::SourceAway { .. } | RunEvent::StatusAsked => {}
         }
     }
 
@@ -303,7 +312,7 @@ impl RunStats {
         if self.started_at.is_none() || self.ended_at.is_some() || time.is_zero() {
             return;
         }
-        let none_left = !self.scanning() && self.left() <= self.tasks_in_flight();
+        let none_left = !self.scanning() && !self.watching && self.left() <= self.tasks_in_flight();
         let ending = self.draining.is_some() || none_left;
         let mut working = false;
         for (endpoint, lane) in &mut self.lanes {

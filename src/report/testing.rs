@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::event::{About, Idle, RunEvent, SlotState};
+use crate::event::{About, Idle, RunEvent, SlotState, Stopping};
 use crate::task::{
     Billed, Cause, Doubt, Endpoint, Failure, Fence, HaltReason, HaltScope, RecordingPath, Suspect, TaskId,
     Timestamp, WorkerId,
@@ -238,7 +238,11 @@ pub(super) fn any_event() -> impl Strategy<Value = RunEvent> {
             |(scope, reason, evidence, until)| RunEvent::HaltRaised { scope, reason, evidence, until }
         ),
         (any_scope(), reason()).prop_map(|(scope, reason)| RunEvent::HaltLifted { scope, reason }),
-        (any::<u32>(), any_wait()).prop_map(|(in_flight, grace)| RunEvent::Draining { in_flight, grace }),
+        until().prop_map(|until| RunEvent::DeadlineSet { until }),
+        any_wait().prop_map(|interval| RunEvent::Watching { interval }),
+        any::<bool>().prop_map(|away| RunEvent::SourceAway { job: "a".to_owned(), away }),
+        (any::<u32>(), any_wait(), proptest::sample::select(Stopping::ALL.to_vec()))
+            .prop_map(|(in_flight, grace, why)| RunEvent::Draining { in_flight, grace, why }),
         any::<u32>().prop_map(|in_flight| RunEvent::Aborting { in_flight }),
         Just(RunEvent::StatusAsked),
         Just(RunEvent::RunEnded),

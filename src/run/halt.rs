@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::pool::{End, POLL, POLL_PAUSED, Pool};
 use super::probe::{Step, Word};
-use super::{now, steady};
+use super::{SPENT, now, steady};
 use crate::event::RunEvent;
-use crate::queue::{Halt, QueueError};
-use crate::task::{HaltOrder, HaltReason, HaltScope, Timestamp, Verdict};
+use crate::queue::{Cap, Halt, QueueError};
+use crate::task::{Amount, HaltOrder, HaltReason, HaltScope, Timestamp, Verdict};
 
 impl Pool {
     /// Halts stand: each that was there before this run may be tried once, by one request, when nothing is in flight.
@@ -72,21 +72,44 @@ impl Pool {
         self.bench.tell(RunEvent::HaltLifted { scope: halt.scope, reason: halt.reason }).await;
     }
 
-    /// The month's hours of `jobs.toml` would be crossed by the next task, and nothing in flight can change that.
-    pub(super) async fn cap_reached(&mut self) -> Result<(), QueueError> {
-        let at = now();
-        let usage = self.bench.store.usage(self.bench.endpoint, at.month()).await?;
-        let hours = |ms: u64| ms as f64 / 3_600_000.0;
-        let evidence = format!(
-            "{:.3} h of {:.3} h are used in {}, and the next recording would cross that",
-            hours(usage.billed_ms),
-            hours(self.limit.monthly_ms.unwrap_or_default()),
-            at.month(),
-        );
-        let scope = HaltScope::Endpoint(self.bench.endpoint);
+    /// The month's hours of `jobs.toml`, or the budget, would be crossed by the next task, and nothing in flight can change
+    /// that.
+    pub(super) async fn cap_reached(&mut self, cap: Cap) -> Result<(), QueueError> {
+        let (scope, evidence) = match cap {
+            Cap::Month => (HaltScope::Endpoint(self.bench.endpoint), self.month_used().await?),
+            Cap::Budget => (SPENT.0, self.budget_used().await?),
+        };
         self.bench.raise(HaltOrder { scope, reason: HaltReason::Budget, evidence }).await;
         self.end = Some(End::Halted(vec![(scope, HaltReason::Budget)]));
         Ok(())
+    }
+
+    async fn budget_used(&self) -> Result<String, QueueError> {
+        let budget = self.bench.store.budget().await?;
+        let (since, spent) = budget.map_or((now(), Amount::default()), |b| (b.begun_at, b.spent));
+        let hours = |ms: u64| ms as f64 / 3_600_000.0;
+        let mut used = Vec::new();
+        if let Some(all) = self.budget.audio_ms {
+            used.push(format!("{:.3} h of {:.3} h", hours(spent.audio_ms), hours(all)));
+        }
+        if let Some(all) = self.budget.cost {
+            used.push(format!("{} of {all}", spent.cost));
+        }
+        let used = used.join(" and ");
+        Ok(format!("{used} of the budget are used since {since}, and the next recording would cross that"))
+    }
+
+    async fn month_used(&self) -> Result<String, QueueError> {
+        let at = now();
+        let usage = self.bench.store.usage(self.bench.endpoint, at.month()).await?;
+        let hours = |ms: u64| ms as f64 / 3_600_000.0;
+        let used = usage.billed_ms + usage.unknown_ms + self.limit.opening_ms(at.month());
+        Ok(format!(
+            "{:.3} h of {:.3} h are used in {}, and the next recording would cross that",
+            hours(used),
+            hours(self.limit.monthly_ms.unwrap_or_default()),
+            at.month(),
+        ))
     }
 
     /// The judge has closed the endpoint: says which halts stand.

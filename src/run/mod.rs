@@ -3,7 +3,10 @@
 //! [`run()`] starts one `pool` an endpoint; a pool keeps its slots full with `worker`s and asks its `judge`,
 //! which knows what the answers mean together, whether the next one may start.
 
+mod audio;
+mod away;
 mod clock;
+mod deadline;
 mod deck;
 mod halt;
 mod judge;
@@ -29,7 +32,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+pub use self::away::is_mount_point;
+pub use self::deadline::Deadline;
 pub use self::stop::Stop;
 
 use self::clock::{now, steady};
@@ -39,12 +45,12 @@ use self::pace::Pace;
 use self::pool::{End, Pool, Terms};
 use self::quota::Quota;
 use self::worker::Bench;
-use crate::event::RunEvent;
+use crate::event::{RunEvent, Stopping};
 use crate::media::MediaSettings;
 use crate::queue::{QueueError, TaskStore};
 use crate::task::{
-    Endpoint, HaltReason, HaltScope, Identity, Job, Month, RetryPolicy, SuspectSettings, WorkerId,
-    options_over,
+    BudgetLimit, Endpoint, HaltReason, HaltScope, Identity, Job, Money, Month, RetryPolicy, SuspectSettings,
+    WorkerId, options_over,
 };
 use crate::velma::{Client, Options};
 
@@ -103,6 +109,14 @@ pub struct RunSettings {
     pub job_deadline: Duration,
     /// At most this many tasks are started; `None`: all.
     pub limit: Option<u64>,
+    /// What may be spent of the budget that is open in the queue.
+    pub budget: BudgetLimit,
+    /// When nothing more begins.
+    pub deadline: Deadline,
+    /// More may come for as long as the run goes on, and sources may come and go.
+    pub watching: bool,
+    /// How often it is looked for then.
+    pub watch_interval: Duration,
     /// Whether a recording that is the same as another, with the same options, takes over its answer.
     pub reuse: bool,
     /// When a result is odd.
@@ -119,6 +133,10 @@ impl Default for RunSettings {
             give_up_after: Duration::from_secs(1800),
             job_deadline: Duration::from_secs(3600),
             limit: None,
+            budget: BudgetLimit::default(),
+            deadline: Deadline::default(),
+            watching: false,
+            watch_interval: Duration::from_secs(30),
             reuse: true,
             suspect: SuspectSettings::default(),
         }
@@ -139,8 +157,12 @@ pub struct Work {
     pub job: Job,
     /// Its options, checked.
     pub options: Options,
+    /// What an hour of its audio costs, if that is known.
+    pub price: Option<Money>,
     /// A file of it that changed within this time is looked at again later.
     pub settle: Duration,
+    /// Its source was the root of a disk when the run began. When it is none any more, the disk is gone.
+    pub mounted: bool,
     /// Whether answers of recordings that are the same serve for each other.
     pub reuse: bool,
     /// When a result is odd.
@@ -220,9 +242,15 @@ pub async fn run(run: Run) -> Result<Outcome, QueueError> {
     let stopping =
         stop_in_steps(run.stop.clone(), run.settings.grace, run.events.clone(), Arc::clone(&in_flight));
     let grace = tokio::spawn(stopping);
+    let deadline = run.settings.deadline;
+    if deadline.has_come() {
+        run.stop.expire(); // before the first pool could begin anything
+    }
+    let keeping = tokio::spawn(deadline.keep(run.stop.clone()));
     let outcome = work_all(&run, &in_flight).await;
     alive.abort();
     grace.abort();
+    keeping.abort();
     outcome
 }
 
@@ -266,7 +294,12 @@ async fn work_all(run: &Run, in_flight: &Arc<AtomicU32>) -> Result<Outcome, Queu
         tokio::select! {
             ended = pools.join_next() => match ended {
                 Some(Ok((endpoint, End::Halted(halts)))) => { halted.insert(endpoint, halts); }
-                Some(Ok((endpoint, End::Outage))) => outcome.outages.push(endpoint),
+                Some(Ok((endpoint, End::Outage))) => {
+                    outcome.outages.push(endpoint);
+                    if run.settings.watching {
+                        run.stop.drain.cancel(); // the others have no end of their own
+                    }
+                }
                 Some(Ok((_, End::Local(error)))) => outcome.local = Some(error),
                 Some(Ok((_, End::Done | End::Stopped))) => {}
                 Some(Err(panic)) => {
@@ -303,6 +336,9 @@ async fn work_all(run: &Run, in_flight: &Arc<AtomicU32>) -> Result<Outcome, Queu
     Ok(outcome)
 }
 
+/// How a budget ends a run.
+const SPENT: (HaltScope, HaltReason) = (HaltScope::Everything, HaltReason::Budget);
+
 /// New pools for endpoints whose halts are gone: another pool's probe may have lifted them, or the user has.
 async fn lifted(
     run: &Run,
@@ -313,8 +349,11 @@ async fn lifted(
     let open = run.store.halts(true, now()).await?;
     let stands =
         |endpoint: Endpoint| open.iter().any(|h| h.scope.covers(endpoint) && h.reason != HaltReason::Paused);
+    // A budget that is used up stays so: nothing that happens in this run brings any of it back.
+    let is_spent = |halts: &[(HaltScope, HaltReason)]| halts.contains(&SPENT);
+    let halted = halted.iter().filter(|(_, halts)| !is_spent(halts)).map(|(endpoint, _)| *endpoint);
     let mut again = Vec::new();
-    for endpoint in halted.keys().copied().filter(|e| !stands(*e)) {
+    for endpoint in halted.filter(|e| !stands(*e)) {
         let pool = pool(run, endpoint, works[&endpoint].clone(), common.clone()).await?;
         again.push((endpoint, pool));
     }
@@ -357,9 +396,11 @@ async fn pool(
         works,
         media: run.media.clone(),
         limit,
+        budget: run.settings.budget,
         give_up_after: run.settings.give_up_after,
         probe_interval: run.settings.probe_interval,
         quota: common.quota,
+        watching: run.settings.watching,
         feed: run.feed.clone(),
     };
     Ok(Pool::new(bench, terms))
@@ -391,9 +432,21 @@ async fn stop_in_steps(
     in_flight: Arc<AtomicU32>,
 ) {
     stop.drain.cancelled().await;
-    // Not waited for: a reader of events that hangs must not keep the run from ending.
-    let _ = events.try_send(RunEvent::Draining { in_flight: in_flight.load(Ordering::Relaxed), grace });
-    let _ = tokio::time::timeout(grace, stop.abort.cancelled()).await;
+    let over = Instant::now() + grace;
+    let tell = |grace| {
+        let in_flight = in_flight.load(Ordering::Relaxed);
+        // Not waited for: a reader of events that hangs must not keep the run from ending.
+        let _ = events.try_send(RunEvent::Draining { in_flight, grace, why: stop.why() });
+    };
+    tell(grace);
+    let insisted = async {
+        if stop.why() != Stopping::Signal {
+            stop.asked.cancelled().await;
+            tell(over.saturating_duration_since(Instant::now()));
+        }
+        stop.abort.cancelled().await;
+    };
+    let _ = tokio::time::timeout_at(over, insisted).await;
     let _ = events.try_send(RunEvent::Aborting { in_flight: in_flight.load(Ordering::Relaxed) });
     stop.abort.cancel();
 }

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::away::Away;
 use super::judge::Mode;
 use super::probe::Probing;
 use super::quota::Quota;
@@ -23,7 +24,9 @@ use super::{Feed, LimitSettings, Work, now, steady};
 use crate::event::{About, RunEvent};
 use crate::media::MediaSettings;
 use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, Double, QueueError, Settled, TaskRow};
-use crate::task::{HaltReason, HaltScope, Hold, JobId, Settlement, TaskId, TaskState, Timestamp, WorkerId};
+use crate::task::{
+    BudgetLimit, HaltReason, HaltScope, Hold, JobId, Settlement, TaskId, TaskState, Timestamp, WorkerId,
+};
 
 /// How often the queue is asked again when another process could have changed it.
 pub(super) const POLL: Duration = Duration::from_millis(250);
@@ -58,9 +61,14 @@ pub(super) struct Pool {
     works: HashMap<JobId, Arc<Work>>,
     media: MediaSettings,
     pub(super) limit: LimitSettings,
+    pub(super) budget: BudgetLimit,
     give_up_after: Duration,
     pub(super) probe_interval: Duration,
-    quota: Arc<Quota>,
+    pub(super) quota: Arc<Quota>,
+    /// Sources may come and go.
+    pub(super) watching: bool,
+    /// Jobs whose source is not there at present.
+    pub(super) away: Away,
     feed: watch::Receiver<Feed>,
     /// The feed as it was when the queue was last thought worth asking.
     fed: Feed,
@@ -69,7 +77,7 @@ pub(super) struct Pool {
     freed: Arc<Notify>,
     pub(super) preparing: Preparing,
     /// Started or about to be, and not done with: they may go on when the quota is used up.
-    chosen: HashSet<TaskId>,
+    pub(super) chosen: HashSet<TaskId>,
     /// Whether what is the same is sent once.
     reuse: bool,
     /// The same as others that are being sent: these are to end first.
@@ -107,16 +115,30 @@ pub(super) struct Terms {
     pub(super) works: Vec<Arc<Work>>,
     pub(super) media: MediaSettings,
     pub(super) limit: LimitSettings,
+    pub(super) budget: BudgetLimit,
     pub(super) give_up_after: Duration,
     pub(super) probe_interval: Duration,
     pub(super) quota: Arc<Quota>,
+    pub(super) watching: bool,
     pub(super) feed: watch::Receiver<Feed>,
 }
 
 impl Pool {
     pub(super) fn new(bench: Bench, terms: Terms) -> Self {
-        let Terms { telling, ended, worker, works, media, limit, give_up_after, probe_interval, quota, feed } =
-            terms;
+        let Terms {
+            telling,
+            ended,
+            worker,
+            works,
+            media,
+            limit,
+            budget,
+            give_up_after,
+            probe_interval,
+            quota,
+            watching,
+            feed,
+        } = terms;
         Pool {
             bench: Arc::new(bench),
             telling,
@@ -129,9 +151,12 @@ impl Pool {
             works: works.into_iter().map(|w| (w.job.id, w)).collect(),
             media,
             limit,
+            budget,
             give_up_after,
             probe_interval,
             quota,
+            watching,
+            away: Away::default(),
             feed,
             fed: Feed::default(),
             slots: Arc::new(Semaphore::new(limit.concurrent as usize)),
@@ -258,6 +283,7 @@ impl Pool {
 
     /// Asks the queue for candidates when less than half of what could be ahead is.
     async fn look_ahead(&mut self) -> Result<(), QueueError> {
+        self.dry &= !self.away.have_come_back(&self.works).await;
         let on_deck = 2 * self.bench.deck().aim() as usize;
         let ahead = (self.limit.concurrent as usize).clamp(4, 64) + on_deck;
         let aim = self.slots.available_permits() + ahead;
@@ -268,7 +294,7 @@ impl Pool {
         if self.quota.is_used_up() {
             return self.look_at_chosen().await;
         }
-        let jobs: Vec<JobId> = self.works.keys().copied().collect();
+        let jobs: Vec<JobId> = self.works.keys().copied().filter(|job| !self.away.has(*job)).collect();
         let room = u32::try_from(aim - self.preparing.len()).unwrap_or(u32::MAX);
         let store = &self.bench.store;
         let mut skip = self.preparing.ids();
@@ -278,8 +304,10 @@ impl Pool {
         if (found.len() as u32) < room {
             self.dry = true;
             self.next_due = store.next_due(self.bench.endpoint, jobs).await?;
+            // Who watches has time: what the scan finds wakes it at once.
+            let poll = if self.watching { POLL_PAUSED } else { POLL };
             let until_due =
-                self.next_due.map_or(POLL, |at| at.since(now()).clamp(Duration::from_millis(5), POLL));
+                self.next_due.map_or(poll, |at| at.since(now()).clamp(Duration::from_millis(5), poll));
             self.wake_at = Instant::now() + until_due;
         }
         let chosen = found.into_iter().filter(|c| self.chosen.contains(&c.id) || self.quota.take()).collect();
@@ -316,7 +344,8 @@ impl Pool {
         let known: Vec<_> = known.collect();
         self.chosen.extend(known.iter().map(|(c, _)| c.id));
         let needed = self.bench.deck().aim() as usize / 2;
-        self.preparing.look(known, needed, &self.media, self.limit.monthly_ms.is_some());
+        let exactly = self.limit.monthly_ms.is_some() || !self.budget.is_none();
+        self.preparing.look(known, needed, &self.media, exactly);
     }
 
     async fn take_in(&mut self, looked: Looked) {
@@ -325,6 +354,7 @@ impl Pool {
                 self.looks.remove(&ready.candidate.id);
                 return self.preparing.keep(*ready);
             }
+            Looked::Away(candidate, work) => return self.put_off(&candidate, &work),
             Looked::NoPlace(path, source) => return self.stop_for(QueueError::Io { path, source }),
             Looked::Refused(candidate, failure) => (candidate, Settlement::Fail(failure)),
             Looked::NotNow(candidate, failure) => {
@@ -332,6 +362,7 @@ impl Pool {
                 *looks += 1;
                 // The next scan takes up what has changed by then; a run must not wait for a recorder.
                 let settlement = if *looks >= LOOKS {
+                    self.looks.remove(&candidate.id);
                     Settlement::Fail(failure)
                 } else {
                     let wait = self.works.get(&candidate.job).map_or(POLL, |w| w.settle.max(POLL));
@@ -401,6 +432,7 @@ impl Pool {
             alone: lone,
             probing: self.probing.halts().to_vec(),
             cap_ms: self.limit.own_monthly_ms(now().month()),
+            budget: self.budget,
             identities: self.reuse.then(|| {
                 let mut known = self.preparing.identities(want + 8);
                 known.retain(|id, _| !self.unshared.contains(id));
@@ -452,13 +484,13 @@ impl Pool {
         if !claim.halts.is_empty() {
             return self.meet(claim.halts).await;
         }
-        if claim.cap_reached && nothing_began && claim.limiter.busy == 0 {
-            return self.cap_reached().await;
+        if let Some(reached) = claim.cap_reached.filter(|r| nothing_began && r.in_flight == 0) {
+            return self.cap_reached(reached.cap).await;
         }
         let could = claim.limiter.busy == 0
             && claim.gone.is_empty()
             && claim.doubles.is_empty()
-            && !claim.cap_reached
+            && claim.cap_reached.is_none()
             && !paused;
         self.note_stall(nothing_began && could, &format!("{:?}", claim.limiter))?;
         if nothing_began && claim.gone.is_empty() && claim.doubles.is_empty() {
@@ -558,7 +590,7 @@ impl Pool {
     }
 
     /// The queue cannot be used: what is in flight may end, and nothing more begins anywhere.
-    fn stop_for(&mut self, error: QueueError) {
+    pub(super) fn stop_for(&mut self, error: QueueError) {
         self.bench.stop.drain.cancel();
         self.end.get_or_insert(End::Local(error));
     }

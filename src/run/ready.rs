@@ -13,9 +13,10 @@ use std::time::SystemTime;
 use tokio::task::{JoinError, JoinSet};
 
 use super::Work;
+use super::away::is_away;
 use crate::media::{self, MediaSettings, Prepared, Unfit};
 use crate::queue::Candidate;
-use crate::task::{Cause, Failure, Identity, Measured, TaskId, options_over};
+use crate::task::{Amount, Cause, Failure, Identity, Measured, TaskId, options_over};
 use crate::velma::Options;
 
 /// A recording that could be sent this moment.
@@ -48,7 +49,9 @@ pub(super) enum Looked {
     Refused(Candidate, Failure),
     /// It is still being written, or cannot be looked at for a reason that may pass.
     NotNow(Candidate, Failure),
-    /// Its job's source is gone, or the place for what comes back cannot be used: nothing can be said of the file.
+    /// Its job's source is gone: nothing can be said of the file.
+    Away(Candidate, Arc<Work>),
+    /// The place for what comes back cannot be used.
     NoPlace(PathBuf, io::Error),
 }
 
@@ -83,8 +86,9 @@ impl Preparing {
     }
 
     /// The ready ones as a claim wants them: best first, with the audio they will be billed for.
-    pub(super) fn wish(&self, most: usize) -> Vec<(TaskId, u64)> {
-        self.ready.values().take(most).map(|r| (r.candidate.id, r.measured.duration_ms)).collect()
+    pub(super) fn wish(&self, most: usize) -> Vec<(TaskId, Amount)> {
+        let amount = |r: &Ready| Amount::of(r.measured.duration_ms, r.work.price);
+        self.ready.values().take(most).map(|r| (r.candidate.id, amount(r))).collect()
     }
 
     /// What the ready ones are, as far as it is known.
@@ -194,9 +198,8 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: b
         }
         Err(Unfit::NotNow(failure)) => Looked::NotNow(candidate, failure),
         // A disk that is not mounted must not fail every recording on it.
-        Err(Unfit::Refused(failure)) if failure.cause == Cause::SourceMissing && !work.job.root.exists() => {
-            let gone = io::Error::new(io::ErrorKind::NotFound, "the source folder is gone");
-            Looked::NoPlace(work.job.root.clone(), gone)
+        Err(Unfit::Refused(failure)) if failure.cause == Cause::SourceMissing && is_away(&work) => {
+            Looked::Away(candidate, work)
         }
         Err(Unfit::Refused(failure)) => Looked::Refused(candidate, failure),
     }

@@ -23,7 +23,7 @@ impl SlotsSeen {
     /// A claim was answered. As it was made, so many slots were [`taken`] by this process.
     pub(super) fn note(&mut self, claim: &Claim, own: usize) {
         let own = u32::try_from(own + claim.tasks.len()).unwrap_or(u32::MAX);
-        let capped = claim.cap_reached && claim.tasks.is_empty();
+        let capped = claim.cap_reached.is_some() && claim.tasks.is_empty();
         self.halted = claim.halts.iter().map(|h| h.reason).min().or(capped.then_some(HaltReason::Budget));
         self.paused_until = claim.limiter.paused_until;
         self.elsewhere = claim.limiter.busy.saturating_sub(own);
@@ -148,7 +148,8 @@ mod tests {
         seen.note(&Claim { limiter, ..Claim::default() }, 3);
         assert_eq!((seen.elsewhere, seen.halted), (2, None));
         // Ours that are over in the queue and not here yet make no others.
-        seen.note(&Claim { limiter, cap_reached: true, ..Claim::default() }, 7);
+        let cap_reached = Some(crate::queue::Reached { cap: crate::queue::Cap::Month, in_flight: 5 });
+        seen.note(&Claim { limiter, cap_reached, ..Claim::default() }, 7);
         assert_eq!((seen.elsewhere, seen.halted), (0, Some(HaltReason::Budget)));
     }
 }

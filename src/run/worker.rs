@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
+use super::audio::{self, Unkept};
 use super::deck::Deck;
 use super::judge::{Finding, Heard, Judge, Mode, News};
 use super::probe::Word;
@@ -23,11 +24,11 @@ use crate::queue::{
     AudioFacts, ClaimedTask, Made, NewResult, QueueError, RedactedAudio, Request, Settle, Settled, TaskStore,
 };
 use crate::task::{
-    Billed, Cause, Decision, DurationMethod, Endpoint, Failure, HaltOrder, HaltReason, HaltScope, Measured,
-    RecordingPath, RetryPolicy, Said, Settlement, Standing, Suspect, Suspicion, TaskId, Timestamp, Verdict,
-    decide, options_key, options_over, suspicions, when_empty,
+    Amount, Billed, Carriage, Cause, Decision, DurationMethod, Endpoint, Failure, HaltOrder, HaltReason,
+    HaltScope, Measured, Money, RecordingPath, RetryPolicy, Said, Settlement, Standing, Suspect, Suspicion,
+    TaskId, Timestamp, Verdict, decide, options_key, options_over, suspicions, when_empty,
 };
-use crate::velma::{self, Answer, Client, Exchange, Source, Submission, TransportError};
+use crate::velma::{self, Answer, Client, Decoded, Exchange, Source, Streamed, Submission, TransportError};
 
 /// How long an answer that cannot be stored is held on to before the run gives up, at most.
 const STORE_PATIENCE: Duration = Duration::from_secs(60);
@@ -304,8 +305,19 @@ impl Bench {
 
     pub(super) async fn submit(&self, ready: Ready, facts: &Facts) -> Exchange {
         let is_fresh = ready.prepared.is_fresh();
-        let Prepared { file, whole, len, upload_name, mime, .. } = ready.prepared;
+        let Prepared { file, whole, len, upload_name, mime, carriage, pcm, .. } = ready.prepared;
+        let estimated_ms = ready.measured.duration_ms;
         let decoded = ready.decoded.map(|decoded| decoded.wav);
+        let carriage = carriage.map(|carriage| match decoded {
+            Some(_) => Carriage::Container("wav"),
+            None => carriage,
+        });
+        let pcm = pcm.filter(|_| decoded.is_none());
+        let streamed = carriage.map(|carriage| Streamed {
+            carriage,
+            decoded: pcm.map(|pcm| Decoded(Box::new(pcm.into_iter()))),
+            estimated_ms,
+        });
         let upload_name = match upload_name.rsplit_once('.') {
             Some((stem, _)) if decoded.is_some() => format!("{stem}.wav"),
             _ => upload_name,
@@ -329,6 +341,7 @@ impl Bench {
                 mime,
                 audio_beside: self.endpoint.returns_audio().then_some(facts.audio_place.as_path()),
                 abort: &self.stop.abort,
+                streamed,
             })
             .await
     }
@@ -505,6 +518,7 @@ pub(super) struct Facts {
     format: &'static str,
     mime: &'static str,
     measured: Measured,
+    price: Option<Money>,
     audio_place: PathBuf,
     work: Arc<Work>,
     /// Options of its own.
@@ -526,10 +540,16 @@ impl Facts {
             recording: ready.candidate.path.clone(),
             resent: ready.candidate.decoded,
             measured: ready.measured,
+            price: ready.work.price,
             audio_place: ready.work.job.redacted_audio_of(&ready.candidate.path),
             work: Arc::clone(&ready.work),
             own: ready.candidate.options.clone(),
         }
+    }
+
+    /// Longer than the recording for certain: what is said to last so long is nonsense.
+    fn most_ms(&self) -> u64 {
+        self.measured.duration_ms.saturating_mul(4).saturating_add(10 * 60_000)
     }
 }
 
@@ -568,7 +588,7 @@ async fn keep_answer(
     } else {
         // Reading a large answer and waiting for the disk are no work for the threads that feed uploads.
         let keeping = tokio::task::spawn_blocking(keep).await;
-        keeping.unwrap_or_else(|panic| Err(format!("keep the answer: {panic}")))
+        keeping.unwrap_or_else(|panic| Err(Unkept::Storage(format!("keep the answer: {panic}"))))
     };
     match kept {
         Ok((mut result, is_empty)) => {
@@ -579,9 +599,13 @@ async fn keep_answer(
             }
             (Verdict::Success, Some(result), request)
         }
-        Err(message) => {
+        Err(unkept) => {
             request.http_status = Some(200);
-            let failure = Failure::answered(Cause::LocalStorage, 200, message, Billed::Yes);
+            let (cause, message) = match unkept {
+                Unkept::Storage(message) => (Cause::LocalStorage, message),
+                Unkept::Audio(what) => (Cause::BadAnswer, format!("the answer cannot be used: {what}")),
+            };
+            let failure = Failure::answered(cause, 200, message, Billed::Yes);
             (Verdict::Transient(failure), None, request)
         }
     }
@@ -593,9 +617,10 @@ fn new_result(
     answer: Answer,
     blake3: Option<String>,
     facts: &Facts,
-) -> Result<(NewResult, bool), String> {
-    let response = velma::read(endpoint, &answer).map_err(|e| e.to_string())?;
-    let blake3 = blake3.ok_or("the recording was answered before it was wholly sent")?;
+) -> Result<(NewResult, bool), Unkept> {
+    let response = velma::read(endpoint, &answer).map_err(|e| Unkept::Storage(e.to_string()))?;
+    let unsent = || Unkept::Storage("the recording was answered before it was wholly sent".to_owned());
+    let blake3 = blake3.ok_or_else(unsent)?;
     let blake3 = facts.blake3.clone().unwrap_or(blake3);
     let (suspicions, is_empty) = oddities(endpoint, &response, facts);
     let made = Made {
@@ -606,17 +631,20 @@ fn new_result(
     let redacted_audio = match answer.audio {
         None => None,
         Some(audio) => {
+            let audio = audio::whole(audio, response.duration_ms, facts.most_ms())?;
             let (bytes, sha256) = (audio.bytes, audio.sha256.clone());
             let place = &facts.audio_place;
-            audio.persist(place).map_err(|e| e.to_string())?;
+            audio.persist(place)?;
             let relative = place.strip_prefix(&facts.work.job.output).unwrap_or(Path::new(place));
             Some(RedactedAudio { path: RecordingPath::from(relative), bytes, sha256 })
         }
     };
+    // Answers without a duration are billed all the same: then by our own estimate.
+    let billed_ms = response.duration_ms.unwrap_or(facts.measured.duration_ms);
     let result = NewResult {
         duration_ms: response.duration_ms,
-        // Answers without a duration are billed all the same: then by our own estimate.
-        billed_ms: response.duration_ms.unwrap_or(facts.measured.duration_ms),
+        billed_ms,
+        cost: Amount::of(billed_ms, facts.price).cost,
         measured: Some(facts.measured),
         response: response.json,
         audio: AudioFacts {

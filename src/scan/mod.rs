@@ -39,6 +39,9 @@ pub struct ScanSettings {
     pub follow_links: bool,
     /// A file that changed within this time may still be growing: it is held back.
     pub settle: Duration,
+    /// Count that time since anything about the file last changed, its name and its times included, and not since its
+    /// modification time alone: copying can set that one back while the file still grows. For who comes again.
+    pub settle_by_change: bool,
     /// The folder that holds what a list names, and that its paths are relative to; by default the list's own.
     pub root: Option<PathBuf>,
     /// Named parts of a recording's path, as a regular expression: `(?<agent>[A-Z]+)_(?<date>\d+)`.
@@ -69,6 +72,7 @@ impl Default for ScanSettings {
             hidden: false,
             follow_links: false,
             settle: Duration::from_secs(10),
+            settle_by_change: false,
             root: None,
             metadata_pattern: None,
             sidecars: false,

@@ -128,7 +128,14 @@ impl Walk<'_> {
     /// A file is taken unless it changed just now. A time in the far future is a wrong clock, not a growing file.
     fn settled(&self, path: &Path, meta: &Metadata) -> Found {
         let modified_ns = meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec());
-        let apart = (self.now_ns - i128::from(modified_ns)).unsigned_abs();
+        let changed_ns = match self.settings.settle_by_change {
+            // Nobody can set it: every write and every change of size or times moves it.
+            true => {
+                modified_ns.max(meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec()))
+            }
+            false => modified_ns,
+        };
+        let apart = (self.now_ns - i128::from(changed_ns)).unsigned_abs();
         if apart < self.settings.settle.as_nanos() {
             return passed_over(path, PassedOver::Unsettled);
         }

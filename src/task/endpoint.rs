@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// A Velma-2 model. Each has its own limiter: the organisation's concurrency and monthly hours count by model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +31,16 @@ pub enum Endpoint {
     AiMusicDetectionBatch,
     /// Transcription as a job of the Platform API: experimental.
     PlatformBatch,
+    /// Multilingual transcription, streamed.
+    SttStreaming,
+    /// English transcription, streamed.
+    SttStreamingEnglishV2,
+    /// Synthetic-voice detection, streamed.
+    SyntheticVoiceDetectionStreaming,
+    /// Redaction, streamed.
+    PiiPhiRedactionStreaming,
+    /// Conversation analysis, streamed.
+    Streaming,
 }
 
 /// What is true of an endpoint. Formats are in `media::mime`, options in `velma::options`, prices in `task::price`.
@@ -47,6 +58,8 @@ pub struct Facts {
     pub max_bytes: u64,
     /// The extension of the audio that comes with a success and has to be stored beside the answer.
     pub audio: Option<&'static str>,
+    /// How a recording gets there.
+    pub transport: Transport,
 }
 
 /// What answers are made of.
@@ -64,9 +77,23 @@ pub enum Answers {
     Label,
 }
 
+/// How a recording gets to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// One request with the whole file.
+    Upload,
+    /// A WebSocket connection.
+    Stream {
+        /// How much audio one connection takes, where that is limited.
+        longest: Option<Duration>,
+    },
+}
+
+const STREAM: Transport = Transport::Stream { longest: None };
+
 impl Endpoint {
     /// Every endpoint, in the order in which the documents introduce them.
-    pub const ALL: [Endpoint; 12] = [
+    pub const ALL: [Endpoint; 17] = [
         Endpoint::SttBatch,
         Endpoint::SttBatchEnglishVfast,
         Endpoint::SyntheticVoiceDetectionBatch,
@@ -79,6 +106,11 @@ impl Endpoint {
         Endpoint::MusicDetectionBatch,
         Endpoint::AiMusicDetectionBatch,
         Endpoint::PlatformBatch,
+        Endpoint::SttStreaming,
+        Endpoint::SttStreamingEnglishV2,
+        Endpoint::SyntheticVoiceDetectionStreaming,
+        Endpoint::PiiPhiRedactionStreaming,
+        Endpoint::Streaming,
     ];
 
     /// The table.
@@ -90,7 +122,10 @@ impl Endpoint {
             limits: &[],
             max_bytes: u64::MAX,
             audio: None,
+            transport: Transport::Upload,
         };
+        // The same model, told over another line.
+        let streamed = |of: Endpoint, name| Facts { name, limits: &[], transport: STREAM, ..of.facts() };
         match self {
             Endpoint::SttBatch => {
                 facts("velma-2-stt-batch", Answers::Utterances, "transcript with speakers, many languages")
@@ -159,6 +194,22 @@ impl Endpoint {
                 max_bytes: 5_000_000,
                 ..facts("platform-batch", Answers::Utterances, "transcript, by a job of the Platform API")
             },
+            Endpoint::SttStreaming => streamed(Endpoint::SttBatch, "velma-2-stt-streaming"),
+            Endpoint::SttStreamingEnglishV2 => Facts {
+                limits: &["30 minutes of audio at most"],
+                transport: Transport::Stream { longest: Some(Duration::from_secs(30 * 60)) },
+                ..streamed(Endpoint::SttBatchEnglishVfast, "velma-2-stt-streaming-english-v2")
+            },
+            Endpoint::SyntheticVoiceDetectionStreaming => streamed(
+                Endpoint::SyntheticVoiceDetectionBatch,
+                "velma-2-synthetic-voice-detection-streaming",
+            ),
+            Endpoint::PiiPhiRedactionStreaming => Facts {
+                // Its audio comes in pieces, which are joined as samples.
+                audio: Some("flac"),
+                ..streamed(Endpoint::PiiPhiRedactionBatch, "velma-2-pii-phi-redaction-streaming")
+            },
+            Endpoint::Streaming => streamed(Endpoint::Batch, "velma-2-streaming"),
         }
     }
 
@@ -180,6 +231,19 @@ impl Endpoint {
     /// Whether a success comes with audio that has to be stored beside the answer.
     pub fn returns_audio(self) -> bool {
         self.facts().audio.is_some()
+    }
+
+    /// Whether recordings are streamed to it.
+    pub fn is_streaming(self) -> bool {
+        self.facts().transport != Transport::Upload
+    }
+
+    /// How much audio one request takes, where that is limited.
+    pub fn longest(self) -> Option<Duration> {
+        match self.facts().transport {
+            Transport::Upload => None,
+            Transport::Stream { longest } => longest,
+        }
     }
 }
 
@@ -212,5 +276,12 @@ mod tests {
             assert_eq!(endpoint.name().parse(), Ok(endpoint));
         }
         assert!("velma-2-stt".parse::<Endpoint>().is_err());
+    }
+
+    #[test]
+    fn an_endpoint_streams_if_its_name_says_so() {
+        for endpoint in Endpoint::ALL {
+            assert_eq!(endpoint.is_streaming(), endpoint.name().contains("streaming"), "{endpoint}");
+        }
     }
 }

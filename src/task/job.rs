@@ -33,9 +33,10 @@ impl Job {
         self.root.join(recording.as_path())
     }
 
-    /// Where its redacted audio belongs: `OUTPUT/audio/<path>.redacted.mp3`.
+    /// Where its redacted audio belongs: `OUTPUT/audio/<path>.redacted.mp3`; streamed, it is a FLAC.
     pub fn redacted_audio_of(&self, recording: &RecordingPath) -> PathBuf {
-        recording.mirrored(&self.output.join("audio"), REDACTED)
+        let extension = self.endpoint.facts().audio.unwrap_or("mp3");
+        recording.mirrored(&self.output.join("audio"), &format!(".redacted.{extension}"))
     }
 
     /// Where a file of its own in a format belongs: `OUTPUT/<format>/<path>.<format>`.
@@ -44,7 +45,6 @@ impl Job {
     }
 }
 
-const REDACTED: &str = ".redacted.mp3";
 /// Bytes that a name may have on the file systems in use.
 const NAME_MAX: usize = 255;
 /// Of a longer name, the bytes that stay.
@@ -160,6 +160,23 @@ impl Order {
     }
 }
 
+impl Order {
+    /// Who goes first: the smaller. Sizes count by their first two digits, as the queue has it.
+    pub fn rank(self, size_bytes: u64, modified_ns: i64) -> i64 {
+        let about = || {
+            let unit = 10u64.pow(size_bytes.checked_ilog10().unwrap_or(0).saturating_sub(1));
+            i64::try_from(size_bytes / unit * unit).unwrap_or(i64::MAX)
+        };
+        match self {
+            Order::Longest => -about(),
+            Order::Shortest => about(),
+            Order::Oldest => modified_ns,
+            Order::Newest => modified_ns.saturating_neg(),
+            Order::Path => 0,
+        }
+    }
+}
+
 impl FromStr for Order {
     type Err = String;
 
@@ -185,9 +202,20 @@ mod tests {
     }
 
     #[test]
+    fn sizes_rank_by_their_first_two_digits() {
+        let ranks = [0, 7, 42, 199, 123_456].map(|size| Order::Shortest.rank(size, 5));
+        assert_eq!(ranks, [0, 7, 42, 190, 120_000]);
+        assert_eq!(Order::Longest.rank(199, 5), -190);
+        assert_eq!([Order::Oldest, Order::Newest, Order::Path].map(|o| o.rank(9, 5)), [5, -5, 0]);
+    }
+
+    #[test]
     fn redacted_audio_mirrors_the_tree_of_the_source() {
         let place = redaction().redacted_audio_of(&RecordingPath::from_bytes(*b"a/b.wav"));
         assert_eq!(place, Path::new("/out/audio/a/b.wav.redacted.mp3"));
+        let streamed = Job { endpoint: Endpoint::PiiPhiRedactionStreaming, ..redaction() };
+        let place = streamed.redacted_audio_of(&RecordingPath::from_bytes(*b"a/b.wav"));
+        assert_eq!(place, Path::new("/out/audio/a/b.wav.redacted.flac"));
     }
 
     #[test]

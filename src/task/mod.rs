@@ -10,6 +10,7 @@
 //!    └────────────── retry by hand ────────────────────┘   (cancel: queued, running → cancelled)
 //! ```
 
+mod carriage;
 mod cause;
 mod decide;
 mod doubt;
@@ -27,17 +28,18 @@ mod suspect;
 mod time;
 mod verdict;
 
+pub use carriage::{Carriage, Samples};
 pub use cause::{Billed, Cause, Failure};
 pub use decide::{Decision, Settlement, Standing, decide};
 pub use doubt::{Doubt, Evidence, Probe, Ruling, examine};
 pub use duration::{DurationMethod, Measured};
-pub use endpoint::{Answers, Endpoint, Facts};
+pub use endpoint::{Answers, Endpoint, Facts, Transport};
 pub use filter::{Filter, FilterError, age};
 pub use id::{Fence, JobId, TaskId, WorkerId};
 pub use identity::{Identity, options_key};
 pub use job::{Job, Order, RecordingPath};
 pub use metadata::{Description, Metadata, options_over};
-pub use price::{Money, PRICED_OPTIONS, Prices, Rate};
+pub use price::{Amount, BudgetLimit, Money, PRICED_OPTIONS, Prices, Rate};
 pub use retry::RetryPolicy;
 pub use state::{Hold, TaskState};
 pub use suspect::{Heard, Said, Suspect, SuspectSettings, Suspicion, suspicions, when_empty};

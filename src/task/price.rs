@@ -55,6 +55,52 @@ impl fmt::Display for Money {
     }
 }
 
+/// Audio, and what it costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    /// In milliseconds.
+    pub audio_ms: u64,
+    /// By the prices of the day; nothing where no price is known.
+    pub cost: Money,
+}
+
+impl Amount {
+    /// So much audio at a price for an hour.
+    pub fn of(audio_ms: u64, per_hour: Option<Money>) -> Amount {
+        Amount { audio_ms, cost: per_hour.map_or(Money(0), |price| price.of_audio(audio_ms)) }
+    }
+}
+
+impl Add for Amount {
+    type Output = Amount;
+
+    fn add(self, other: Amount) -> Amount {
+        Amount { audio_ms: self.audio_ms.saturating_add(other.audio_ms), cost: self.cost + other.cost }
+    }
+}
+
+/// What may be spent: hours, money, or both, whichever is used up first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BudgetLimit {
+    /// Milliseconds of audio.
+    pub audio_ms: Option<u64>,
+    /// Money.
+    pub cost: Option<Money>,
+}
+
+impl BudgetLimit {
+    /// Whether nothing is limited.
+    pub fn is_none(self) -> bool {
+        self == BudgetLimit::default()
+    }
+
+    /// Whether so much is more.
+    pub fn is_crossed_by(self, amount: Amount) -> bool {
+        self.audio_ms.is_some_and(|most| amount.audio_ms > most)
+            || self.cost.is_some_and(|most| amount.cost > most)
+    }
+}
+
 /// Options that change the price. Diarization is included; of the last two only is said that they cost extra.
 pub const PRICED_OPTIONS: [&str; 4] =
     ["pii_phi_tagging", "deepfake_signal", "emotion_signal", "accent_signal"];
@@ -160,6 +206,19 @@ mod tests {
         assert_eq!(price.of_audio(1_800_000), Money(15_000));
         assert_eq!(price.of_audio(1), Money(1));
         assert_eq!(Money(u64::MAX).of_audio(u64::MAX), Money(u64::MAX));
+    }
+
+    #[test]
+    fn a_budget_is_crossed_by_more_than_all_of_it_in_hours_or_in_money() {
+        let limit = BudgetLimit { audio_ms: Some(1000), cost: Some(Money(9)) };
+        let crossed = |audio_ms, cost| limit.is_crossed_by(Amount { audio_ms, cost: Money(cost) });
+        assert!(!crossed(1000, 9));
+        assert!(crossed(1001, 0) && crossed(0, 10));
+        assert!(
+            BudgetLimit::default().is_none()
+                && !BudgetLimit::default()
+                    .is_crossed_by(Amount { audio_ms: u64::MAX, cost: Money(u64::MAX) })
+        );
     }
 
     #[test]

@@ -16,10 +16,33 @@ pub struct StagedAudio {
     pub bytes: u64,
     /// SHA-256 in hex, as `sha256sum` prints it.
     pub sha256: String,
+    /// Of a stream: the pieces that lie in it one behind the other, each a file of its own, still to be joined.
+    pub clips: Vec<Clip>,
     path: TempPath,
 }
 
+/// A piece of redacted audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clip {
+    /// Where it belongs in the recording.
+    pub start_ms: u64,
+    /// How long it is.
+    pub duration_ms: u64,
+    /// Its size.
+    pub bytes: u64,
+}
+
 impl StagedAudio {
+    /// Puts in its place what `make` makes of it: written beside, synced, hashed.
+    pub fn remade(self, make: impl FnOnce(File, &mut File) -> io::Result<()>) -> io::Result<StagedAudio> {
+        let (mut file, path) = temporary(parent(&self.path))?.into_parts();
+        make(File::open(&self.path)?, &mut file)?;
+        file.sync_all()?;
+        let mut sha256 = Sha256::new();
+        let bytes = io::copy(&mut File::open(&path)?, &mut sha256)?;
+        Ok(StagedAudio { bytes, sha256: format!("{:x}", sha256.finalize()), clips: Vec::new(), path })
+    }
+
     /// Renames it to `to`, over whatever lies there, and makes the rename durable. Both must lie in one file system.
     pub fn persist(self, to: &Path) -> io::Result<()> {
         self.path.persist(to).map_err(|e| e.error)?;
@@ -61,11 +84,11 @@ impl Stage {
     }
 
     /// Makes the bytes durable.
-    pub(super) async fn finish(mut self) -> io::Result<StagedAudio> {
+    pub(super) async fn finish(mut self, clips: Vec<Clip>) -> io::Result<StagedAudio> {
         self.file.flush().await?;
         self.file.sync_all().await?;
         let sha256 = format!("{:x}", self.sha256.finalize());
-        Ok(StagedAudio { bytes: self.bytes, sha256, path: self.path })
+        Ok(StagedAudio { bytes: self.bytes, sha256, clips, path: self.path })
     }
 }
 
@@ -125,7 +148,7 @@ mod tests {
         let mut stage = Stage::open(Some(&to)).await.unwrap();
         stage.write(b"ab").await.unwrap();
         stage.write(b"c").await.unwrap();
-        let staged = stage.finish().await.unwrap();
+        let staged = stage.finish(Vec::new()).await.unwrap();
         assert_eq!(staged.bytes, 3);
         assert_eq!(staged.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert!(!to.exists());
@@ -141,7 +164,7 @@ mod tests {
         let mut half = Stage::open(Some(&to)).await.unwrap();
         half.write(b"half").await.unwrap();
         drop(half);
-        drop(Stage::open(Some(&to)).await.unwrap().finish().await.unwrap());
+        drop(Stage::open(Some(&to)).await.unwrap().finish(Vec::new()).await.unwrap());
         assert_eq!(files(root.path()), [] as [PathBuf; 0]);
     }
 
@@ -151,7 +174,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let root = tempfile::tempdir().unwrap();
         let to = root.path().join("new/call.mp3");
-        Stage::open(Some(&to)).await.unwrap().finish().await.unwrap().persist(&to).unwrap();
+        Stage::open(Some(&to)).await.unwrap().finish(Vec::new()).await.unwrap().persist(&to).unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&to), mode(to.parent().unwrap())), (0o600, 0o700));
     }

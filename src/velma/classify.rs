@@ -15,6 +15,18 @@
 //! | 429 | – | doubt |
 //! | 5xx | – | transient |
 //! | other 4xx | – | doubt |
+//!
+//! A stream that the server ends without an answer has, in the place of a status, the code that it was closed with:
+//!
+//! | code | words | verdict |
+//! |---|---|---|
+//! | any | as above; "unable to validate", "unable to complete" | as above; transient |
+//! | 1000 without `done`, 1001, 1006, 1011, 1012 | – | transient |
+//! | 1013 | – | transient: overloaded |
+//! | 1003 1007 1008 1009 1010 | about the file or its format / the job / neither | the file's fault / halt / doubt |
+//! | 4001 · 4002 · 4003 · 4004 | – | doubt · the file's fault · doubt · halt: model |
+//! | 4029 · 4030 · 4031 | – | doubt · throttled · halt: monthly hours |
+//! | other | – | doubt |
 
 use std::time::Duration;
 
@@ -22,19 +34,34 @@ use serde_json::Value;
 
 use super::platform::State;
 use super::{Answer, Exchange, TransportError, read};
-use crate::task::{Billed, Cause, Doubt, Endpoint, Failure, HaltReason, Probe, Verdict};
+use crate::task::{Answers, Billed, Cause, Doubt, Endpoint, Failure, HaltReason, Probe, Verdict};
 
 #[cfg(test)]
 mod tests;
 
 /// Says what came of a try.
 pub fn classify(endpoint: Endpoint, exchange: &Exchange) -> Verdict {
+    // A stream is worked on while it arrives.
+    let worked_on = match endpoint.is_streaming() {
+        true => exchange.bytes_sent > 0,
+        false => exchange.body_sent,
+    };
     match &exchange.outcome {
-        Err(error) => lost(error, exchange.body_sent),
+        Err(TransportError::BrokenWhileSending(why)) if endpoint.is_streaming() => {
+            // On a stream a refusal would have come with its words: we listen while we send.
+            let billed = if worked_on { Billed::Unknown } else { Billed::No };
+            let failure = Failure::local(Cause::Connection, format!("the connection broke: {why}"));
+            Verdict::Transient(Failure { billed, ..failure })
+        }
+        Err(error) => lost(error, worked_on),
         Ok(answer) if (200..300).contains(&answer.status) => succeeded(endpoint, answer, exchange.body_sent),
-        Ok(answer) => refused(endpoint, answer, exchange.body_sent),
+        Ok(answer) if answer.status >= FIRST_CLOSE_CODE => closed(endpoint, answer, worked_on),
+        Ok(answer) => refused(endpoint, answer, worked_on),
     }
 }
+
+/// Statuses of HTTP end before it.
+const FIRST_CLOSE_CODE: u16 = 1000;
 
 /// Says what the free call found.
 pub(super) fn probed(status: u16, body: &[u8]) -> Probe {
@@ -118,6 +145,7 @@ fn lost(error: &TransportError, body_sent: bool) -> Verdict {
         TransportError::Connect(_) => Verdict::Transient(failure(Cause::Connection, Billed::No)),
         TransportError::Unsendable(_) => Verdict::FileFault(failure(Cause::RequestRefused, Billed::No)),
         TransportError::SourceChanged(_) => Verdict::Transient(failure(Cause::SourceChanged, perhaps)),
+        TransportError::Undecodable(_) => Verdict::FileFault(failure(Cause::UnreadableAudio, perhaps)),
         TransportError::SourceRead(_) => Verdict::Transient(failure(Cause::SourceUnreadable, perhaps)),
         TransportError::Stalled => Verdict::Transient(failure(Cause::Stalled, perhaps)),
         TransportError::Timeout { .. } => Verdict::Transient(failure(Cause::Timeout, perhaps)),
@@ -163,9 +191,7 @@ fn refused(endpoint: Endpoint, answer: &Answer, body_sent: bool) -> Verdict {
     match words.account() {
         Some(Account::Credits) => return halted(HaltReason::Credits),
         // Voice detection says "quota exceeded" for too many at once as well.
-        Some(Account::Quota)
-            if endpoint == Endpoint::SyntheticVoiceDetectionBatch && answer.status == 403 =>
-        {
+        Some(Account::Quota) if endpoint.answers() == Answers::Frames && answer.status == 403 => {
             return unclear(Doubt::Quota);
         }
         Some(Account::Monthly | Account::Quota) => return halted(HaltReason::MonthlyHours),
@@ -216,6 +242,54 @@ fn refused(endpoint: Endpoint, answer: &Answer, body_sent: bool) -> Verdict {
         504 => Verdict::Transient(failure(Cause::ServerTimeout)),
         500.. => Verdict::Transient(failure(Cause::ServerError)),
         // Nothing that is known says this: a proxy, or a new rule. One file does not tell.
+        _ => unclear(Doubt::Request),
+    }
+}
+
+/// A stream that the server ended without an answer.
+fn closed(endpoint: Endpoint, answer: &Answer, worked_on: bool) -> Verdict {
+    let words = Words::read(&answer.body);
+    let perhaps = if worked_on { Billed::Unknown } else { Billed::No };
+    let failure = |cause, billed| Failure::answered(cause, answer.status, words.message(), billed);
+    let halted = |reason: HaltReason| Verdict::Halted(reason, failure(reason.cause(), Billed::No));
+    let unclear = |doubt| Verdict::Unclear(doubt, failure(doubt_cause(doubt), Billed::No));
+    let transient = |cause| Verdict::Transient(failure(cause, perhaps));
+    let code = answer.status;
+    // The code for too much has had three meanings, and each generation had other words for them.
+    let is_limit = code == 4029;
+    match words.account() {
+        Some(Account::Credits) => return halted(HaltReason::Credits),
+        Some(Account::Quota) if endpoint.answers() == Answers::Frames && code == 4003 => {
+            return unclear(Doubt::Quota);
+        }
+        Some(Account::Monthly | Account::Quota) => return halted(HaltReason::MonthlyHours),
+        Some(Account::Concurrency) => return Verdict::Throttled(failure(Cause::Throttled, Billed::No)),
+        Some(Account::Key) => return unclear(Doubt::Key),
+        Some(Account::Model) => return halted(HaltReason::ModelNotEnabled),
+        Some(Account::Opaque) if !is_limit => return unclear(Doubt::Opaque),
+        Some(Account::Opaque) | None => {}
+    }
+    if words.about_server() {
+        return transient(Cause::ServerError);
+    }
+    match code {
+        1003 | 1007..=1010 | 4002 => match words.about_file() {
+            Some(cause) => Verdict::FileFault(failure(cause, Billed::No)),
+            None if code == 4002 => Verdict::FileFault(failure(Cause::UnreadableAudio, Billed::No)),
+            // What a stream says of its sound differs from file to file.
+            None if words.about_format() => Verdict::FileFault(failure(Cause::UnsupportedFormat, Billed::No)),
+            None if words.about_job() => halted(HaltReason::ConfigRefused),
+            None => unclear(Doubt::Request),
+        },
+        1000 | 1001 | 1005 | 1006 => transient(Cause::AnswerLost),
+        1013 => transient(Cause::Overloaded),
+        1002 | 1011..=1015 => transient(Cause::ServerError),
+        4001 => unclear(Doubt::Key),
+        4003 => unclear(Doubt::Opaque),
+        4004 => halted(HaltReason::ModelNotEnabled),
+        4029 => unclear(Doubt::Throttle),
+        4030 => Verdict::Throttled(failure(Cause::Throttled, Billed::No)),
+        4031 => halted(HaltReason::MonthlyHours),
         _ => unclear(Doubt::Request),
     }
 }
@@ -280,6 +354,20 @@ const JOB: &[&str] = &[
     "invalid num_channels",
 ];
 
+/// Of a job whose requests are all alike; a stream says of each recording what it is.
+const FORMAT: &[&str] =
+    &["invalid audio_format", "invalid sample_rate", "invalid num_channels", "audio_format"];
+
+/// Said of streams under codes that mean something else.
+const SERVER: &[&str] = &[
+    "unable to validate",
+    "unable to complete",
+    "internal server error",
+    "temporarily unavailable",
+    "timed out",
+    "overloaded",
+];
+
 /// The text of a refusal, in any of the shapes that it comes in.
 #[derive(Debug)]
 enum Words {
@@ -337,8 +425,20 @@ impl Words {
     }
 
     fn about_job(&self) -> bool {
+        self.holds(JOB)
+    }
+
+    fn about_format(&self) -> bool {
+        self.holds(FORMAT)
+    }
+
+    fn about_server(&self) -> bool {
+        self.holds(SERVER)
+    }
+
+    fn holds(&self, markers: &[&str]) -> bool {
         let text = self.lower();
-        JOB.iter().any(|marker| text.contains(marker))
+        markers.iter().any(|marker| text.contains(marker))
     }
 
     /// What a marker is looked for in. A page is not the API's, whatever words it holds.

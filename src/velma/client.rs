@@ -19,14 +19,14 @@ use super::multipart::{Event, Malformed, Multipart};
 use super::platform::Platform;
 use super::request::{self, FREE_CALL, Submission};
 use super::upload::{Patience, Progress, Upload};
-use super::{Answer, Exchange, TransportError, VelmaError, VelmaSettings, classify};
+use super::{Answer, Exchange, TransportError, VelmaError, VelmaSettings, classify, stream};
 use crate::task::{Endpoint, Probe};
 
 #[cfg(test)]
 mod tests;
 
-const JSON_MAX: usize = 64 << 20;
-const AUDIO_MAX: u64 = 200 << 20;
+pub(super) const JSON_MAX: usize = 64 << 20;
+pub(super) const AUDIO_MAX: u64 = 200 << 20;
 /// An error needs no more, and what comes after it is not worth waiting for.
 const ERROR_MAX: usize = 64 << 10;
 const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,18 +82,39 @@ impl Client {
         &self.base
     }
 
+    /// A request that has not been told its key yet.
+    pub(super) fn keyless(&self, url: Url) -> reqwest::RequestBuilder {
+        self.http.get(url)
+    }
+
+    /// To be put into an address, from which it must never come back.
+    pub(super) fn key(&self) -> &secrecy::SecretString {
+        &self.settings.api_key
+    }
+
+    /// How much a message of a stream holds.
+    pub(super) fn frame_bytes(&self) -> usize {
+        self.settings.stream_frame_bytes
+    }
+
     /// Makes one try. Always comes back: with an answer of any status, or with the reason for having none.
-    pub async fn submit(&self, submission: Submission<'_>) -> Exchange {
+    pub async fn submit(&self, mut submission: Submission<'_>) -> Exchange {
         let progress = Progress::new();
         // Also when this future is dropped half-way.
         let _stop = StopOnDrop(&progress);
         let abort = submission.abort;
         let patience = self.patience(submission.len);
         let mut request_id = None;
+        let talking = async {
+            match submission.streamed.take() {
+                Some(streamed) => stream::talk(self, submission, streamed, &progress, &mut request_id).await,
+                None => self.talk(submission, &progress, &mut request_id).await,
+            }
+        };
         let outcome = tokio::select! {
             // What has arrived is kept, even if the time is up in the same instant.
             biased;
-            outcome = self.talk(submission, &progress, &mut request_id) => outcome,
+            outcome = talking => outcome,
             () = abort.cancelled() => Err(TransportError::Aborted),
             overdue = progress.overdue(patience) => Err(overdue),
         };
@@ -181,9 +202,8 @@ impl Client {
         progress.answer_began();
 
         let status = response.status();
-        let text = |name: &str| header(response.headers(), name).map(|value| self.scrub(value));
-        *request_id = text("x-request-id").or_else(|| text("request-id"));
-        let content_type = text(CONTENT_TYPE.as_str());
+        *request_id = self.request_id(&response);
+        let content_type = header(response.headers(), CONTENT_TYPE.as_str()).map(|value| self.scrub(value));
         let retry_after = header(response.headers(), RETRY_AFTER.as_str())
             .and_then(|value| retry_after(value, jiff::Timestamp::now()));
         let parts = content_type.as_deref().filter(|_| endpoint.returns_audio());
@@ -199,8 +219,14 @@ impl Client {
         Ok(Answer { status: status.as_u16(), retry_after, content_type, body, audio, is_complete })
     }
 
+    /// The API's own id of a request.
+    pub(super) fn request_id(&self, response: &Response) -> Option<String> {
+        let text = |name: &str| header(response.headers(), name).map(|value| self.scrub(value));
+        text("x-request-id").or_else(|| text("request-id"))
+    }
+
     /// What can be had of an error's text. Its status is known already: losing the rest changes nothing.
-    async fn error_text(&self, mut response: Response) -> (Bytes, bool) {
+    pub(super) async fn error_text(&self, mut response: Response) -> (Bytes, bool) {
         let mut body = BytesMut::new();
         let reading = async {
             loop {
@@ -225,17 +251,25 @@ impl Client {
     }
 
     /// The text without the key, should a server repeat what it refuses.
-    fn scrub(&self, text: &str) -> String {
+    pub(super) fn scrub(&self, text: &str) -> String {
         let key = self.settings.api_key.expose_secret();
         let others = self.platform.iter().flat_map(|platform| platform.secrets());
         // A key of a few letters (an emulator's) would tear holes into ordinary words.
         let secrets = std::iter::once(key).chain(others).filter(|secret| secret.len() >= SECRET_MIN);
         secrets.fold(text.to_owned(), |text, secret| {
-            // As it is, and as it stands inside a JSON string.
+            // As it is, as it stands inside a JSON string, and as it stands in an address.
             let quoted = serde_json::Value::from(secret).to_string();
-            text.replace(secret, "[key]").replace(&quoted[1..quoted.len() - 1], "[key]")
+            let text = text.replace(secret, "[key]").replace(&quoted[1..quoted.len() - 1], "[key]");
+            text.replace(&in_an_address(secret), "[key]")
         })
     }
+}
+
+/// A secret as it stands in the query of an address. The text itself, should there be no such form.
+fn in_an_address(secret: &str) -> String {
+    let Ok(mut url) = Url::parse("http://x") else { return secret.to_owned() };
+    url.query_pairs_mut().append_key_only(secret);
+    url.query().unwrap_or(secret).to_owned()
 }
 
 struct StopOnDrop<'a>(&'a Progress);
@@ -312,7 +346,7 @@ async fn parted(
         }
     }
     let audio = match stage {
-        Some(stage) => Some(stage.finish().await.map_err(storage)?),
+        Some(stage) => Some(stage.finish(Vec::new()).await.map_err(storage)?),
         None => None,
     };
     Ok(Received { body: metadata.freeze(), audio, is_complete: reader.is_complete() })
@@ -353,7 +387,7 @@ fn root_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
 }
 
 /// An error and what is behind it, each said once.
-fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -366,7 +400,7 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
-fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(super) fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let value = headers.get(name)?.to_str().ok()?.trim();
     (!value.is_empty() && value.len() <= 512).then_some(value)
 }

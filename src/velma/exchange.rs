@@ -12,7 +12,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 /// One try, as seen from our end.
 #[derive(Debug)]
 pub struct Exchange {
-    /// Bytes of the file that were handed to the connection.
+    /// Bytes of the file, or of what was decoded of it, that were handed to the connection.
     pub bytes_sent: u64,
     /// Whether the whole file was. What follows a loss after that may be billed.
     pub body_sent: bool,
@@ -27,7 +27,7 @@ pub struct Exchange {
 /// An answer of the server, whatever its status.
 #[derive(Debug)]
 pub struct Answer {
-    /// The HTTP status.
+    /// The HTTP status; of a stream that the server ended without an answer, the code that it closed with.
     pub status: u16,
     /// What the server asks us to wait; at most a day.
     pub retry_after: Option<Duration>,
@@ -63,6 +63,9 @@ pub enum TransportError {
     /// The file could not be read to its end; the request was broken off.
     #[error("the file could not be read: {0}")]
     SourceRead(String),
+    /// What it sounds like could not be found out; the connection was given up.
+    #[error("the recording could not be decoded: {0}")]
+    Undecodable(String),
     /// While uploading, no byte moved for too long.
     #[error("the upload stood still for too long")]
     Stalled,

@@ -10,13 +10,14 @@ mod platform;
 mod presets;
 mod request;
 mod response;
+mod stream;
 mod upload;
 
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-pub use audio::StagedAudio;
+pub use audio::{Clip, StagedAudio};
 pub use classify::classify;
 pub use client::Client;
 pub use exchange::{Answer, Exchange, TransportError};
@@ -25,6 +26,7 @@ pub use platform::{PlatformSettings, accepted};
 pub use presets::{Preset, nearest_preset};
 pub use request::Submission;
 pub use response::{Behavior, Music, Pick, Response, Sentiment, Transcript, Unreadable, Utterance, read};
+pub use stream::{ClipAt, Decoded, Fold, Heard, Streamed, TooMuch};
 pub use upload::Source;
 
 /// How to reach the API.
@@ -42,6 +44,8 @@ pub struct VelmaSettings {
     pub answer_timeout: Duration,
     /// Added to it for each megabyte of the recording.
     pub answer_timeout_per_mb: Duration,
+    /// How much a message of a stream holds, 4 to 64 KiB.
+    pub stream_frame_bytes: usize,
     /// How to reach the Platform API, for whoever uses it.
     pub platform: Option<PlatformSettings>,
 }

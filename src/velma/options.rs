@@ -39,6 +39,27 @@ const LANGUAGE_KEYS: &[&str] = &["language"];
 const SERIES_KEYS: &[&str] = &["training_permitted", "use_ensemble"];
 const PLATFORM_KEYS: &[&str] = &["emotion_annotation", "demographics"];
 const BATCH_KEYS: &[&str] = &["config"];
+const STT_STREAM_KEYS: &[&str] = &[
+    "speaker_diarization",
+    "emotion_signal",
+    "accent_signal",
+    "deepfake_signal",
+    "pii_phi_tagging",
+    "language",
+    "custom_terms",
+    "config",
+    "realtime",
+];
+const ENGLISH_STREAM_KEYS: &[&str] = &["endpointing", "realtime"];
+const REDACTION_STREAM_KEYS: &[&str] = &[
+    "speaker_diarization",
+    "start_redaction_padding_ms",
+    "end_redaction_padding_ms",
+    "language",
+    "realtime",
+];
+const BATCH_STREAM_KEYS: &[&str] = &["config", "realtime"];
+const STREAM_KEYS: &[&str] = &["realtime"];
 const TERMS_MAX: usize = 1000;
 const TERMS_JSON_MAX: usize = 8000;
 const DEFINITION_MAX: usize = 256;
@@ -82,6 +103,8 @@ const LANGUAGES: &[(&str, &str)] = &[
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     fields: Vec<Field>,
+    /// Of a stream: no faster than the recording was spoken.
+    realtime: bool,
     presets: Vec<PresetUse>,
 }
 
@@ -147,18 +170,24 @@ impl Options {
         }
         let mut presets = Vec::new();
         let fields = match endpoint {
-            Endpoint::SttBatch => stt(given)?,
-            Endpoint::PiiPhiRedactionBatch | Endpoint::SttBatchMultilingualVfast => plain(given)?,
-            Endpoint::Batch => batch(given, &mut presets)?,
+            Endpoint::SttBatch | Endpoint::SttStreaming => stt(given)?,
+            Endpoint::PiiPhiRedactionBatch
+            | Endpoint::PiiPhiRedactionStreaming
+            | Endpoint::SttBatchMultilingualVfast => plain(given)?,
+            Endpoint::Batch | Endpoint::Streaming => batch(given, &mut presets)?,
             Endpoint::EmotionBatch | Endpoint::AccentBatch => series(given)?,
+            Endpoint::SttStreamingEnglishV2 => switches(&["endpointing"], given)?,
             Endpoint::PlatformBatch => switches(PLATFORM_KEYS, given)?,
             Endpoint::SttBatchEnglishVfast
             | Endpoint::SyntheticVoiceDetectionBatch
+            | Endpoint::SyntheticVoiceDetectionStreaming
             | Endpoint::LanguageDetectionBatch
             | Endpoint::MusicDetectionBatch
             | Endpoint::AiMusicDetectionBatch => Vec::new(),
         };
-        Ok(Options { fields, presets })
+        let realtime = given.get("realtime").filter(|v| !v.is_null());
+        let realtime = realtime.map(|value| boolean("realtime", value)).transpose()?.unwrap_or(false);
+        Ok(Options { fields, presets, realtime })
     }
 
     /// The names of the options that the endpoint takes; empty when it takes none.
@@ -175,7 +204,22 @@ impl Options {
             | Endpoint::LanguageDetectionBatch
             | Endpoint::MusicDetectionBatch
             | Endpoint::AiMusicDetectionBatch => &[],
+            Endpoint::SttStreaming => STT_STREAM_KEYS,
+            Endpoint::SttStreamingEnglishV2 => ENGLISH_STREAM_KEYS,
+            Endpoint::SyntheticVoiceDetectionStreaming => STREAM_KEYS,
+            Endpoint::PiiPhiRedactionStreaming => REDACTION_STREAM_KEYS,
+            Endpoint::Streaming => BATCH_STREAM_KEYS,
         }
+    }
+
+    /// Whether a stream goes no faster than the recording was spoken.
+    pub(super) fn realtime(&self) -> bool {
+        self.realtime
+    }
+
+    /// Whether each pause ends an utterance.
+    pub(super) fn endpointing(&self) -> bool {
+        self.fields.iter().any(|field| field.name == "endpointing" && field.value == "true")
     }
 
     /// The presets that are named.

@@ -7,7 +7,7 @@ use reqwest::multipart::{Form, Part};
 use tokio_util::sync::CancellationToken;
 
 use super::upload::{Source, Upload};
-use super::{Options, TransportError};
+use super::{Options, Streamed, TransportError};
 use crate::task::Endpoint;
 
 /// The longest name that most systems take.
@@ -32,6 +32,8 @@ pub struct Submission<'a> {
     pub audio_beside: Option<&'a Path>,
     /// Cancelled to give up at once.
     pub abort: &'a CancellationToken,
+    /// How it is streamed, to an endpoint that is streamed to.
+    pub streamed: Option<Streamed>,
 }
 
 /// The path of an endpoint, from the root of the host.

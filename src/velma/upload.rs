@@ -87,6 +87,11 @@ impl Progress {
         }
     }
 
+    /// What was waited for has come; what follows has a time of its own.
+    pub(super) fn answered(&self) {
+        self.phase.send_replace(Phase::Waiting(Instant::now()));
+    }
+
     /// Ends when a phase has lasted too long.
     pub(super) async fn overdue(&self, patience: Patience) -> TransportError {
         let mut phase = self.phase.subscribe();
@@ -111,7 +116,7 @@ impl Progress {
         }
     }
 
-    fn advance(&self, bytes: usize) {
+    pub(super) fn advance(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::AcqRel);
         self.phase.send_if_modified(|phase| {
             let sending = !matches!(phase, Phase::Waiting(_));
@@ -122,7 +127,7 @@ impl Progress {
         });
     }
 
-    fn all_sent(&self) {
+    pub(super) fn all_sent(&self) {
         self.body_sent.store(true, Ordering::Release);
         self.phase.send_replace(Phase::Waiting(Instant::now()));
     }
@@ -203,36 +208,35 @@ impl Upload {
 
     /// The file's bytes: exactly as many as were promised, or an error.
     pub(super) fn into_stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-        try_unfold(Box::new(self), |mut upload| async move {
-            if upload.progress.stopped.load(Ordering::Acquire) {
+        try_unfold(Box::new(self), |upload| async move {
+            let progress = Arc::clone(&upload.progress);
+            if progress.stopped.load(Ordering::Acquire) {
                 return Err(io::Error::other("no longer wanted"));
             }
-            if upload.left == 0 {
-                let _ = upload.progress.blake3.set(upload.hash.finalize().to_hex().to_string());
-                upload.progress.all_sent();
-                return Ok(None);
+            let (chunk, upload) = upload.next().await.map_err(|fault| progress.blame(fault))?;
+            match &chunk {
+                Some(chunk) => progress.advance(chunk.len()),
+                None => progress.all_sent(),
             }
-            let chunk = match &mut upload.bytes {
-                Pieces::Whole(bytes) => {
-                    let chunk = bytes.split_off(0);
-                    upload.hash.update(&chunk);
-                    upload.left = 0;
-                    chunk
-                }
-                Pieces::Read { .. } => {
-                    let chunk;
-                    (upload, chunk) = tokio::task::spawn_blocking(move || {
-                        let chunk = upload.read();
-                        (upload, chunk)
-                    })
-                    .await
-                    .map_err(io::Error::other)?;
-                    chunk.map_err(|fault| upload.progress.blame(fault))?
-                }
-            };
-            upload.progress.advance(chunk.len());
-            Ok(Some((chunk, upload)))
+            Ok(chunk.map(|chunk| (chunk, upload)))
         })
+    }
+
+    /// The next bytes of the file, and what is left; `None` at its end, with which its hash is known.
+    pub(super) async fn next(mut self: Box<Self>) -> Result<(Option<Bytes>, Box<Self>), TransportError> {
+        if self.left == 0 {
+            let _ = self.progress.blake3.set(self.hash.finalize().to_hex().to_string());
+            return Ok((None, self));
+        }
+        if let Pieces::Whole(bytes) = &mut self.bytes {
+            let chunk = bytes.split_off(0);
+            self.hash.update(&chunk);
+            self.left = 0;
+            return Ok((Some(chunk), self));
+        }
+        let reading = tokio::task::spawn_blocking(move || (self.read(), self));
+        let (chunk, upload) = reading.await.map_err(|e| TransportError::SourceRead(e.to_string()))?;
+        Ok((Some(chunk?), upload))
     }
 
     /// The next piece of a file.

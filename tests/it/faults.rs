@@ -150,7 +150,9 @@ impl Place {
             works: vec![Work {
                 job,
                 options,
+                price: None,
                 settle: Duration::ZERO,
+                mounted: false,
                 reuse: true,
                 suspect: Default::default(),
             }],
@@ -197,6 +199,7 @@ impl Place {
             stall_timeout: PATIENCE,
             answer_timeout: PATIENCE,
             answer_timeout_per_mb: PATIENCE,
+            stream_frame_bytes: 32_000,
             platform: None,
         })
         .unwrap()

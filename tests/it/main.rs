@@ -10,9 +10,14 @@
 //! | `hostile` | a folder as archives really are, and one that changes while it is read |
 //! | `network` | cuts, stalls, floods and lies on the way to the API |
 //! | `halts` | hours, credits, keys, models: stop, probe, go on |
+//! | `know` | lengths, plans and budgets: what is known before it is paid for |
 //! | `chaos` | the selftest: kills at random, everything counted |
 //! | `content` | duplicates, moves, other options: paid for once, and only when asked again |
 //! | `crashes` | SIGKILL, torn and altered outputs |
+//! | `deadline` | `--until`, `--max-duration`, `--order`: nothing begins after the end, nothing is dropped by it |
+//! | `watch` | new files, replaced ones, sources that come and go, until it is stopped |
+//! | `night` | pings, and a week of a nightly job: exit codes, pings and `verify` tell the same |
+//! | `doctor` | what is missing, before a run finds out |
 //! | `clock` | a wall clock that jumps, between runs and during one |
 //! | `faults` | a queue that fails at any one call, before or after its commit |
 //! | `disk` | a full or read-only disk; a locked, damaged, cut or newer database |
@@ -25,6 +30,7 @@
 //! | `platform` | jobs that are accepted: sent once, polled after a kill, secrets of their own |
 //! | `presets` | behaviors that the API does not have, told before anything is sent |
 //! | `purge` | answers and audio that go after a time, to the last byte, also when it is killed |
+//! | `streams` | the five endpoints that are streamed to: shapes, limits, codes, kills, and where the key is not |
 //! | `suspects` | results that are implausible, flagged everywhere; what is empty but loud goes out once more |
 //! | `usage` | mistakes of the user: exit codes and what is said |
 //! | `verbs` | every other verb once; what stdout and the log carry |
@@ -38,16 +44,20 @@ mod chaos;
 mod clock;
 mod content;
 mod crashes;
+mod deadline;
 mod disk;
 mod disk_apart;
+mod doctor;
 mod faults;
 mod formats;
 mod halts;
 mod hostile;
+mod know;
 mod limits;
 mod memory;
 mod metadata;
 mod network;
+mod night;
 mod platform;
 mod presets;
 mod purge;
@@ -56,7 +66,9 @@ mod runs;
 mod siblings;
 mod signals;
 mod sources;
+mod streams;
 mod suspects;
 mod usage;
 mod verbs;
 mod verify;
+mod watch;

@@ -43,7 +43,12 @@ fn every_setting_that_is_no_list_has_a_variable_of_its_own() {
                 ("2026-11=7".to_owned(), false)
             }
             serde_json::Value::Null if setting.name.ends_with("hours") => ("7".to_owned(), false),
-            serde_json::Value::Null if setting.name.starts_with("prices.") => ("7".to_owned(), false),
+            serde_json::Value::Null if setting.name == "notify.url" => ("https://host/".to_owned(), false),
+            serde_json::Value::Null
+                if setting.name.starts_with("prices.") || setting.name.ends_with("_cost") =>
+            {
+                ("7".to_owned(), false)
+            }
             serde_json::Value::Null => ("/k".to_owned(), false),
             other => (other.to_string(), false),
         };

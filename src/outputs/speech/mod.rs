@@ -14,7 +14,7 @@ pub(super) use self::cues::{Part, Show, cues};
 pub(super) use self::words::{column, directed, is_rtl, label};
 use super::transcript::{self, Transcript};
 use crate::queue::ResultRow;
-use crate::task::Endpoint;
+use crate::task::{Answers, Endpoint};
 
 /// Characters that are spoken in a second, at least, where an answer does not say when something ends.
 const SLOWEST: u64 = 10;
@@ -66,11 +66,13 @@ impl Speech {
                 Some(Said { start_ms: u.start_ms, end_ms: u.end_ms, speaker, language, text })
             })
             .collect();
-        if said.is_empty()
+        // What nobody tells the time of is no subtitle.
+        let untimed = endpoint.answers() == Answers::Text && said.iter().all(|said| said.end_ms == 0);
+        if (said.is_empty() || untimed)
             && let Some(text) = plain(&transcript.text)
         {
             let end_ms = duration_ms.unwrap_or(0);
-            said.push(Said { start_ms: 0, end_ms, speaker: None, language: None, text });
+            said = vec![Said { start_ms: 0, end_ms, speaker: None, language: None, text }];
         }
         said.sort_by_key(|said| said.start_ms);
         bound(&mut said, duration_ms);

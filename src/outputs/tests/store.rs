@@ -275,6 +275,15 @@ impl TaskStore for FakeStore {
     async fn unmeasured(&self, _: JobId, _: Option<TaskId>, _: u32) -> Answer<Vec<Unmeasured>> {
         refused()
     }
+    async fn set_budget(&self, _: BudgetLimit, _: bool, _: Timestamp) -> Answer<()> {
+        refused()
+    }
+    async fn budget(&self) -> Answer<Option<Budget>> {
+        refused()
+    }
+    async fn speeds(&self, _: JobId, _: u32) -> Answer<Vec<(u64, u64)>> {
+        refused()
+    }
     async fn keep_measured(&self, _: Vec<(Unmeasured, Measured)>) -> Answer<()> {
         refused()
     }

@@ -132,6 +132,9 @@ store! {
     compare(job: JobId, tasks: Vec<NewTask>) -> Told<Enqueued>;
     learn_fields(job: JobId, names: Vec<String>) -> Told<Vec<String>>;
     unmeasured(job: JobId, after: Option<TaskId>, limit: u32) -> Told<Vec<Unmeasured>>;
+    set_budget(limit: BudgetLimit, anew: bool, now: Timestamp) -> Told<()>;
+    budget() -> Told<Option<Budget>>;
+    speeds(job: JobId, limit: u32) -> Told<Vec<(u64, u64)>>;
     keep_measured(measured: Vec<(Unmeasured, Measured)>) -> Told<()>;
     register(worker: WorkerRow) -> Told<()>;
     heartbeat(worker: WorkerId, now: Timestamp) -> Told<()>;

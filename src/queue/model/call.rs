@@ -62,6 +62,7 @@ pub(super) struct Hold {
     pub(super) first_failed_at: Option<Timestamp>,
     pub(super) alone: bool,
     pub(super) busy: u32,
+    pub(super) reserved: Amount,
     /// Whether its holder has settled it.
     pub(super) settled: bool,
 }
@@ -80,6 +81,7 @@ impl Hold {
             first_failed_at: self.first_failed_at,
             alone: self.alone,
             busy: self.busy,
+            reserved: self.reserved,
         }
     }
 }
@@ -105,7 +107,7 @@ pub(super) enum Answer {
         doubles: Vec<Double>,
         limiter: LimiterState,
         halts: Vec<(HaltScope, HaltReason)>,
-        cap_reached: bool,
+        cap_reached: Option<Reached>,
     },
 }
 

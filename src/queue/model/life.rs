@@ -52,7 +52,7 @@ impl Task {
             last_cause: None,
             first_failed_at: None,
             cancel_requested: false,
-            reserved_ms: 0,
+            reserved: Amount::default(),
             lone: false,
             on_deck: false,
             tries: vec![],
@@ -104,13 +104,13 @@ impl Task {
         self.row.state == TaskState::Queued && (self.row.hold.is_none() || self.row.run_at <= now)
     }
 
-    pub(super) fn start(&mut self, wish: &ClaimRequest, estimate_ms: u64, on_deck: bool) {
+    pub(super) fn start(&mut self, wish: &ClaimRequest, amount: Amount, on_deck: bool) {
         let (worker, now) = (&wish.worker, wish.now);
         self.row.state = TaskState::Running;
         self.row.hold = None;
         self.row.owner = Some(worker.clone());
         self.row.fence.0 += 1;
-        self.reserved_ms = estimate_ms;
+        self.reserved = amount;
         self.lone = wish.alone;
         self.on_deck = on_deck;
         self.tries.push(AttemptRow {
@@ -142,6 +142,7 @@ impl Task {
             first_failed_at: self.first_failed_at,
             alone,
             busy,
+            reserved: self.reserved,
             settled: false,
         }
     }
@@ -155,7 +156,7 @@ impl Task {
         self.row.changed_at = now;
         self.row.finished_at = (state != TaskState::Queued).then_some(now);
         self.cancel_requested = false;
-        self.reserved_ms = 0;
+        self.reserved = Amount::default();
         self.on_deck = false;
     }
 
@@ -215,7 +216,7 @@ impl Task {
         row.changed_at = now;
         row.finished_at = (!goes_again).then_some(now);
         self.cancel_requested = false;
-        self.reserved_ms = 0;
+        self.reserved = Amount::default();
         self.on_deck = false;
         self.identity = new.made.identity.clone();
         let result = ResultRow {

@@ -17,7 +17,7 @@ pub(super) struct Task {
     pub(super) last_cause: Option<(Cause, u32)>,
     pub(super) first_failed_at: Option<Timestamp>,
     pub(super) cancel_requested: bool,
-    pub(super) reserved_ms: u64,
+    pub(super) reserved: Amount,
     /// Claimed to be alone.
     pub(super) lone: bool,
     /// Claimed ahead, and not handed a slot yet.
@@ -334,6 +334,7 @@ impl Model {
                 continue;
             }
             task.row.lease_losses += 1;
+            let reserved = task.reserved;
             let state = match (task.row.lease_losses >= 3, task.cancel_requested) {
                 (true, _) => task.end(TaskState::Failed),
                 (false, true) => task.end(TaskState::Cancelled),
@@ -350,7 +351,7 @@ impl Model {
             recovered.tasks += 1;
             recovered.failed += u64::from(state == TaskState::Failed);
             if billed == Billed::Unknown {
-                self.ledger.entry((task.row.endpoint, now.month())).or_default().unknown += 1;
+                lose(self.ledger.entry((task.row.endpoint, now.month())).or_default(), reserved);
             }
         }
         recovered
@@ -366,7 +367,7 @@ impl Model {
     }
 
     pub(super) fn billed_ms(&self, endpoint: Endpoint) -> u64 {
-        self.ledger.get(&(endpoint, self.now.month())).map_or(0, |u| u.billed_ms)
+        self.ledger.get(&(endpoint, self.now.month())).map_or(0, |u| u.billed_ms + u.unknown_ms)
     }
 
     fn claim(&mut self, wish: ClaimRequest) -> Answer {
@@ -392,7 +393,8 @@ impl Model {
         let own = |t: &Task| !t.on_deck && t.row.owner.as_ref() == Some(&wish.worker);
         let has_slot = may > 0 || self.running(wish.endpoint).any(own);
         let stopped = !halts.is_empty() || paused || crowded || wish.alone;
-        let more = if stopped || others || !has_slot { 0 } else { wish.ahead };
+        let capped = wish.cap_ms.is_some() || !wish.budget.is_none();
+        let more = if stopped || others || capped || !has_slot { 0 } else { wish.ahead };
         let mut seated = vec![];
         if !stopped {
             let waits = |t: &&mut Task| {
@@ -407,17 +409,17 @@ impl Model {
         }
         let may = may - seated.len() as u32;
         limiter.busy += seated.len() as u32;
-        let on_their_way: u64 = self.running(wish.endpoint).map(|t| t.reserved_ms).sum();
+        let on_their_way: u64 = self.running(wish.endpoint).map(|t| t.reserved.audio_ms).sum();
         let mut spent = self.billed_ms(wish.endpoint) + on_their_way;
-        let (mut tasks, mut ahead, mut gone, mut cap_reached) = (vec![], vec![], vec![], false);
-        let mut doubles = vec![];
+        let (mut tasks, mut ahead, mut gone) = (vec![], vec![], vec![]);
+        let (mut doubles, mut cap_reached) = (vec![], None);
         let mut begun: BTreeMap<Identity, TaskId> = BTreeMap::new();
-        for &(id, estimate_ms) in &wish.tasks {
+        for &(id, amount) in &wish.tasks {
             if tasks.len() + ahead.len() == (may + more) as usize {
                 break;
             }
-            if wish.cap_ms.is_some_and(|cap| spent + estimate_ms > cap) {
-                cap_reached = true;
+            if wish.cap_ms.is_some_and(|cap| spent + amount.audio_ms > cap) {
+                cap_reached = Some(Reached { cap: Cap::Month, in_flight: limiter.busy });
                 break;
             }
             let identity = wish.identities.as_ref().and_then(|all| all.get(&id)).cloned();
@@ -438,9 +440,9 @@ impl Model {
                 continue;
             };
             let on_deck = tasks.len() == may as usize;
-            task.start(&wish, estimate_ms, on_deck);
+            task.start(&wish, amount, on_deck);
             task.identity = identity;
-            spent += estimate_ms;
+            spent += amount.audio_ms;
             limiter.busy += u32::from(!on_deck);
             let alone = if on_deck { limiter.ceiling == 1 } else { nobody_else };
             let hold = task.hold(alone, limiter.busy);
@@ -525,6 +527,9 @@ impl Model {
                 let month = self.ledger.entry((endpoint, now.month())).or_default();
                 month.succeeded += 1;
                 month.billed_ms = (month.billed_ms + result.billed_ms).min(LEDGER_MAX_MS);
+                let measured = result.measured.map_or(result.billed_ms, |m| m.duration_ms);
+                month.measured_ms = (month.measured_ms + measured).min(LEDGER_MAX_MS);
+                month.cost = month.cost + result.cost;
                 true
             }
             (settlement, None) if open => {
@@ -533,7 +538,7 @@ impl Model {
                 let endpoint = task.row.endpoint;
                 // Paid for, surely or perhaps, without a result to show for it.
                 if failure.billed != Billed::No {
-                    self.ledger.entry((endpoint, now.month())).or_default().unknown += 1;
+                    lose(self.ledger.entry((endpoint, now.month())).or_default(), hold.reserved);
                 }
                 true
             }
@@ -640,6 +645,12 @@ impl Model {
 
 pub(super) fn is_open(halt: &Halt, now: Timestamp) -> bool {
     halt.lifted_at.is_none() && halt.until.is_none_or(|until| now < until)
+}
+
+fn lose(month: &mut Usage, reserved: Amount) {
+    month.unknown += 1;
+    month.unknown_ms += reserved.audio_ms;
+    month.unknown_cost = month.unknown_cost + reserved.cost;
 }
 
 fn close(attempt: &mut AttemptRow, outcome: &str, failure: Option<&Failure>, now: Timestamp) {

@@ -205,7 +205,10 @@ impl Model {
             worker,
             identities,
             endpoint,
-            tasks: tasks.into_iter().map(|id| (id, estimate_ms)).collect(),
+            tasks: tasks
+                .into_iter()
+                .map(|id| (id, Amount { audio_ms: estimate_ms, cost: Money(id.0.unsigned_abs() % 7) }))
+                .collect(),
             want: u32::from(wish.want),
             ahead: u32::from(wish.ahead),
             alone: wish.alone,
@@ -215,6 +218,7 @@ impl Model {
                 vec![]
             },
             cap_ms: wish.cap_s.map(|s| self.billed_ms(endpoint) + u64::from(s) * 1000),
+            budget: BudgetLimit::default(),
             now: self.now,
         }
     }
@@ -321,6 +325,7 @@ fn new_result(billed_s: u8, sounds: bool) -> NewResult {
         duration_ms: sounds.then_some(billed_ms),
         measured: sounds.then(|| Measured::packets(u64::from(billed_s))),
         billed_ms,
+        cost: Money(u64::from(billed_s)),
         redacted_audio: sounds.then(|| RedactedAudio { path, bytes: 9, sha256: "00".into() }),
         made: Made::default(),
         suspicions: vec![],

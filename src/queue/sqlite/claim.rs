@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::SqliteConnection;
 
+use super::budget::Caps;
 use super::rows::{Columns, array, int};
 use super::{halts, limits};
 use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, Double, LimiterState, QueueError};
-use crate::task::{Endpoint, Fence, Identity, JobId, TaskId, Timestamp};
+use crate::task::{Amount, Endpoint, Fence, Identity, JobId, TaskId, Timestamp};
 
 /// Tasks that waited and are due come first, then the jobs in turn, each in its own order.
 pub(super) async fn candidates(
@@ -142,37 +143,34 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Resu
     }
     let free = claim.limiter.effective.min(claim.limiter.ceiling).saturating_sub(claim.limiter.busy);
     let slots = wish.want.min(free).min(if wish.alone { 1 } else { u32::MAX }) as usize;
-    // Only who has a slot can hand it over; and where others want slots, too, they must get free.
-    let hands_over = !wish.alone && !standing.others && (slots > 0 || standing.own);
+    // Only who has a slot can hand it over; and where others want slots, too, they must get free. Near a cap nothing
+    // is kept back for what may not begin.
+    let is_capped = wish.cap_ms.is_some() || !wish.budget.is_none();
+    let hands_over = !wish.alone && !is_capped && !standing.others && (slots > 0 || standing.own);
     if slots > 0 && standing.on_deck && !wish.alone {
         claim.seated = seat(c, wish, slots).await?;
         claim.limiter.busy += claim.seated.len() as u32;
     }
     let slots = slots - claim.seated.len();
     let take = slots + if hands_over { wish.ahead as usize } else { 0 };
-    let mut spoken_for = match wish.cap_ms {
-        Some(_) => limits::spoken_for(c, wish.endpoint, wish.now.month()).await?,
-        None => 0,
-    };
+    let mut caps = Caps::of(c, wish).await?;
     let mut wished = wish.tasks.iter().copied().peekable();
     let mut begun: HashMap<&Identity, TaskId> = HashMap::new();
-    while claim.tasks.len() + claim.ahead.len() < take && !claim.cap_reached {
+    while claim.tasks.len() + claim.ahead.len() < take && claim.cap_reached.is_none() {
         // As many as still fit; should some of them be gone, the next ones get their turn.
         let mut batch = Vec::new();
-        let mut reserved = spoken_for;
+        let mut then = caps;
         while claim.tasks.len() + claim.ahead.len() + batch.len() < take
-            && let Some(&(id, estimate_ms)) = wished.peek()
+            && let Some(&(id, amount)) = wished.peek()
         {
-            reserved = reserved.saturating_add(estimate_ms);
-            if wish.cap_ms.is_some_and(|cap| reserved > cap) {
+            if let Some(reached) = then.crossed_by(amount, claim.limiter.busy) {
                 // Only what is really taken counts: those before it may be gone.
-                claim.cap_reached = batch.is_empty();
+                claim.cap_reached = batch.is_empty().then_some(reached);
                 break;
             }
             wished.next();
             match wish.identities.as_ref().and_then(|all| all.get(&id)).map(|same| (same, begun.get(same))) {
                 Some((_, Some(&of))) if of != id => {
-                    reserved = reserved.saturating_sub(estimate_ms);
                     claim.doubles.push(Double { task: id, of, answered: false });
                     continue;
                 }
@@ -181,7 +179,8 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Resu
                 }
                 None => {}
             }
-            batch.push((id, estimate_ms));
+            then.add(amount);
+            batch.push((id, amount));
         }
         if batch.is_empty() {
             break;
@@ -190,7 +189,7 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Resu
         let left: Vec<TaskId> =
             batch.iter().map(|(id, _)| *id).filter(|id| !taken.contains_key(id)).collect();
         let doubles = doubles(c, wish, &left).await?;
-        for (id, estimate_ms) in batch {
+        for (id, amount) in batch {
             let Some(mut task) = taken.remove(&id) else {
                 match doubles.iter().find(|double| double.task == id) {
                     Some(double) => claim.doubles.push(*double),
@@ -198,7 +197,8 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Resu
                 }
                 continue;
             };
-            spoken_for = spoken_for.saturating_add(estimate_ms);
+            task.reserved = amount;
+            caps.add(amount);
             if claim.tasks.len() == slots {
                 // Its turn comes with a slot that another one of these leaves.
                 (task.alone, task.busy) = (claim.limiter.ceiling == 1, claim.limiter.busy);
@@ -282,7 +282,7 @@ async fn seat(
 ) -> Result<Vec<TaskId>, QueueError> {
     let rows = sqlx::query(
         "UPDATE slot SET task_id = next.task_id, fence = next.fence, owner = next.owner,
-                reserved_ms = next.reserved_ms, lone = 0
+                reserved_ms = next.reserved_ms, reserved_cost = next.reserved_cost, lone = 0
          FROM (SELECT *, row_number() OVER (ORDER BY task_id) AS turn FROM deck WHERE limiter = ?1 AND owner = ?2) AS next
          JOIN (SELECT no AS free, row_number() OVER (ORDER BY no) AS turn
                FROM slot WHERE limiter = ?1 AND task_id IS NULL) USING (turn)
@@ -308,7 +308,7 @@ async fn seat(
 async fn take_tasks(
     c: &mut SqliteConnection,
     wish: &ClaimRequest,
-    tasks: &[(TaskId, u64)],
+    tasks: &[(TaskId, Amount)],
     slots: usize,
 ) -> Result<HashMap<TaskId, ClaimedTask>, QueueError> {
     let rows = sqlx::query(
@@ -337,17 +337,18 @@ async fn take_tasks(
         return Ok(taken);
     }
     let mut seen = HashSet::new(); // one may be wished for twice
-    let holds = tasks.iter().filter(|(id, _)| seen.insert(*id)).filter_map(|(id, estimate_ms)| {
-        taken.get(id).map(|task| json!([task.id.0, task.fence.0, int(*estimate_ms)]))
+    let holds = tasks.iter().filter(|(id, _)| seen.insert(*id)).filter_map(|(id, amount)| {
+        let task = taken.get(id)?;
+        Some(json!([task.id.0, task.fence.0, int(amount.audio_ms), int(amount.cost.0)]))
     });
     let in_slots = slots.min(taken.len());
     let done = sqlx::query(
         "INSERT INTO attempt (task_id, fence, worker, started_at)
          SELECT value ->> 0, value ->> 1, ?2, ?3 FROM json_each(?1);
-         INSERT INTO deck (task_id, fence, limiter, owner, reserved_ms)
-         SELECT value ->> 0, value ->> 1, ?4, ?2, value ->> 2 FROM json_each(?1) WHERE key >= ?6;
+         INSERT INTO deck (task_id, fence, limiter, owner, reserved_ms, reserved_cost)
+         SELECT value ->> 0, value ->> 1, ?4, ?2, value ->> 2, value ->> 3 FROM json_each(?1) WHERE key >= ?6;
          UPDATE slot SET task_id = held.value ->> 0, fence = held.value ->> 1, owner = ?2,
-                reserved_ms = held.value ->> 2, lone = ?5
+                reserved_ms = held.value ->> 2, reserved_cost = held.value ->> 3, lone = ?5
          FROM json_each(?1) AS held
          JOIN (SELECT no AS free, row_number() OVER (ORDER BY no) - 1 AS turn
                FROM slot WHERE limiter = ?4 AND task_id IS NULL) ON turn = held.key
@@ -425,6 +426,7 @@ fn claimed(row: &sqlx::sqlite::SqliteRow, wish: &ClaimRequest) -> Result<(TaskId
         first_failed_at: row.time_or_null("first_failed_at")?,
         alone: false,
         busy: 0,
+        reserved: Amount::default(),
     };
     Ok((id, task))
 }

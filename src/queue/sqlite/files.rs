@@ -75,6 +75,23 @@ fn row(row: &SqliteRow) -> Result<ResultRow, QueueError> {
     })
 }
 
+/// The latest results of a job: audio and time, in milliseconds.
+pub(super) async fn speeds(
+    c: &mut SqliteConnection,
+    job: JobId,
+    limit: u32,
+) -> Result<Vec<(u64, u64)>, QueueError> {
+    let rows = sqlx::query(
+        "SELECT ifnull(ifnull(duration_ms, measured_ms), 0) AS audio, max(finished_at - started_at, 0) AS wall
+         FROM result WHERE job_id = ? ORDER BY seq DESC LIMIT ?",
+    )
+    .bind(job.0)
+    .bind(i64::from(limit))
+    .fetch_all(c)
+    .await?;
+    rows.iter().map(|row| Ok((row.count("audio")?, row.count("wall")?))).collect()
+}
+
 pub(super) async fn attempts(c: &mut SqliteConnection, id: TaskId) -> Result<Vec<AttemptRow>, QueueError> {
     let rows = sqlx::query("SELECT * FROM attempt WHERE task_id = ? ORDER BY fence DESC")
         .bind(id.0)

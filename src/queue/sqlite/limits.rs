@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::rows::Columns;
 use crate::queue::{LimiterState, QueueError, Usage};
-use crate::task::{Endpoint, Month, Timestamp};
+use crate::task::{Endpoint, Money, Month, Timestamp};
 
 /// What the pace had learned stays, unless it was the old ceiling itself.
 pub(super) async fn set_ceiling(
@@ -90,27 +90,31 @@ pub(super) async fn usage(
     endpoint: Endpoint,
     month: Month,
 ) -> Result<Usage, QueueError> {
-    let row =
-        sqlx::query("SELECT billed_ms, succeeded, unknown FROM ledger WHERE endpoint = ? AND month = ?")
-            .bind(endpoint.name())
-            .bind(month.to_string())
-            .fetch_optional(c)
-            .await?;
+    let row = sqlx::query("SELECT * FROM ledger WHERE endpoint = ? AND month = ?")
+        .bind(endpoint.name())
+        .bind(month.to_string())
+        .fetch_optional(c)
+        .await?;
     let Some(row) = row else { return Ok(Usage::default()) };
     Ok(Usage {
         billed_ms: row.count("billed_ms")?,
         succeeded: row.count("succeeded")?,
         unknown: row.count("unknown")?,
+        unknown_ms: row.count("unknown_ms")?,
+        measured_ms: row.count("measured_ms")?,
+        cost: Money(row.count("cost")?),
+        unknown_cost: Money(row.count("unknown_cost")?),
     })
 }
 
-/// Audio billed in the month, and audio that is being sent right now or about to be.
+/// Audio billed in the month, surely or perhaps, and audio that is being sent right now or about to be.
 pub(super) async fn spoken_for(
     c: &mut SqliteConnection,
     endpoint: Endpoint,
     month: Month,
 ) -> Result<u64, QueueError> {
-    let billed = usage(&mut *c, endpoint, month).await?.billed_ms;
+    let used = usage(&mut *c, endpoint, month).await?;
+    let billed = used.billed_ms.saturating_add(used.unknown_ms);
     let reserved: i64 = sqlx::query_scalar(
         "SELECT ifnull(sum(reserved_ms), 0)
                 + (SELECT ifnull(sum(reserved_ms), 0) FROM deck WHERE limiter = ?1)

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 pub(super) mod audit;
+mod budget;
 mod claim;
 mod clock;
 mod files;
@@ -37,13 +38,13 @@ use sqlx::sqlite::SqliteConnectOptions;
 use self::liveness::Liveness;
 use self::writer::Writer;
 use super::{
-    AttemptRow, Candidate, Claim, ClaimRequest, Enqueued, Halt, JobSpec, LimiterState, NewTask, OutputState,
-    Purge, Purgeable, QueueError, Recognised, Recovered, RemoteJob, ResultRow, Reuse, Settle, Settled,
-    Sighting, Tally, TaskRow, TaskStore, Unmeasured, Usage, WorkerRow,
+    AttemptRow, Budget, Candidate, Claim, ClaimRequest, Enqueued, Halt, JobSpec, LimiterState, NewTask,
+    OutputState, Purge, Purgeable, QueueError, Recognised, Recovered, RemoteJob, ResultRow, Reuse, Settle,
+    Settled, Sighting, Tally, TaskRow, TaskStore, Unmeasured, Usage, WorkerRow,
 };
 use crate::task::{
-    Endpoint, Fence, Filter, HaltOrder, Job, JobId, Measured, Month, RecordingPath, Settlement, TaskId,
-    Timestamp, WorkerId,
+    BudgetLimit, Endpoint, Fence, Filter, HaltOrder, Job, JobId, Measured, Month, RecordingPath, Settlement,
+    TaskId, Timestamp, WorkerId,
 };
 
 /// Where the queue lies.
@@ -334,6 +335,18 @@ impl TaskStore for SqliteStore {
         }
         self.writer.write(move |c| Box::pin(purge::end(c, up_to, now))).await?;
         Ok(true)
+    }
+
+    async fn set_budget(&self, limit: BudgetLimit, anew: bool, now: Timestamp) -> Result<(), QueueError> {
+        self.writer.write(move |c| Box::pin(budget::set(c, limit, anew, now))).await
+    }
+
+    async fn budget(&self) -> Result<Option<Budget>, QueueError> {
+        budget::open(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn speeds(&self, job: JobId, limit: u32) -> Result<Vec<(u64, u64)>, QueueError> {
+        files::speeds(&mut *self.readers.acquire().await?, job, limit).await
     }
 
     async fn usage(&self, endpoint: Endpoint, month: Month) -> Result<Usage, QueueError> {

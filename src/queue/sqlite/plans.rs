@@ -125,16 +125,18 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
     store.register(row).await.unwrap();
     store.heartbeat(worker.clone(), NOW).await.unwrap();
     store.sweep(NOW).await.unwrap();
+    store.set_budget(BudgetLimit { audio_ms: Some(1 << 40), cost: None }, true, NOW).await.unwrap();
     let ready = store.candidates(STT, vec![job.id], vec![], 3, NOW).await.unwrap();
     let claim = ClaimRequest {
         worker: worker.clone(),
         endpoint: STT,
-        tasks: ready.iter().map(|t| (t.id, 1000)).collect(),
+        tasks: ready.iter().map(|t| (t.id, Amount { audio_ms: 1000, cost: Money(1) })).collect(),
         want: 3,
         ahead: 0,
         alone: false,
         probing: vec![],
         cap_ms: Some(1 << 40),
+        budget: BudgetLimit { audio_ms: Some(1 << 40), cost: None },
         identities: Some(ready.iter().map(|t| (t.id, Identity(t.id.to_string()))).collect()),
         now: NOW,
     };
@@ -154,6 +156,7 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
             duration_ms: None,
             measured: None,
             billed_ms: 1,
+            cost: Money(1),
             redacted_audio: None,
             made: Made { identity: Some(Identity("i".into())), ..Made::default() },
             suspicions: vec![],
@@ -178,12 +181,13 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
     let wish = ClaimRequest {
         worker: worker.clone(),
         endpoint: STT,
-        tasks: vec![(left.id, 1000)],
+        tasks: vec![(left.id, Amount { audio_ms: 1000, cost: Money(1) })],
         want: 1,
         ahead: 0,
         alone: false,
         probing: vec![],
         cap_ms: None,
+        budget: BudgetLimit::default(),
         identities: Some([(left.id, identity.clone())].into()),
         now: NOW,
     };
@@ -199,6 +203,8 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
     store.tallies().await.unwrap();
     store.limiter(STT).await.unwrap();
     store.usage(STT, NOW.month()).await.unwrap();
+    store.budget().await.unwrap();
+    store.speeds(job.id, 9).await.unwrap();
     store.halts(true, NOW).await.unwrap();
     store.results(job.id, 0, 9).await.unwrap();
     store.output(job.id, "results.jsonl").await.unwrap();

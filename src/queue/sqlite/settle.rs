@@ -10,8 +10,12 @@ use super::remote;
 use super::rows::{Columns, array, int, retry_after_ms};
 use crate::queue::{NewResult, QueueError, Recovered, Reuse, Settle, Settled, Usage};
 use crate::task::{
-    Billed, Cause, Endpoint, Failure, Fence, Hold, Month, Settlement, TaskId, Timestamp, WorkerId,
+    Amount, Billed, Cause, Endpoint, Failure, Fence, Hold, Money, Month, Settlement, TaskId, Timestamp,
+    WorkerId,
 };
+
+/// The ledger counts no further: an absurd answer must not make its sums overflow.
+const LEDGER_MAX: u64 = 1 << 53;
 
 /// Workers may die this often with a task before the task is taken for the reason.
 const LEASE_LOSSES_MAX: i64 = 3;
@@ -113,7 +117,7 @@ async fn close(
     sqlx::query(
         "DELETE FROM deck WHERE (task_id, fence) IN (SELECT value ->> 'id', value ->> 'fence' FROM json_each(?1));
          UPDATE slot SET task_id = deck.task_id, fence = deck.fence, owner = deck.owner,
-                reserved_ms = ifnull(deck.reserved_ms, 0), lone = 0
+                reserved_ms = ifnull(deck.reserved_ms, 0), reserved_cost = ifnull(deck.reserved_cost, 0), lone = 0
          FROM json_each(?1) AS ended LEFT JOIN deck ON deck.task_id = ended.value ->> 'heir'
          WHERE slot.task_id = ended.value ->> 'id' AND slot.fence = ended.value ->> 'fence';
          DELETE FROM deck WHERE EXISTS (SELECT 1 FROM slot WHERE slot.task_id = deck.task_id);
@@ -150,13 +154,28 @@ fn bill(settles: &[&Settle], moved: &HashSet<TaskId>) -> BTreeMap<(Endpoint, Mon
     let mut sums: BTreeMap<(Endpoint, Month), Usage> = BTreeMap::new();
     for settle in settles.iter().filter(|s| moved.contains(&s.task.id)) {
         let sum = sums.entry((settle.task.endpoint, settle.now.month())).or_default();
-        sum.billed_ms = sum.billed_ms.saturating_add(settle.result.as_ref().map_or(0, |r| r.billed_ms));
-        sum.succeeded += u64::from(settle.result.is_some());
+        if let Some(result) = &settle.result {
+            let measured =
+                result.measured.filter(|m| m.is_certain()).map_or(result.billed_ms, |m| m.duration_ms);
+            sum.billed_ms = sum.billed_ms.saturating_add(result.billed_ms);
+            sum.measured_ms = sum.measured_ms.saturating_add(measured);
+            sum.cost = sum.cost + result.cost;
+            sum.succeeded += 1;
+        }
         // Billed without a result to show for it, surely or perhaps.
-        sum.unknown += u64::from(settle.settlement.failure().is_some_and(|f| f.billed != Billed::No));
+        if settle.settlement.failure().is_some_and(|f| f.billed != Billed::No) {
+            lose(sum, settle.task.reserved);
+        }
     }
     sums.retain(|_, sum| *sum != Usage::default());
     sums
+}
+
+/// Counts a try that may have been billed, for as much as was kept back for it.
+fn lose(sum: &mut Usage, reserved: Amount) {
+    sum.unknown += 1;
+    sum.unknown_ms = sum.unknown_ms.saturating_add(reserved.audio_ms);
+    sum.unknown_cost = sum.unknown_cost + reserved.cost;
 }
 
 /// A success counts also when the task was taken back meanwhile and nobody has claimed it anew, whatever became of
@@ -465,6 +484,19 @@ pub(super) async fn recover(
     .bind(Cause::LeaseLost.word())
     .fetch_all(&mut *c)
     .await?;
+    let held = sqlx::query(
+        "SELECT task_id, reserved_ms, reserved_cost FROM slot WHERE owner = ?1
+         UNION ALL SELECT task_id, reserved_ms, reserved_cost FROM deck WHERE owner = ?1",
+    )
+    .bind(&worker.0)
+    .fetch_all(&mut *c)
+    .await?;
+    let mut reserved = HashMap::new();
+    for slot in &held {
+        let amount =
+            Amount { audio_ms: slot.count("reserved_ms")?, cost: Money(slot.count("reserved_cost")?) };
+        reserved.insert(slot.value::<i64>("task_id")?, amount);
+    }
     let mut recovered = Recovered::default();
     for row in &rows {
         recovered.tasks += 1;
@@ -482,11 +514,14 @@ pub(super) async fn recover(
         .bind(&billed)
         .execute(&mut *c)
         .await?;
-        let unknown = Usage { unknown: u64::from(billed == Billed::Unknown.word()), ..Usage::default() };
-        book(c, row.word("endpoint")?, now.month(), unknown).await?;
+        if billed == Billed::Unknown.word() {
+            let mut lost = Usage::default();
+            lose(&mut lost, reserved.get(&row.value("id")?).copied().unwrap_or_default());
+            book(c, row.word("endpoint")?, now.month(), lost).await?;
+        }
     }
     sqlx::query(
-        "UPDATE slot SET task_id = NULL, fence = NULL, owner = NULL, reserved_ms = 0, lone = 0 WHERE owner = ?1;
+        "UPDATE slot SET task_id = NULL, fence = NULL, owner = NULL, reserved_ms = 0, reserved_cost = 0, lone = 0 WHERE owner = ?1;
          DELETE FROM deck WHERE owner = ?1",
     )
     .bind(&worker.0)
@@ -505,14 +540,22 @@ async fn book(
         return Ok(());
     }
     sqlx::query(
-        "INSERT INTO ledger (endpoint, month, billed_ms, succeeded, unknown) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET billed_ms = min(billed_ms + ?3, 1 << 53), succeeded = succeeded + ?4, unknown = unknown + ?5",
+        "INSERT INTO ledger (endpoint, month, billed_ms, succeeded, unknown, unknown_ms, measured_ms, cost, unknown_cost)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT DO UPDATE SET billed_ms = min(billed_ms + ?3, 1 << 53), succeeded = succeeded + ?4,
+             unknown = unknown + ?5, unknown_ms = min(unknown_ms + ?6, 1 << 53),
+             measured_ms = min(measured_ms + ?7, 1 << 53), cost = min(cost + ?8, 1 << 53),
+             unknown_cost = min(unknown_cost + ?9, 1 << 53)",
     )
     .bind(endpoint.name())
     .bind(month.to_string())
-    .bind(int(used.billed_ms.min(1 << 53)))
+    .bind(int(used.billed_ms.min(LEDGER_MAX)))
     .bind(int(used.succeeded))
     .bind(int(used.unknown))
+    .bind(int(used.unknown_ms.min(LEDGER_MAX)))
+    .bind(int(used.measured_ms.min(LEDGER_MAX)))
+    .bind(int(used.cost.0.min(LEDGER_MAX)))
+    .bind(int(used.unknown_cost.0.min(LEDGER_MAX)))
     .execute(c)
     .await?;
     Ok(())

@@ -288,3 +288,159 @@ fn no_answer_is_told_by_what_had_been_sent() {
         }
     }
 }
+
+const LIVE: Endpoint = Endpoint::SttStreaming;
+const ENGLISH: Endpoint = Endpoint::SttStreamingEnglishV2;
+const VOICE: Endpoint = Endpoint::SyntheticVoiceDetectionStreaming;
+
+/// A stream of which something was sent, and that was closed with this code and these words.
+fn closed_with(code: u16, words: &str) -> Exchange {
+    Exchange { body_sent: false, ..answered(code, &serde_json::json!({ "error": words }).to_string()) }
+}
+
+fn check_codes(rows: &[(Endpoint, u16, &str, &str)]) {
+    for (endpoint, code, words, expected) in rows {
+        let verdict = classify(*endpoint, &closed_with(*code, words));
+        assert_eq!(short(&verdict), *expected, "{endpoint} {code} {words}");
+        let told = if words.is_empty() { "no explanation given" } else { words };
+        let failure = verdict.failure().expect("a refusal");
+        assert_eq!((failure.message.as_str(), failure.http_status), (told, Some(*code)));
+    }
+}
+
+#[test]
+fn close_codes_of_contract_a() {
+    check_codes(&[
+        (LIVE, 4001, "Invalid API key.", "unclear Key"),
+        (LIVE, 4001, "Missing api_key query parameter.", "unclear Key"),
+        (VOICE, 4003, "Invalid API key.", "unclear Key"),
+        (
+            ENGLISH,
+            4003,
+            "Access to this model is not enabled for your organization.",
+            "halted model_not_enabled",
+        ),
+        (ENGLISH, 4029, "Monthly usage limit exceeded for this model.", "halted monthly_hours"),
+        (
+            LIVE,
+            4029,
+            "Too many concurrent requests for this model. Please try again shortly.",
+            "throttled throttled",
+        ),
+        (VOICE, 4003, "Too many concurrent requests for this model.", "throttled throttled"),
+        (VOICE, 4003, "Usage denied: quota exceeded.", "unclear Quota"),
+        (ENGLISH, 4002, "Audio data does not match the declared audio_format.", "file unreadable_audio"),
+        (LIVE, 1003, "Invalid input audio", "file unreadable_audio"),
+        (VOICE, 1011, "Internal server error", "transient server_error unknown"),
+    ]);
+}
+
+#[test]
+fn close_codes_of_contract_b() {
+    check_codes(&[
+        (ENGLISH, 4003, "This request is not permitted.", "unclear Opaque"),
+        (VOICE, 4003, "This request is not permitted.", "unclear Opaque"),
+        (ENGLISH, 4029, "This request is not permitted.", "unclear Throttle"),
+        (LIVE, 4029, "Insufficient credits.", "halted credits"),
+        (ENGLISH, 4003, "Unable to validate request. Please try again.", "transient server_error unknown"),
+        (LIVE, 4003, "Unable to complete the request. Please try again.", "transient server_error unknown"),
+    ]);
+}
+
+#[test]
+fn close_codes_of_contract_c() {
+    check_codes(&[
+        (LIVE, 4001, "Invalid API key.", "unclear Key"),
+        (LIVE, 4004, "API key does not have access to this model.", "halted model_not_enabled"),
+        (VOICE, 4029, "Insufficient credits.", "halted credits"),
+        (
+            ENGLISH,
+            4030,
+            "Concurrent request limit reached. Please retry after your in-flight requests complete.",
+            "throttled throttled",
+        ),
+        (LIVE, 4031, "Monthly usage limit reached.", "halted monthly_hours"),
+        (
+            ENGLISH,
+            1013,
+            "The service is temporarily unavailable. Please try again later.",
+            "transient server_error unknown",
+        ),
+    ]);
+}
+
+#[test]
+fn codes_without_a_word() {
+    check_codes(&[
+        (LIVE, 1000, "", "transient answer_lost unknown"),
+        (LIVE, 1001, "", "transient answer_lost unknown"),
+        (LIVE, 1006, "", "transient answer_lost unknown"),
+        (LIVE, 1011, "", "transient server_error unknown"),
+        (LIVE, 1013, "", "transient overloaded unknown"),
+        (LIVE, 1003, "", "unclear Request"),
+        (LIVE, 4001, "", "unclear Key"),
+        (ENGLISH, 4002, "", "file unreadable_audio"),
+        (LIVE, 4003, "", "unclear Opaque"),
+        (LIVE, 4004, "", "halted model_not_enabled"),
+        (LIVE, 4029, "", "unclear Throttle"),
+        (LIVE, 4030, "", "throttled throttled"),
+        (LIVE, 4031, "", "halted monthly_hours"),
+        (LIVE, 4999, "", "unclear Request"),
+    ]);
+}
+
+#[test]
+fn words_win_over_the_code_whatever_it_is() {
+    for code in [1000, 1003, 1006, 1011, 4001, 4003, 4029, 4999] {
+        check_codes(&[
+            (LIVE, code, "Insufficient credits.", "halted credits"),
+            (LIVE, code, "Monthly usage limit reached.", "halted monthly_hours"),
+            (LIVE, code, "Concurrent request limit reached.", "throttled throttled"),
+        ]);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_sound_concerns_a_file_and_what_is_wrong_with_the_rest_a_job() {
+    check_codes(&[
+        (ENGLISH, 1003, "Invalid audio_format='mp4'. Valid values: ['s8', 'wav']", "file unsupported_format"),
+        (ENGLISH, 1003, "Invalid sample_rate=50000. Valid values: [8000]", "file unsupported_format"),
+        (Endpoint::Streaming, 1003, "Invalid configuration.", "halted config_refused"),
+        (Endpoint::Streaming, 1003, "invalid behavior preset", "halted config_refused"),
+        (
+            LIVE,
+            1003,
+            "Invalid language='english'. Expected an ISO 639-1 language code.",
+            "halted config_refused",
+        ),
+        (LIVE, 1003, "Audio too short for analysis.", "file too_short"),
+    ]);
+}
+
+#[test]
+fn a_stream_that_breaks_may_have_been_worked_on_as_far_as_it_came() {
+    let lost = |bytes_sent, error| {
+        let exchange = Exchange { bytes_sent, body_sent: false, outcome: Err(error), ..answered(0, "") };
+        short(&classify(LIVE, &exchange))
+    };
+    let broken = || TransportError::BrokenWhileSending("reset".to_owned());
+    assert_eq!(lost(0, broken()), "transient connection");
+    assert_eq!(lost(9, broken()), "transient connection unknown");
+    assert_eq!(lost(9, TransportError::Aborted), "stopped interrupted unknown");
+    assert_eq!(lost(0, TransportError::Aborted), "stopped interrupted");
+    assert_eq!(lost(9, TransportError::Undecodable("noise".to_owned())), "file unreadable_audio unknown");
+    let unsent = Exchange { bytes_sent: 0, ..closed_with(1011, "Internal server error") };
+    assert_eq!(short(&classify(LIVE, &unsent)), "transient server_error", "nothing to bill");
+}
+
+#[test]
+fn a_handshake_that_plain_http_refuses_is_judged_as_any_request() {
+    check(&[
+        (LIVE, 401, "Invalid API key.", "unclear Key"),
+        (VOICE, 403, "This request is not permitted.", "unclear Opaque"),
+        (VOICE, 403, "Usage denied: quota exceeded.", "unclear Quota"),
+        (ENGLISH, 429, "Concurrent request limit reached.", "throttled throttled"),
+        (ENGLISH, 429, "Insufficient credits.", "halted credits"),
+        (LIVE, 404, "Not Found", "halted config_refused"),
+    ]);
+}

@@ -31,6 +31,7 @@ fn settings(address: SocketAddr) -> VelmaSettings {
         stall_timeout: Duration::from_secs(5),
         answer_timeout: Duration::from_secs(5),
         answer_timeout_per_mb: Duration::ZERO,
+        stream_frame_bytes: 32_000,
         platform: None,
     }
 }
@@ -134,6 +135,7 @@ impl Recording {
             mime: "audio/wav",
             audio_beside: None,
             abort,
+            streamed: None,
         }
     }
 

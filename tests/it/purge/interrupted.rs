@@ -11,7 +11,10 @@ use sqlx::Connection;
 use tempfile::TempDir;
 use voxbatch::outputs::{OutputSettings, Projector, end_purge};
 use voxbatch::queue::*;
-use voxbatch::task::{Endpoint, Filter, Job, Order, RecordingPath, Settlement, TaskId, Timestamp, WorkerId};
+use voxbatch::task::{
+    Amount, BudgetLimit, Endpoint, Filter, Job, Money, Order, RecordingPath, Settlement, TaskId, Timestamp,
+    WorkerId,
+};
 
 use super::{
     REDACTION, SPOKEN, assert_each_once, audio_files, done, findings, has, holding, number, verified, when,
@@ -140,12 +143,13 @@ impl Place {
         let request = ClaimRequest {
             worker: worker.clone(),
             endpoint: endpoint(),
-            tasks: (1..=RECORDINGS).map(|id| (TaskId(id), 0)).collect(),
+            tasks: (1..=RECORDINGS).map(|id| (TaskId(id), Amount::default())).collect(),
             ahead: 0,
             want: 9,
             alone: false,
             probing: vec![],
             cap_ms: None,
+            budget: BudgetLimit::default(),
             identities: None,
             now: NOW,
         };
@@ -168,6 +172,7 @@ impl Place {
                 duration_ms: Some(9),
                 measured: None,
                 billed_ms: 9,
+                cost: Money(0),
                 redacted_audio: Some(audio),
                 made: Default::default(),
                 suspicions: vec![],

@@ -100,6 +100,9 @@ every_method! {
     fn compare(job: JobId, tasks: Vec<NewTask>) -> Enqueued;
     fn learn_fields(job: JobId, names: Vec<String>) -> Vec<String>;
     fn unmeasured(job: JobId, after: Option<TaskId>, limit: u32) -> Vec<Unmeasured>;
+    fn set_budget(limit: BudgetLimit, anew: bool, now: Timestamp) -> ();
+    fn budget() -> Option<Budget>;
+    fn speeds(job: JobId, limit: u32) -> Vec<(u64, u64)>;
     fn keep_measured(measured: Vec<(Unmeasured, Measured)>) -> ();
     fn register(worker: WorkerRow) -> ();
     fn heartbeat(worker: WorkerId, now: Timestamp) -> ();

@@ -20,6 +20,15 @@ pub(crate) const ENDPOINTS: [&str; 11] = [
     "velma-2-ai-music-detection-batch",
 ];
 
+/// Those that recordings are streamed to; in the order of the first five of the others, which answer alike.
+pub(crate) const STREAMS: [&str; 5] = [
+    "velma-2-stt-streaming",
+    "velma-2-stt-streaming-english-v2",
+    "velma-2-synthetic-voice-detection-streaming",
+    "velma-2-pii-phi-redaction-streaming",
+    "velma-2-streaming",
+];
+
 /// What tests vary.
 #[derive(Debug, Clone)]
 pub(crate) struct Jobs {

@@ -1,5 +1,6 @@
 //! A test's own world: a folder with recordings and a `jobs.toml`, an emulator on a free port, and the real binary.
 
+mod bell;
 #[path = "../../../src/command/selftest/clock.rs"]
 mod clock;
 mod disk;
@@ -22,11 +23,12 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use voxbatch::emulator::{Change, Emulator, ModelReport, Report, Settings};
 
+pub(crate) use self::bell::{Bell, Heard, Manner};
 pub(crate) use self::clock::Clock;
 pub(crate) use self::disk::{Disk, skip};
 pub(crate) use self::faulty::{Fault, FaultyStore, When};
 pub(crate) use self::hostile::{Expect, Hostile};
-pub(crate) use self::jobs::{ENDPOINTS, Jobs, STT};
+pub(crate) use self::jobs::{ENDPOINTS, Jobs, STREAMS, STT};
 pub(crate) use self::nobody::User;
 pub(crate) use self::process::{Ended, Process, without_reader};
 pub(crate) use self::proxy::{Answer, Conduct, Proxy, hang_up, hold};
@@ -235,7 +237,7 @@ pub(crate) fn roomy() -> Settings {
     let limits = voxbatch::emulator::ModelLimits { concurrent: 1000, ..Default::default() };
     Settings {
         drain_before_refusing: true,
-        models: ENDPOINTS.iter().map(|e| ((*e).to_owned(), limits.clone())).collect(),
+        models: ENDPOINTS.iter().chain(&STREAMS).map(|e| ((*e).to_owned(), limits.clone())).collect(),
         ..Settings::default()
     }
 }

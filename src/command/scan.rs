@@ -1,4 +1,4 @@
-//! `plan`: what a run would send, refuse and leave out. Looks at every file, changes nothing, sends nothing.
+//! `scan`: looks for new recordings and adds them to the queue, measured. Sends nothing.
 
 use std::ops::ControlFlow;
 
@@ -14,17 +14,7 @@ use super::measure;
 use crate::audit::Kind;
 use crate::config::Overrides;
 use crate::report::{Column, Table, bytes, count};
-
-/// Say what a run would send and refuse; nothing is sent, nothing is changed
-#[derive(Debug, clap::Args)]
-pub(super) struct PlanArgs {
-    /// Only this job; may be given several times
-    #[arg(long, value_name = "NAME")]
-    pub(super) job: Vec<String>,
-    /// As one JSON object
-    #[arg(long)]
-    pub(super) json: bool,
-}
+use crate::task::Endpoint;
 
 /// Look for new recordings and add them to the queue; nothing is sent
 #[derive(Debug, clap::Args)]
@@ -40,51 +30,39 @@ pub(super) struct ScanArgs {
     pub(super) json: bool,
 }
 
-/// Runs `plan`.
-pub(super) async fn plan(args: &PlanArgs, overrides: &Overrides, console: &Console) -> Result<Exit> {
-    go(&args.job, true, args.json, overrides, console).await
-}
-
-/// Runs `scan`.
+/// Runs the verb.
 pub(super) async fn scan(args: &ScanArgs, overrides: &Overrides, console: &Console) -> Result<Exit> {
-    go(&args.job, args.dry_run, args.json, overrides, console).await
-}
-
-async fn go(
-    names: &[String],
-    dry: bool,
-    as_json: bool,
-    overrides: &Overrides,
-    console: &Console,
-) -> Result<Exit> {
+    let dry = args.dry_run;
     let context = match dry {
         true => Context::open(overrides).await?,
         false => Context::with(super::context::load(overrides)?).await?,
     };
     let mut found = Vec::new();
-    let mut progress = console.progress();
     let outputs = context.config.jobs.iter().map(|c| c.spec.output.clone());
     let skip = feed::skipped(outputs, &context.all_jobs().await?, &context.config.state_dir);
-    for (config, job) in context.stated(names)? {
-        let id = job.map(|j| j.id);
-        let into = match id {
-            Some(id) if !dry => Into::Queue(&*context.store, id),
-            id => Into::Nowhere(&*context.store, id),
+    let mut progress = console.progress();
+    for (config, job) in context.stated(&args.job)? {
+        let into = match job {
+            Some(job) if !dry => Into::Queue(&*context.store, job.id),
+            job => Into::Nowhere(&*context.store, job.map(|j| j.id)),
         };
-        let go_on = async |_: &Scanned| ControlFlow::Continue(());
-        let scanned = feed::scan(config, &context.config.media, skip.clone(), into, go_on).await?;
+        let name = &config.spec.name;
+        let told = async |sum: &Scanned| {
+            progress.tell(&format!("{name}: {} files", count(sum.files)));
+            ControlFlow::Continue(())
+        };
+        let scanned = feed::scan(config, &context.config.media, skip.clone(), into, told).await?;
         if let (false, Some(job)) = (dry, job) {
             Audit::of(&context.config).write(Kind::Scan, of_scan(job.id, &scanned.enqueued)).await?;
-            let told = |done| progress.tell(&format!("{}: {} measured", job.name, count(done)));
+            let told = |done| progress.tell(&format!("{name}: {} counted through", count(done)));
             measure::job(&context.store, job, told).await?;
         }
-        found.push((config.spec.name.clone(), config.spec.endpoint, scanned));
+        found.push((name.clone(), config.spec.endpoint, scanned));
     }
     context.store.close().await;
     drop(progress);
-    if as_json {
-        let jobs: Vec<_> =
-            found.iter().map(|(name, endpoint, s)| as_object(name, endpoint.name(), s)).collect();
+    if args.json {
+        let jobs: Vec<_> = found.iter().map(|(name, endpoint, s)| as_object(name, *endpoint, s)).collect();
         console.say(&json!({ "v": 1, "dry_run": dry, "jobs": jobs }).to_string());
     } else {
         tell(console, &found, dry);
@@ -92,7 +70,7 @@ async fn go(
     Ok(Exit::Done)
 }
 
-fn tell(console: &Console, found: &[(String, crate::task::Endpoint, Scanned)], dry: bool) {
+fn tell(console: &Console, found: &[(String, Endpoint, Scanned)], dry: bool) {
     let new = if dry { "to send" } else { "added" };
     let mut table = Table::new([
         Column::name("job"),
@@ -119,37 +97,41 @@ fn tell(console: &Console, found: &[(String, crate::task::Endpoint, Scanned)], d
     }
     console.say_table(&table);
     for (name, _, s) in found {
-        let formats: Vec<String> = s.formats.iter().map(|(f, n)| format!("{} {f}", count(*n))).collect();
-        if !formats.is_empty() {
-            console.say(&format!("{name}: formats: {}", formats.join(", ")));
-        }
-        if s.misnamed > 0 {
-            console.say(&format!(
-                "{name}: {} named for another format than they have; content decides",
-                count(s.misnamed)
-            ));
-        }
-        if !s.refused.is_empty() {
-            let causes: Vec<String> =
-                s.refused.iter().map(|(c, n)| format!("{} {}", count(*n), c.says())).collect();
-            console.say(&format!("{name}: refused before sending: {}", causes.join(", ")));
-        }
-        for line in scan_lines(s) {
+        for line in found_lines(s) {
             console.say(&format!("{name}: {line}"));
         }
     }
-    let sendable: u64 = found.iter().map(|(_, _, s)| s.enqueued.new + s.enqueued.reopened).sum();
-    if dry && sendable > 0 {
-        console.say("next: voxbatch run --limit 3    tries three; voxbatch run    sends all");
+    if dry {
+        console.say("next: voxbatch plan    says what it comes to; voxbatch run --limit 3    tries three");
     }
 }
 
-fn as_object(name: &str, endpoint: &str, s: &Scanned) -> serde_json::Value {
+/// What a scan has to say of the files themselves.
+pub(super) fn found_lines(s: &Scanned) -> Vec<String> {
+    let mut lines = Vec::new();
+    let formats: Vec<String> = s.formats.iter().map(|(f, n)| format!("{} {f}", count(*n))).collect();
+    if !formats.is_empty() {
+        lines.push(format!("formats: {}", formats.join(", ")));
+    }
+    if s.misnamed > 0 {
+        lines.push(format!("{} named for another format than they have; content decides", count(s.misnamed)));
+    }
+    if !s.refused.is_empty() {
+        let causes: Vec<String> =
+            s.refused.iter().map(|(c, n)| format!("{} {}", count(*n), c.says())).collect();
+        lines.push(format!("refused before sending: {}", causes.join(", ")));
+    }
+    lines.extend(scan_lines(s));
+    lines
+}
+
+/// The same for programs.
+pub(super) fn as_object(name: &str, endpoint: Endpoint, s: &Scanned) -> serde_json::Value {
     let refused: serde_json::Map<_, _> =
         s.refused.iter().map(|(c, n)| (c.word().to_owned(), (*n).into())).collect();
     let e = &s.enqueued;
     json!({
-        "job": name, "endpoint": endpoint, "files": s.files, "bytes": s.bytes,
+        "job": name, "endpoint": endpoint.name(), "files": s.files, "bytes": s.bytes,
         "new": e.new, "new_bytes": e.new_bytes, "reopened": e.reopened, "known": e.known, "changed": e.changed,
         "refused": e.refused, "refused_by_cause": refused, "formats": s.formats, "misnamed": s.misnamed,
         "passed_over": s.passed_over, "troubles": s.trouble_count, "redescribed": e.redescribed,
