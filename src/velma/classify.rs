@@ -3,6 +3,8 @@
 //! Three ages of the API use the same status for different causes, so the words come first and the status second;
 //! what neither settles becomes a doubt, and an experiment tells (`task::doubt`).
 //!
+//! Longer than 500 lines by intent: it is the only table, and is read as one.
+//!
 //! | status | words | verdict |
 //! |---|---|---|
 //! | any error | credits · monthly · concurrency · key · model · "not permitted" | halt · halt · throttled · doubt · halt · doubt |

@@ -389,7 +389,7 @@ fn the_key_is_nowhere_whatever_becomes_of_a_connection() {
     let world = World::with_recordings(4);
     world.configure(&Jobs { max_attempts: 200, jobs: vec![("archive", LIVE, "calls")], ..Jobs::default() });
     let key = "sk-very/secret+0123456789";
-    let traces = ["sk-very", "secret+0123456789", "secret%2B0123456789", "api_key"];
+    let traces = ["sk-very", "secret+0123456789", "secret%2B0123456789", "api_key="];
     let run = |args: &[&str]| {
         let mut command = world.command(args);
         command.env("VOXBATCH_API_KEY", key).env("RUST_LOG", "trace").env("RUST_BACKTRACE", "full");
@@ -436,7 +436,11 @@ fn the_key_is_nowhere_whatever_becomes_of_a_connection() {
         reset_after_body: 0.3,
         ..Faults::default()
     }));
-    hear(run(&["run", "--log-level", "trace", "--max-attempts", "20", "--json"]), &[0]);
+    // Three answers that are lost in a row end a recording; so many of them end the run.
+    hear(run(&["run", "--log-level", "trace", "--max-attempts", "20", "--json"]), &[0, 3, 6]);
+    world.control(Change::Faults(Faults::default()));
+    hear(run(&["retry", "--where", ""]), &[0]);
+    hear(run(&trace), &[0]);
     hear(run(&["tasks", "--json"]), &[0]);
     hear(run(&["config", "show", "--origin"]), &[0]);
     let attempts = world.attempts();
