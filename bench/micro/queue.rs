@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
 use voxbatch::queue::{
-    AudioFacts, ClaimRequest, ClaimedTask, JobSpec, NewResult, NewTask, QueueSettings, Request, Settle,
+    AudioFacts, ClaimRequest, ClaimedTask, JobSpec, Made, NewResult, NewTask, QueueSettings, Request, Settle,
     SqliteStore, TaskStore, WorkerRow,
 };
 use voxbatch::task::{
-    Amount, Billed, BudgetLimit, Cause, Endpoint, Failure, Job, Money, Order, RecordingPath, Settlement, Timestamp,
-    WorkerId,
+    Amount, Billed, BudgetLimit, Cause, Endpoint, Failure, Job, Metadata, Money, Order, RecordingPath,
+    Settlement, Timestamp, WorkerId,
 };
 
 /// When everything happens.
@@ -84,6 +84,7 @@ impl Queue {
             modified_ns: 7,
             format: Some("wav"),
             measured: None,
+            metadata: Metadata::default(),
             refusal: None,
         };
         for first in (self.added..self.added + count).step_by(1_000) {
@@ -100,13 +101,17 @@ impl Queue {
             let request = ClaimRequest {
                 worker: worker(),
                 endpoint: ENDPOINT,
-                tasks: candidates.iter().map(|task| (task.id, Amount { audio_ms: 500, cost: Money(0) })).collect(),
+                tasks: candidates
+                    .iter()
+                    .map(|task| (task.id, Amount { audio_ms: 500, cost: Money(0) }))
+                    .collect(),
                 want,
                 ahead: 0,
                 alone: false,
                 probing: vec![],
                 cap_ms: None,
                 budget: BudgetLimit::default(),
+                identities: None,
                 now: NOW,
             };
             self.store.claim(request).await
@@ -124,7 +129,15 @@ impl Queue {
                     let result = matches!(settlement, Settlement::Succeed).then(answer);
                     let request =
                         Request { started_at: Some(NOW), http_status: Some(200), ..Request::default() };
-                    let settle = Arc::new(Settle { task, settlement, request, result, next: None, now: NOW });
+                    let settle = Arc::new(Settle {
+                        task,
+                        settlement,
+                        request,
+                        result,
+                        next: None,
+                        resend: false,
+                        now: NOW,
+                    });
                     let store = Arc::clone(&self.store);
                     tokio::spawn(async move { store.settle(settle).await })
                 })
@@ -172,6 +185,8 @@ fn answer() -> NewResult {
         billed_ms: 8_000,
         cost: Money::default(),
         redacted_audio: None,
+        made: Made::default(),
+        suspicions: Vec::new(),
     }
 }
 

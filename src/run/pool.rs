@@ -416,7 +416,8 @@ impl Pool {
         };
         let ahead = if lone || !self.preparing.has_ready() { 0 } else { lacking };
         let is_cleared = !waiting || self.cleared_at.elapsed() < POLL;
-        if !self.preparing.has_ready() && !(waiting && want > 0) && is_cleared {
+        let has_some = self.preparing.has_ready() || (waiting && want > 0);
+        if !has_some && is_cleared {
             return Ok(());
         }
         if want == 0 && ahead == 0 && is_cleared {
