@@ -34,11 +34,15 @@ fn limit(world: &World, endpoint: &str, limits: ModelLimits) {
     world.control(Change::Model { name: endpoint.to_owned(), limits });
 }
 
-/// The names of the members of an answer, and of what is in its lists.
-fn keys(answer: &Value) -> BTreeSet<String> {
+/// The names of the members of an answer, and of what is in its lists, where its twin has something in them, too: what
+/// is detected goes by the bytes, and these are others on a stream.
+fn keys(answer: &Value, twin: &Value) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     for (key, value) in answer.as_object().unwrap() {
         keys.insert(key.clone());
+        if twin[key].as_array().is_some_and(Vec::is_empty) {
+            continue;
+        }
         let inner = value.as_array().into_iter().flatten().chain([value]).filter_map(Value::as_object);
         keys.extend(inner.flat_map(|object| object.keys().map(|name| format!("{key}.{name}"))));
     }
@@ -101,7 +105,8 @@ fn every_format_passes_through_every_stream_with_an_answer_of_the_shape_of_its_b
                 continue;
             }
             let twin = sibling.iter().find(|l| l["path"] == line["path"]).unwrap();
-            assert_eq!(keys(&line["response"]), keys(&twin["response"]), "{live} {}", line["path"]);
+            let (ours, theirs) = (&line["response"], &twin["response"]);
+            assert_eq!(keys(ours, theirs), keys(theirs, ours), "{live} {}", line["path"]);
             let ms = |l: &Value| l["duration_ms"].as_f64().unwrap();
             assert!((ms(line) - ms(twin)).abs() <= 60.0, "{live}: {} and {}", ms(line), ms(twin));
         }
