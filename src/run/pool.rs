@@ -326,7 +326,8 @@ impl Pool {
                     self.next_due = Some(self.next_due.map_or(row.run_at, |due| due.min(row.run_at)));
                 }
                 Some(row) if row.state == TaskState::Queued => {
-                    if !self.preparing.ids().contains(&id) {
+                    let is_at_it = self.waiting.contains_key(&id) || self.taking_over.contains(&id);
+                    if !is_at_it && !self.preparing.ids().contains(&id) {
                         self.look(vec![candidate_of(row)]);
                     }
                 }
@@ -424,10 +425,11 @@ impl Pool {
             // Slots of ours that nobody holds should be free.
             return self.note_stall(!self.is_working(), "no free slot");
         }
+        let most = want + ahead as usize + 8; // some may be gone to another process
         let request = ClaimRequest {
             worker: self.worker.clone(),
             endpoint: self.bench.endpoint,
-            tasks: self.preparing.wish(want + ahead as usize + 8), // some may be gone to another process
+            tasks: self.preparing.wish(most),
             want: want as u32,
             ahead,
             alone: lone,
@@ -435,7 +437,7 @@ impl Pool {
             cap_ms: self.limit.own_monthly_ms(now().month()),
             budget: self.budget,
             identities: self.reuse.then(|| {
-                let mut known = self.preparing.identities(want + 8);
+                let mut known = self.preparing.identities(most);
                 known.retain(|id, _| !self.unshared.contains(id));
                 known
             }),

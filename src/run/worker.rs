@@ -231,6 +231,11 @@ impl Bench {
         if !succeeded {
             self.apply(&finding, &decision).await;
         }
+        if decision.pause.is_some() || finding.pace.is_some_and(|pace| pace < self.judge().ceiling()) {
+            // Who was claimed under the old terms is claimed anew under these.
+            let waiting = self.deck().clear();
+            waiting.into_iter().for_each(|(task, ready)| self.send_back(task, ready));
+        }
         let heir = self.heir(&task);
         let next = heir.as_ref().map(|(task, _)| task.id);
         if self.deck().lacking() > 0 {

@@ -32,7 +32,8 @@ impl Caps {
         let spent = open(&mut *c).await?.map_or(Amount::default(), |budget| budget.spent);
         let row = sqlx::query(
             "SELECT ifnull(sum(reserved_ms), 0) AS ms, ifnull(sum(reserved_cost), 0) AS cost, count(*) AS requests
-             FROM slot WHERE task_id IS NOT NULL",
+             FROM (SELECT reserved_ms, reserved_cost FROM slot WHERE task_id IS NOT NULL
+                   UNION ALL SELECT reserved_ms, reserved_cost FROM deck)",
         )
         .fetch_one(c)
         .await?;
