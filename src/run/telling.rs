@@ -13,7 +13,7 @@ use crate::queue::{QueueError, TaskStore};
 
 /// So many events wait at most; then workers wait, too.
 const WINDOW: usize = 256;
-/// So long everything waits for company: a sync, and waking those who listen, costs the same for one as for many.
+/// So long a result waits for others to be made certain with it: a sync costs the same for one as for many.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// Begins to pass events on. Ends when the last sender is gone, with why results are not certain, if they are not.
@@ -35,11 +35,11 @@ async fn pass_on(
     let mut batch = Vec::with_capacity(WINDOW);
     let mut certain = Ok(());
     while waiting.recv_many(&mut batch, WINDOW).await > 0 {
-        tokio::time::sleep(GATHER).await;
-        while let Ok(event) = waiting.try_recv() {
-            batch.push(event);
-        }
         if certain.is_ok() && batch.iter().any(promises) {
+            tokio::time::sleep(GATHER).await;
+            while let Ok(event) = waiting.try_recv() {
+                batch.push(event);
+            }
             certain = store.sync().await;
         }
         if certain.is_err() {
@@ -55,12 +55,5 @@ async fn pass_on(
 
 /// Whether somebody could act on it who relies on the result.
 fn promises(event: &RunEvent) -> bool {
-    matches!(
-        event,
-        RunEvent::TaskSucceeded { .. }
-            | RunEvent::TaskReused { .. }
-            | RunEvent::TaskResent { .. }
-            | RunEvent::TaskSuspect { .. }
-            | RunEvent::TaskFailed { sent: true, .. }
-    )
+    matches!(event, RunEvent::TaskSucceeded { .. } | RunEvent::TaskFailed { sent: true, .. })
 }
