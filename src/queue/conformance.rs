@@ -601,6 +601,18 @@ async fn a_budget_counts_from_its_beginning_on_all_endpoints_and_for_all_process
     assert_eq!((budget.begun_at, budget.spent), (later(10), Amount::default()), "begun anew");
 }
 
+async fn a_budget_counts_what_others_have_on_deck(b: Bench) {
+    let job = b.filled(4, 3).await;
+    let tasks = b.candidates(&job, 4, NOW).await;
+    let ahead = ClaimRequest { ahead: 1, ..b.wish("a", &tasks[..2], 1) };
+    assert_eq!(b.store.claim(ahead).await.unwrap().ahead.len(), 1);
+    b.register(&b.other, "b").await;
+    let budget = BudgetLimit { audio_ms: Some(2999), cost: None };
+    b.other.set_budget(budget, false, NOW).await.unwrap();
+    let claim = b.other.claim(ClaimRequest { budget, ..b.wish("b", &tasks[2..], 1) }).await.unwrap();
+    assert_eq!((claim.tasks.len(), claim.cap_reached), (0, reached(Cap::Budget, 2)));
+}
+
 async fn a_dead_worker_leaves_what_it_had_kept_back_as_perhaps_billed(b: Bench) {
     let job = b.filled(2, 2).await;
     b.store.set_budget(BudgetLimit { audio_ms: Some(9000), cost: None }, false, NOW).await.unwrap();
@@ -1552,6 +1564,7 @@ mod sqlite {
         the_months_cap_counts_what_is_billed_and_what_is_being_sent
         what_may_have_been_billed_counts_for_the_months_cap
         a_budget_counts_from_its_beginning_on_all_endpoints_and_for_all_processes
+        a_budget_counts_what_others_have_on_deck
         a_dead_worker_leaves_what_it_had_kept_back_as_perhaps_billed
         a_dead_workers_tasks_come_back_at_once_and_the_third_death_fails_them
         a_success_after_the_task_was_taken_back_is_kept_if_nobody_claimed_it_anew

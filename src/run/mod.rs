@@ -5,11 +5,14 @@
 
 mod audio;
 mod away;
+mod claiming;
 mod clock;
+mod crew;
 mod deadline;
 mod deck;
 mod halt;
 mod judge;
+mod keep;
 mod outage;
 mod pace;
 mod pool;

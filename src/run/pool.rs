@@ -1,7 +1,5 @@
 //! The pool of one endpoint: keeps its slots full from the queue, and stops when a halt, the user or an empty queue
 //! says so. One loop owns the choosing; workers run beside it.
-//!
-//! Longer than 500 lines by intent: one loop owns the choosing, and what it chooses by.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,17 +11,18 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::away::Away;
+use super::crew::Ended;
 use super::judge::Mode;
 use super::probe::Probing;
 use super::quota::Quota;
-use super::ready::{Looked, Preparing, Ready};
-use super::slots::{self, SlotsSeen};
+use super::ready::{Looked, Preparing};
+use super::slots::SlotsSeen;
 use super::stall::Stall;
-use super::worker::{Bench, Ended, Slot};
+use super::worker::Bench;
 use super::{Feed, LimitSettings, Work, now, steady};
 use crate::event::{About, RunEvent};
 use crate::media::MediaSettings;
-use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, Double, QueueError, Settled, TaskRow};
+use crate::queue::{Candidate, QueueError, Settled, TaskRow};
 use crate::task::{
     BudgetLimit, HaltReason, HaltScope, Hold, JobId, Settlement, TaskId, TaskState, Timestamp, WorkerId,
 };
@@ -57,7 +56,7 @@ pub(super) struct Pool {
     pub(super) bench: Arc<Bench>,
     telling: JoinHandle<Result<(), QueueError>>,
     ended: mpsc::UnboundedReceiver<(TaskId, Ended)>,
-    worker: WorkerId,
+    pub(super) worker: WorkerId,
     works: HashMap<JobId, Arc<Work>>,
     media: MediaSettings,
     pub(super) limit: LimitSettings,
@@ -72,20 +71,20 @@ pub(super) struct Pool {
     feed: watch::Receiver<Feed>,
     /// The feed as it was when the queue was last thought worth asking.
     fed: Feed,
-    slots: Arc<Semaphore>,
+    pub(super) slots: Arc<Semaphore>,
     /// A slot was let go.
-    freed: Arc<Notify>,
+    pub(super) freed: Arc<Notify>,
     pub(super) preparing: Preparing,
     /// Started or about to be, and not done with: they may go on when the quota is used up.
     pub(super) chosen: HashSet<TaskId>,
     /// Whether what is the same is sent once.
-    reuse: bool,
+    pub(super) reuse: bool,
     /// The same as others that are being sent: these are to end first.
-    waiting: HashMap<TaskId, TaskId>,
+    pub(super) waiting: HashMap<TaskId, TaskId>,
     /// Taking over the answer of another one.
-    taking_over: HashSet<TaskId>,
+    pub(super) taking_over: HashSet<TaskId>,
     /// Could not: sent for themselves.
-    unshared: HashSet<TaskId>,
+    pub(super) unshared: HashSet<TaskId>,
     /// How often each file was not fit to be sent yet.
     looks: HashMap<TaskId, u32>,
     /// Halts that the next request probes.
@@ -96,12 +95,12 @@ pub(super) struct Pool {
     /// When to ask the queue or the limiter again, at the latest.
     wake_at: Instant,
     /// When the queue last said that nothing stands against those on deck.
-    cleared_at: Instant,
+    pub(super) cleared_at: Instant,
     /// The queue had nothing more when it was last asked.
     pub(super) dry: bool,
     pub(super) next_due: Option<Timestamp>,
     pub(super) slots_seen: SlotsSeen,
-    stall: Stall,
+    pub(super) stall: Stall,
     pub(super) end: Option<End>,
 }
 
@@ -264,7 +263,7 @@ impl Pool {
         let mode = self.bench.judge().mode();
         let stopping = self.end.is_some() || self.bench.stop.drain.is_cancelled();
         if stopping || mode != Mode::Open || self.probing.is_on() {
-            self.clear_deck();
+            self.bench.clear_deck();
         }
         if stopping {
             return Ok(());
@@ -394,166 +393,6 @@ impl Pool {
             self.bench.tell(RunEvent::TaskFailed { about, failure, sent: false }).await;
         }
         Ok(())
-    }
-
-    /// Claims as many ready tasks as may start, and starts them.
-    async fn start(&mut self, mode: Mode) -> Result<(), QueueError> {
-        let lone = self.probing.is_on() || matches!(mode, Mode::Alone(_));
-        let not_before = match mode {
-            Mode::Alone(at) => at.max(self.probe_not_before),
-            _ => self.probe_not_before,
-        };
-        if not_before > steady() {
-            self.wake_in(not_before.since(steady()));
-            return Ok(());
-        }
-        if lone && self.is_working() {
-            return Ok(());
-        }
-        let want = if lone { 1 } else { self.slots.available_permits() };
-        let (waiting, lacking) = {
-            let deck = self.bench.deck();
-            (!deck.is_empty(), deck.lacking())
-        };
-        let ahead = if lone || !self.preparing.has_ready() { 0 } else { lacking };
-        let is_cleared = !waiting || self.cleared_at.elapsed() < POLL;
-        let has_some = self.preparing.has_ready() || (waiting && want > 0);
-        if !has_some && is_cleared {
-            return Ok(());
-        }
-        if want == 0 && ahead == 0 && is_cleared {
-            // Slots of ours that nobody holds should be free.
-            return self.note_stall(!self.is_working(), "no free slot");
-        }
-        let most = want + ahead as usize + 8; // some may be gone to another process
-        let request = ClaimRequest {
-            worker: self.worker.clone(),
-            endpoint: self.bench.endpoint,
-            tasks: self.preparing.wish(most),
-            want: want as u32,
-            ahead,
-            alone: lone,
-            probing: self.probing.halts().to_vec(),
-            cap_ms: self.limit.own_monthly_ms(now().month()),
-            budget: self.budget,
-            identities: self.reuse.then(|| {
-                let mut known = self.preparing.identities(most);
-                known.retain(|id, _| !self.unshared.contains(id));
-                known
-            }),
-            now: now(),
-        };
-        let own = slots::taken(self.limit.concurrent, &self.slots);
-        let claim = self.bench.store.claim(request).await?;
-        self.slots_seen.note(&claim, own);
-        self.bench.judge().adopt(claim.limiter.effective);
-        self.begin(claim).await
-    }
-
-    async fn begin(&mut self, claim: Claim) -> Result<(), QueueError> {
-        for id in &claim.gone {
-            self.preparing.take(*id);
-            if self.chosen.remove(id) {
-                self.quota.give_back();
-            }
-            self.dry = false;
-        }
-        for double in &claim.doubles {
-            self.meet_double(*double);
-        }
-        let nothing_began = claim.tasks.is_empty() && claim.ahead.is_empty() && claim.seated.is_empty();
-        for id in claim.seated {
-            // Unless one that left its slot was quicker: then the queue lets that one go.
-            let next = self.bench.deck().take_this(id);
-            if let Some((task, ready)) = next {
-                self.spawn(task, ready);
-            }
-        }
-        for task in claim.tasks {
-            if let Some(ready) = self.ready(&task) {
-                self.spawn(task, ready);
-            }
-        }
-        for task in claim.ahead {
-            if let Some(ready) = self.ready(&task) {
-                self.bench.deck().put(task, ready);
-            }
-        }
-        self.cleared_at = Instant::now();
-        let paused = claim.limiter.paused_until.is_some_and(|until| until > now());
-        if paused || !claim.halts.is_empty() {
-            self.clear_deck();
-        }
-        if !claim.halts.is_empty() {
-            return self.meet(claim.halts).await;
-        }
-        if let Some(reached) = claim.cap_reached.filter(|r| nothing_began && r.in_flight == 0) {
-            return self.cap_reached(reached.cap).await;
-        }
-        let could = claim.limiter.busy == 0
-            && claim.gone.is_empty()
-            && claim.doubles.is_empty()
-            && claim.cap_reached.is_none()
-            && !paused;
-        self.note_stall(nothing_began && could, &format!("{:?}", claim.limiter))?;
-        if nothing_began && claim.gone.is_empty() && claim.doubles.is_empty() {
-            // Asked again on the way: a pause can be ended, and the clock it goes by can be set.
-            let left = claim.limiter.paused_until.map_or(POLL, |until| until.since(now()));
-            let pause = left.clamp(POLL / 5, POLL_PAUSED);
-            self.wake_in(pause);
-        }
-        Ok(())
-    }
-
-    /// It need not be sent, or not yet.
-    fn meet_double(&mut self, double: Double) {
-        let Some(ready) = self.preparing.take(double.task) else { return };
-        self.dry = false;
-        if !double.answered {
-            self.waiting.insert(double.task, double.of);
-            return;
-        }
-        self.taking_over.insert(double.task);
-        self.bench.spawn(double.task, |bench| async move { bench.reuse(ready, double).await });
-    }
-
-    /// Tasks are ready, nobody holds a slot, nothing forbids it, and still none began. Others at work, pauses, halts
-    /// and caps are no such case, so a wait for them can be as long as it likes.
-    fn note_stall(&mut self, stands: bool, limiter: &str) -> Result<(), QueueError> {
-        if !self.stall.note(stands, Instant::now()) {
-            return Ok(());
-        }
-        Err(QueueError::Bug(format!(
-            "{} has ready tasks and free slots, and starts nothing: {limiter}, {} of {} slots free here, {} prepared, \
-             {} chosen, mode {:?}, probing {:?}",
-            self.bench.endpoint,
-            self.slots.available_permits(),
-            self.limit.concurrent,
-            self.preparing.len(),
-            self.chosen.len(),
-            self.bench.judge().mode(),
-            self.probing,
-        )))
-    }
-
-    fn ready(&mut self, task: &ClaimedTask) -> Option<Ready> {
-        let ready = self.preparing.take(task.id);
-        if ready.is_none() {
-            self.stop_for(QueueError::Bug(format!("task {} was claimed and is not ready", task.id.0)));
-        }
-        ready
-    }
-
-    fn spawn(&self, task: ClaimedTask, ready: Ready) {
-        self.bench.begin(task, ready, Slot::take(&self.slots, &self.freed));
-    }
-
-    /// Nobody is up next any more.
-    fn clear_deck(&self) {
-        let waiting = self.bench.deck().clear();
-        for (task, ready) in waiting {
-            self.bench.send_back(task, ready);
-        }
     }
 
     /// Those that ended together are followed by one claim.

@@ -85,16 +85,13 @@ impl Preparing {
         self.turns.keys().copied().collect()
     }
 
-    /// The ready ones as a claim wants them: best first, with the audio they will be billed for.
-    pub(super) fn wish(&self, most: usize) -> Vec<(TaskId, Amount)> {
+    /// The ready ones as a claim wants them: best first, with what they will be billed for; and what they are, as far
+    /// as it is known.
+    pub(super) fn wish(&self, most: usize) -> (Vec<(TaskId, Amount)>, HashMap<TaskId, Identity>) {
+        let wished = || self.ready.values().take(most);
         let amount = |r: &Ready| Amount::of(r.measured.duration_ms, r.work.price);
-        self.ready.values().take(most).map(|r| (r.candidate.id, amount(r))).collect()
-    }
-
-    /// What the ready ones are, as far as it is known.
-    pub(super) fn identities(&self, most: usize) -> HashMap<TaskId, Identity> {
         let known = |ready: &Ready| Some((ready.candidate.id, ready.identity.clone()?));
-        self.ready.values().take(most).filter_map(known).collect()
+        (wished().map(|r| (r.candidate.id, amount(r))).collect(), wished().filter_map(known).collect())
     }
 
     /// Begins to look at candidates, a few on each thread; those that are `needed` at once come together. `exactly`:

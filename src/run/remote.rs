@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use super::keep::Facts;
 use super::now;
 use super::ready::Ready;
-use super::worker::{Bench, Facts};
+use super::worker::Bench;
 use crate::queue::{ClaimedTask, RemoteJob, Settled};
 use crate::velma::{self, Exchange, TransportError};
 

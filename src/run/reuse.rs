@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::crew::Ended;
 use super::now;
 use super::ready::Ready;
-use super::worker::{Bench, Ended};
+use super::worker::Bench;
 use crate::event::{About, RunEvent};
 use crate::queue::{Double, QueueError, RedactedAudio, ResultRow, Reuse, Settled};
 use crate::task::{Job, RecordingPath};

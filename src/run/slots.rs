@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
     use crate::queue::LimiterState;
-    use crate::run::worker::Slot;
+    use crate::run::crew::Slot;
 
     const NOW: Timestamp = Timestamp(1000);
     const OPEN: Known = Known { mode: Mode::Open, probing: false, dry: false, due: false, fed: false };

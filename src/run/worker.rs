@@ -1,66 +1,32 @@
 //! One task: submit, classify, decide, settle, tell. Its file was prepared and its slot taken before; the slot goes to
 //! whoever is on deck as soon as the queue has been told.
-//!
-//! Longer than 500 lines by intent: the steps of one task are read from top to bottom.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 
-use super::audio::{self, Unkept};
+use super::crew::{Ended, Slot};
 use super::deck::Deck;
 use super::judge::{Finding, Heard, Judge, Mode, News};
+use super::keep::{Facts, counting, keep_answer};
 use super::probe::Word;
 use super::ready::Ready;
-use super::{Stop, Work, dice, now, saving, steady};
+use super::{Stop, dice, now, saving, steady};
 use crate::event::{About, RunEvent};
-use crate::media::{self, Prepared};
-use crate::queue::{
-    AudioFacts, ClaimedTask, Made, NewResult, QueueError, RedactedAudio, Request, Settle, Settled, TaskStore,
-};
+use crate::media::Prepared;
+use crate::queue::{ClaimedTask, QueueError, Request, Settle, Settled, TaskStore};
 use crate::task::{
-    Amount, Billed, Carriage, Cause, Decision, DurationMethod, Endpoint, Failure, HaltOrder, HaltReason,
-    HaltScope, Measured, Money, RecordingPath, RetryPolicy, Said, Settlement, Standing, Suspect, Suspicion,
-    TaskId, Timestamp, Verdict, decide, options_key, options_over, suspicions, when_empty,
+    Carriage, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, HaltScope, RetryPolicy, Settlement,
+    Standing, Suspect, TaskId, Timestamp, Verdict, decide,
 };
-use crate::velma::{self, Answer, Client, Decoded, Exchange, Source, Streamed, Submission, TransportError};
+use crate::velma::{self, Client, Decoded, Exchange, Source, Streamed, Submission, TransportError};
 
 /// How long an answer that cannot be stored is held on to before the run gives up, at most.
 const STORE_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Read where it arrives: handing it to another thread would cost more.
-const SMALL_ANSWER: usize = 32 << 10;
-
-/// A slot of this process while its request is under way. Letting it go wakes the pool.
-pub(super) struct Slot {
-    permit: Option<OwnedSemaphorePermit>,
-    freed: Arc<Notify>,
-}
-
-impl Slot {
-    pub(super) fn take(slots: &Arc<Semaphore>, freed: &Arc<Notify>) -> Self {
-        Slot { permit: Arc::clone(slots).try_acquire_owned().ok(), freed: Arc::clone(freed) }
-    }
-}
-
-impl Slot {
-    /// Has the pool look at what is up next.
-    fn wake(&self) {
-        self.freed.notify_one();
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.permit = None; // before anyone looks
-        self.freed.notify_one();
-    }
-}
 
 /// What the workers of one endpoint share.
 pub(super) struct Bench {
@@ -89,37 +55,6 @@ pub(super) struct Bench {
     pub(super) job_deadline: Duration,
 }
 
-/// How a worker's task ended, for its pool.
-pub(super) enum Ended {
-    /// Written down.
-    Settled {
-        /// The task is done with, for good or ill.
-        terminal: bool,
-        /// What that says about halts, had it been a probe.
-        word: Word,
-    },
-    /// It was to take over the answer of another one; whether it did.
-    Reused(bool),
-    /// The answer could not be stored.
-    Unstored(QueueError),
-    /// By a bug of ours.
-    Panicked,
-}
-
-/// Says how a worker ended, whatever way that was.
-struct LastWord {
-    bench: Arc<Bench>,
-    task: TaskId,
-    ended: Ended,
-}
-
-impl Drop for LastWord {
-    fn drop(&mut self) {
-        let ended = std::mem::replace(&mut self.ended, Ended::Panicked);
-        let _ = self.bench.ends.send((self.task, ended)); // a pool that is gone has stopped for a bug
-    }
-}
-
 impl Bench {
     pub(super) fn judge(&self) -> MutexGuard<'_, Judge> {
         self.judge.lock().unwrap_or_else(PoisonError::into_inner)
@@ -133,54 +68,12 @@ impl Bench {
         self.deck.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a worker off, in the slot.
-    pub(super) fn begin(self: &Arc<Self>, task: ClaimedTask, ready: Ready, slot: Slot) {
-        self.deck().count_start(tokio::time::Instant::now());
-        self.spawn(task.id, |bench| async move { bench.work(task, ready, slot).await });
-    }
-
-    /// Returns one that was claimed and is not to begin.
-    pub(super) fn send_back(self: &Arc<Self>, task: ClaimedTask, ready: Ready) {
-        self.spawn(task.id, |bench| async move {
-            let about = about(&task, &ready);
-            bench.put_back(task, about, None).await
-        });
-    }
-
-    pub(super) fn spawn<F>(self: &Arc<Self>, task: TaskId, work: impl FnOnce(Arc<Bench>) -> F)
-    where
-        F: Future<Output = Ended> + Send + 'static,
-    {
-        self.at_work.fetch_add(1, Ordering::Relaxed);
-        let work = work(Arc::clone(self));
-        let word = LastWord { bench: Arc::clone(self), task, ended: Ended::Panicked };
-        tokio::spawn(async move {
-            let mut word = word; // all of it, to be dropped here
-            word.ended = work.await;
-        });
-    }
-
-    /// Who may take over a slot that is being left, if anybody may.
-    fn heir(&self, left: &ClaimedTask) -> Option<(ClaimedTask, Ready)> {
-        if self.stop.drain.is_cancelled() || self.all_stopped.load(Ordering::Relaxed) {
-            return None;
-        }
-        let judge = self.judge();
-        if judge.mode() != Mode::Open || !judge.has_room() {
-            return None;
-        }
-        drop(judge);
-        let (mut task, ready) = self.deck().take()?;
-        task.busy = left.busy;
-        Some((task, ready))
-    }
-
     pub(super) async fn tell(&self, event: RunEvent) {
         let _ = self.events.send(event).await; // a run goes on when nobody listens
     }
 
     /// Sends one recording and writes down what came of it.
-    async fn work(self: &Arc<Self>, task: ClaimedTask, ready: Ready, slot: Slot) -> Ended {
+    pub(super) async fn work(self: &Arc<Self>, task: ClaimedTask, ready: Ready, slot: Slot) -> Ended {
         let about = about(&task, &ready);
         if self.stop.drain.is_cancelled() || !self.may_start(&task) {
             return self.put_back(task, about, Some(slot)).await;
@@ -233,8 +126,7 @@ impl Bench {
         }
         if decision.pause.is_some() || finding.pace.is_some_and(|pace| pace < self.judge().ceiling()) {
             // Who was claimed under the old terms is claimed anew under these.
-            let waiting = self.deck().clear();
-            waiting.into_iter().for_each(|(task, ready)| self.send_back(task, ready));
+            self.clear_deck();
         }
         let heir = self.heir(&task);
         let next = heir.as_ref().map(|(task, _)| task.id);
@@ -286,7 +178,7 @@ impl Bench {
         }
     }
 
-    async fn put_back(&self, task: ClaimedTask, about: About, slot: Option<Slot>) -> Ended {
+    pub(super) async fn put_back(&self, task: ClaimedTask, about: About, slot: Option<Slot>) -> Ended {
         let failure = Failure::local(Cause::Interrupted, "nothing was sent");
         let settlement = Settlement::Release(failure);
         let settle = Settle {
@@ -503,7 +395,7 @@ impl Bench {
     }
 }
 
-fn about(task: &ClaimedTask, ready: &Ready) -> About {
+pub(super) fn about(task: &ClaimedTask, ready: &Ready) -> About {
     About {
         task: task.id,
         job: ready.work.job.name.clone(),
@@ -516,177 +408,3 @@ fn about(task: &ClaimedTask, ready: &Ready) -> About {
 
 /// Months turn somewhere: the API names no zone, and clocks differ.
 const HALT_SLACK: Duration = Duration::from_secs(15 * 60);
-
-/// What is known of a recording before it is sent, and told about it afterwards.
-pub(super) struct Facts {
-    pub(super) bytes: u64,
-    format: &'static str,
-    mime: &'static str,
-    measured: Measured,
-    price: Option<Money>,
-    audio_place: PathBuf,
-    work: Arc<Work>,
-    /// Options of its own.
-    own: Option<String>,
-    /// Of the recording itself, when something else goes out.
-    blake3: Option<String>,
-    recording: RecordingPath,
-    /// This is the second time, after an empty answer.
-    resent: bool,
-}
-
-impl Facts {
-    fn of(ready: &Ready) -> Self {
-        Facts {
-            bytes: ready.prepared.len,
-            format: ready.prepared.format.word(),
-            mime: if ready.decoded.is_some() { "audio/wav" } else { ready.prepared.mime },
-            blake3: ready.decoded.as_ref().map(|decoded| decoded.blake3.clone()),
-            recording: ready.candidate.path.clone(),
-            resent: ready.candidate.decoded,
-            measured: ready.measured,
-            price: ready.work.price,
-            audio_place: ready.work.job.redacted_audio_of(&ready.candidate.path),
-            work: Arc::clone(&ready.work),
-            own: ready.candidate.options.clone(),
-        }
-    }
-
-    /// Longer than the recording for certain: what is said to last so long is nonsense.
-    fn most_ms(&self) -> u64 {
-        self.measured.duration_ms.saturating_mul(4).saturating_add(10 * 60_000)
-    }
-}
-
-/// Counts, while it is being sent, how long a recording is whose headers do not tell and which nobody has measured.
-fn counting(ready: &Ready) -> Option<JoinHandle<Measured>> {
-    let is_open =
-        !ready.measured.is_certain() && ready.candidate.measured.is_none() && ready.prepared.whole.is_none();
-    let file = is_open.then(|| ready.prepared.file.try_clone().ok())??;
-    let (format, len) = (ready.prepared.format, ready.prepared.len);
-    Some(tokio::task::spawn_blocking(move || media::measure(&file, format, len)))
-}
-
-/// Turns a good answer into what is stored. Audio that came with it takes its place before the task succeeds.
-async fn keep_answer(
-    endpoint: Endpoint,
-    verdict: Verdict,
-    exchange: Exchange,
-    started_at: Timestamp,
-    facts: Facts,
-) -> (Verdict, Option<NewResult>, Request) {
-    let mut request = Request {
-        started_at: Some(started_at),
-        bytes_sent: exchange.bytes_sent,
-        request_id: exchange.request_id,
-        http_status: exchange.outcome.as_ref().ok().map(|a| a.status),
-        job_over: false,
-    };
-    let (Verdict::Success, Ok(answer)) = (&verdict, exchange.outcome) else {
-        return (verdict, None, request);
-    };
-    let is_small = answer.audio.is_none() && answer.body.len() <= SMALL_ANSWER;
-    let (listening, settings) = (facts.work.job.source_of(&facts.recording), facts.work.suspect.clone());
-    let keep = move || new_result(endpoint, answer, exchange.blake3, &facts);
-    let kept = if is_small {
-        keep()
-    } else {
-        // Reading a large answer and waiting for the disk are no work for the threads that feed uploads.
-        let keeping = tokio::task::spawn_blocking(keep).await;
-        keeping.unwrap_or_else(|panic| Err(Unkept::Storage(format!("keep the answer: {panic}"))))
-    };
-    match kept {
-        Ok((mut result, is_empty)) => {
-            if is_empty && settings.enabled {
-                let listen = move || media::loud_ms(&listening, settings.silence_db).map(|ms| (ms, settings));
-                let heard = tokio::task::spawn_blocking(listen).await.ok().flatten();
-                result.suspicions.extend(heard.and_then(|(ms, settings)| when_empty(ms, &settings)));
-            }
-            (Verdict::Success, Some(result), request)
-        }
-        Err(unkept) => {
-            request.http_status = Some(200);
-            let (cause, message) = match unkept {
-                Unkept::Storage(message) => (Cause::LocalStorage, message),
-                Unkept::Audio(what) => (Cause::BadAnswer, format!("the answer cannot be used: {what}")),
-            };
-            let failure = Failure::answered(cause, 200, message, Billed::Yes);
-            (Verdict::Transient(failure), None, request)
-        }
-    }
-}
-
-/// With whether it is empty: then somebody should listen to the recording.
-fn new_result(
-    endpoint: Endpoint,
-    answer: Answer,
-    blake3: Option<String>,
-    facts: &Facts,
-) -> Result<(NewResult, bool), Unkept> {
-    let response = velma::read(endpoint, &answer).map_err(|e| Unkept::Storage(e.to_string()))?;
-    let unsent = || Unkept::Storage("the recording was answered before it was wholly sent".to_owned());
-    let blake3 = blake3.ok_or_else(unsent)?;
-    let blake3 = facts.blake3.clone().unwrap_or(blake3);
-    let (suspicions, is_empty) = oddities(endpoint, &response, facts);
-    let made = Made {
-        identity: Some(facts.work.identity(&blake3, facts.own.as_deref())),
-        options_key: options_key(&facts.work.job.options),
-        options: facts.own.clone(),
-    };
-    let redacted_audio = match answer.audio {
-        None => None,
-        Some(audio) => {
-            let audio = audio::whole(audio, response.duration_ms, facts.most_ms())?;
-            let (bytes, sha256) = (audio.bytes, audio.sha256.clone());
-            let place = &facts.audio_place;
-            audio.persist(place)?;
-            let relative = place.strip_prefix(&facts.work.job.output).unwrap_or(Path::new(place));
-            Some(RedactedAudio { path: RecordingPath::from(relative), bytes, sha256 })
-        }
-    };
-    // Answers without a duration are billed all the same: then by our own estimate.
-    let billed_ms = response.duration_ms.unwrap_or(facts.measured.duration_ms);
-    let result = NewResult {
-        duration_ms: response.duration_ms,
-        billed_ms,
-        cost: Amount::of(billed_ms, facts.price).cost,
-        measured: Some(facts.measured),
-        response: response.json,
-        audio: AudioFacts {
-            bytes: facts.bytes,
-            blake3,
-            format: facts.format.to_owned(),
-            mime: facts.mime.to_owned(),
-        },
-        redacted_audio,
-        made,
-        suspicions,
-    };
-    Ok((result, is_empty))
-}
-
-/// What is odd about an answer, and whether it has no words.
-fn oddities(endpoint: Endpoint, response: &velma::Response, facts: &Facts) -> (Vec<Suspicion>, bool) {
-    let transcript = &response.transcript;
-    let said: Vec<Said<'_>> = transcript
-        .utterances
-        .iter()
-        .map(|u| Said { text: u.text.as_deref().unwrap_or_default(), language: u.language.as_deref() })
-        .collect();
-    let options = match &facts.own {
-        Some(own) => &options_over(&facts.work.job.options, Some(own)),
-        None => &facts.work.job.options,
-    };
-    let measured = facts.measured;
-    let language = ["/language", "/config/language", "/config/stt/language"];
-    let heard = crate::task::Heard {
-        endpoint,
-        returned_ms: response.duration_ms,
-        measured_ms: (measured.method != DurationMethod::Estimated).then_some(measured.duration_ms),
-        text: transcript.text.as_deref(),
-        said: &said,
-        language: language.iter().find_map(|place| options.pointer(place)?.as_str()),
-        redactions: transcript.redaction_ranges.len(),
-    };
-    (suspicions(&heard, &facts.work.suspect), heard.is_empty())
-}

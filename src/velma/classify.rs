@@ -56,7 +56,7 @@ pub fn classify(endpoint: Endpoint, exchange: &Exchange) -> Verdict {
             Verdict::Transient(Failure { billed, ..failure })
         }
         Err(error) => lost(error, worked_on),
-        Ok(answer) if (200..300).contains(&answer.status) => succeeded(endpoint, answer, exchange.body_sent),
+        Ok(answer) if is_good(answer) => succeeded(endpoint, answer, exchange.body_sent),
         Ok(answer) if answer.status >= FIRST_CLOSE_CODE => closed(endpoint, answer, worked_on),
         Ok(answer) => refused(endpoint, answer, worked_on),
     }
