@@ -114,7 +114,9 @@ impl Bench {
             jitter: dice(),
         };
         let finding = self.judge().hear(verdict, heard);
-        let decision = self.decide(&task, &finding);
+        // One look at the clock for both: when it is set in between, a wait would be told from nowhere.
+        let at = now();
+        let decision = self.decide(&task, &finding, at);
         let settlement = decision.settlement.clone();
         let suspicions = result.as_ref().map_or(&[][..], |result| &result.suspicions);
         let kinds: Vec<Suspect> = suspicions.iter().map(|one| one.kind).collect();
@@ -133,7 +135,7 @@ impl Bench {
         if self.deck().lacking() > 0 {
             slot.wake();
         }
-        let settle = Arc::new(Settle { task, settlement, request, result, next, resend, now: now() });
+        let settle = Arc::new(Settle { task, settlement, request, result, next, resend, now: at });
         let leave = || match heir {
             Some((task, ready)) => self.begin(task, ready, slot),
             None => drop(slot),
@@ -243,7 +245,7 @@ impl Bench {
             .await
     }
 
-    fn decide(&self, task: &ClaimedTask, finding: &Finding) -> Decision {
+    fn decide(&self, task: &ClaimedTask, finding: &Finding, at: Timestamp) -> Decision {
         let cause = finding.verdict.failure().map(|f| f.cause);
         let repeats = match task.last_cause {
             Some((last, times)) if Some(last) == cause => times,
@@ -256,7 +258,7 @@ impl Bench {
             first_failed_at: task.first_failed_at,
             outage: finding.outage,
             throttle_rounds: finding.throttle_rounds,
-            now: now(),
+            now: at,
             jitter: dice(),
         };
         decide(finding.verdict.clone(), &self.policy, standing)
