@@ -51,6 +51,12 @@ impl FaultyStore {
         self.calls.lock().unwrap().clone()
     }
 
+    /// Whether the chosen call has come.
+    pub(crate) fn has_struck(&self) -> bool {
+        let calls = self.calls.lock().unwrap();
+        self.fault.is_some_and(|f| calls.get(f.method).is_some_and(|&count| count >= f.call))
+    }
+
     async fn meet<T>(
         &self,
         method: &'static str,
