@@ -130,7 +130,7 @@ pub fn media(data: &[u8]) {
     let path = folder.path().join("recording.wav");
     File::create(&path).and_then(|mut file| file.write_all(data)).expect("room for a file");
     let mut file = File::open(&path).expect("the file that was just written");
-    let sniffed = media::sniff(&mut file).expect("a disk that can be read");
+    let sniffed = media::sniff(&mut file, data.len() as u64).expect("a disk that can be read");
     assert!(!sniffed.what.is_empty() && !sniffed.what.contains(char::is_control), "{:?}", sniffed.what);
     let format = sniffed.format.unwrap_or(Format::Wav);
     assert!(media::measure(&file, format, data.len() as u64).duration_ms > 0);

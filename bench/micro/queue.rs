@@ -83,6 +83,7 @@ impl Queue {
             size_bytes: 16_000,
             modified_ns: 7,
             format: Some("wav"),
+            head: None,
             measured: None,
             metadata: Metadata::default(),
             refusal: None,

@@ -386,15 +386,15 @@ impl Look {
 impl Batch {
     fn add(&mut self, file: Sighting, inspection: Inspection) {
         let Sighting { path, size_bytes, modified_ns, metadata } = file;
-        let (format, measured, refusal) = match inspection {
-            Inspection::Recording { format, extension_disagrees, measured } => {
+        let (format, head, measured, refusal) = match inspection {
+            Inspection::Recording { format, extension_disagrees, measured, head } => {
                 *self.seen.formats.entry(format.word()).or_default() += 1;
                 self.seen.misnamed += u64::from(extension_disagrees);
-                (Some(format.word()), measured, None)
+                (Some(format.word()), head, measured, None)
             }
             Inspection::Refused(failure) => {
                 *self.seen.refused.entry(failure.cause).or_default() += 1;
-                (None, None, Some(failure))
+                (None, None, None, Some(failure))
             }
             Inspection::NotNow(why) => return self.seen.note_trouble(format!("{path}: {why}")),
             Inspection::NotARecording(what) => {
@@ -403,7 +403,7 @@ impl Batch {
         };
         self.seen.files += 1;
         self.seen.bytes += size_bytes;
-        self.tasks.push(NewTask { path, size_bytes, modified_ns, format, measured, refusal, metadata });
+        self.tasks.push(NewTask { path, size_bytes, modified_ns, format, head, measured, refusal, metadata });
     }
 
     /// What was learned of them when they were looked into still holds.

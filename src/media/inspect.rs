@@ -1,14 +1,15 @@
 //! Decides whether a file is a recording that its endpoint takes. The one order of questions for scan and upload.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::mime::{UploadAs, taken_by, upload_as};
 use super::name::{Claim, claim, claims_headerless, disagrees, extension};
-use super::sniff::UNKNOWN;
-use super::{Format, MediaSettings, Sniffed, glance, sniff};
+use super::prepare::WHOLE_MAX;
+use super::sniff::{UNKNOWN, look};
+use super::{Format, MediaSettings, Sniffed, glance};
 use crate::task::{Cause, Endpoint, Failure, Measured};
 
 /// What a scan learns of a file.
@@ -22,6 +23,8 @@ pub enum Inspection {
         extension_disagrees: bool,
         /// How long it is, if a glance at its headers tells.
         measured: Option<Measured>,
+        /// A hash of its first bytes, of a large one: those that differ in it are not the same.
+        head: Option<i64>,
     },
     /// It claims to be a recording, or claims nothing, and cannot be sent.
     Refused(Failure),
@@ -39,6 +42,7 @@ pub fn inspect(path: &Path, endpoint: Endpoint, settings: &MediaSettings) -> Ins
             format: found.format,
             extension_disagrees: disagrees(path, found.format),
             measured: glance(&found.file, found.format, found.len),
+            head: (found.len > WHOLE_MAX).then(|| head_of(&found.head)),
         },
         Err(Turned { passing: true, failure, .. }) => Inspection::NotNow(failure.message),
         Err(Turned { companion: Some(what), .. }) => Inspection::NotARecording(what),
@@ -46,9 +50,20 @@ pub fn inspect(path: &Path, endpoint: Endpoint, settings: &MediaSettings) -> Ins
     }
 }
 
+/// How much of a large recording is enough to tell it from nearly all others of its size.
+const HEAD: usize = 4096;
+
+fn head_of(bytes: &[u8]) -> i64 {
+    let hash = blake3::hash(&bytes[..bytes.len().min(HEAD)]);
+    let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+    i64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
 /// A file that may be sent.
 pub(super) struct Examined {
     pub(super) file: File,
+    /// What it begins with; all of it, if it is small.
+    pub(super) head: Vec<u8>,
     pub(super) len: u64,
     pub(super) modified_ns: i64,
     pub(super) format: Format,
@@ -77,14 +92,13 @@ impl Turned {
 
 /// Opens, looks, and checks. Messages do not name the path: whoever shows them does, as far as it may be shown.
 pub(super) fn examine(path: &Path, endpoint: Endpoint, settings: &MediaSettings) -> Result<Examined, Turned> {
-    let mut file = open(path)?;
-    let meta = file.metadata().map_err(unreadable)?;
+    let (mut file, meta) = open(path)?;
     let len = meta.len();
     if len == 0 {
         let message = "empty file (0 bytes): its copy or its recorder failed; fetch it again, or exclude it";
         return Err(Turned::not_a_recording(path, Cause::Empty, "empty file", message));
     }
-    let sniffed = sniff(&mut file).map_err(unreadable)?;
+    let (sniffed, head) = look(&mut file, len).map_err(unreadable)?;
     let Some(format) = sniffed.format else {
         if claims_headerless(path) && sniffed.what == UNKNOWN {
             let message = "sound without a header, if its name is right: nothing tells its rate and codec; wrap it, \
@@ -108,23 +122,24 @@ pub(super) fn examine(path: &Path, endpoint: Endpoint, settings: &MediaSettings)
         );
         return Err(Turned::refused(Cause::TooBig, message));
     }
-    Ok(Examined { file, len, modified_ns: modified_ns(&meta), format, upload })
+    Ok(Examined { file, head, len, modified_ns: modified_ns(&meta), format, upload })
 }
 
-/// Opens for reading only. Without blocking: a named pipe must not hold a worker until somebody writes into it.
-pub(super) fn open(path: &Path) -> Result<File, Turned> {
+/// Opens for reading only, and says what it opened. Without blocking: a named pipe must not hold a worker until somebody
+/// writes into it.
+pub(super) fn open(path: &Path) -> Result<(File, Metadata), Turned> {
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     // Looked at before opening: opening a device can already do something to it.
-    let is_file = |meta: std::fs::Metadata| match meta.file_type() {
-        t if t.is_file() => Ok(()),
+    let is_file = |meta: Metadata| match meta.file_type() {
+        t if t.is_file() => Ok(meta),
         t => Err(Turned::refused(Cause::SourceUnreadable, format!("{}, not a file: exclude it", kind_of(t)))),
     };
     std::fs::metadata(path).map_err(unreadable).and_then(is_file)?;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
     // And again: the name may have changed hands in between.
-    file.metadata().map_err(unreadable).and_then(is_file)?;
-    Ok(file)
+    let meta = file.metadata().map_err(unreadable).and_then(is_file)?;
+    Ok((file, meta))
 }
 
 fn kind_of(kind: std::fs::FileType) -> &'static str {
@@ -161,7 +176,7 @@ fn not_audio(path: &Path, sniffed: &Sniffed) -> String {
 }
 
 /// The modification time in nanoseconds since 1970, negative before; clamped at the ends of time.
-pub(super) fn modified_ns(meta: &std::fs::Metadata) -> i64 {
+pub(super) fn modified_ns(meta: &Metadata) -> i64 {
     meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec())
 }
 
@@ -192,8 +207,12 @@ mod tests {
             [("a.wav", false), ("a", false), ("a.0001", false), ("a.mp3", true), ("a.txt", true)]
         {
             let measured = Some(Measured::header(1));
-            let expected =
-                Inspection::Recording { format: Format::Wav, extension_disagrees: disagrees, measured };
+            let expected = Inspection::Recording {
+                format: Format::Wav,
+                extension_disagrees: disagrees,
+                measured,
+                head: None,
+            };
             assert_eq!(look(name, &wav(8000, 10), STT), expected, "{name}");
         }
     }
@@ -236,7 +255,8 @@ mod tests {
             "{}",
             failure.message
         );
-        let taken = Inspection::Recording { format: Format::Amr, extension_disagrees: false, measured: None };
+        let (format, measured, head) = (Format::Amr, None, None);
+        let taken = Inspection::Recording { format, extension_disagrees: false, measured, head };
         assert_eq!(look("a.amr", amr, Endpoint::SyntheticVoiceDetectionBatch), taken);
     }
 

@@ -12,7 +12,7 @@ use super::{DecodeError, Format, MediaSettings, Pcm, glance, guess, measure, upl
 use crate::task::{Carriage, Cause, Endpoint, Failure, Measured, RecordingPath};
 
 /// Recordings up to this size are read when they are looked at.
-const WHOLE_MAX: u64 = 128 << 10;
+pub(super) const WHOLE_MAX: u64 = 128 << 10;
 
 /// A recording that is open and may be sent: exactly `len` bytes of it, from the beginning.
 #[derive(Debug)]
@@ -75,8 +75,8 @@ pub fn prepare(
     endpoint: Endpoint,
     settings: &MediaSettings,
 ) -> Result<Prepared, Unfit> {
-    let Examined { file, len, modified_ns, format, upload } =
-        examine(path, endpoint, settings).map_err(|turned| match turned.passing {
+    let Examined { file, head, len, modified_ns, format, upload } = examine(path, endpoint, settings)
+        .map_err(|turned| match turned.passing {
             true => Unfit::NotNow(turned.failure),
             false => Unfit::Refused(turned.failure),
         })?;
@@ -94,7 +94,7 @@ pub fn prepare(
         _ => None,
     };
     let whole = match len {
-        ..=WHOLE_MAX => Some(read_whole(&file, len, modified_ns)?),
+        ..=WHOLE_MAX => Some(whole(&file, head, len, modified_ns)?),
         _ => None,
     };
     Ok(Prepared {
@@ -154,11 +154,14 @@ fn fits_one_connection(duration_ms: u64, longest: Duration, endpoint: Endpoint) 
     Err(Unfit::Refused(Failure::local(Cause::TooBig, message)))
 }
 
-/// The bytes as they were at one moment: nobody wrote while they were read.
-fn read_whole(file: &File, len: u64, modified_ns: i64) -> Result<Vec<u8>, Unfit> {
+/// The bytes as they were at one moment, those that were read already and the rest: nobody wrote while they were read.
+fn whole(file: &File, head: Vec<u8>, len: u64, modified_ns: i64) -> Result<Vec<u8>, Unfit> {
     let not_now = |cause, message: String| Unfit::NotNow(Failure::local(cause, message));
     let unreadable = |e: std::io::Error| not_now(Cause::SourceUnreadable, e.to_string());
-    let bytes = read_at(file, 0, len as usize).map_err(unreadable)?;
+    let mut bytes = head;
+    if (bytes.len() as u64) < len {
+        bytes.extend(read_at(file, bytes.len() as u64, len as usize - bytes.len()).map_err(unreadable)?);
+    }
     let after = file.metadata().map_err(unreadable)?;
     if bytes.len() as u64 != len || after.len() != len || modified_at(&after) != modified_ns {
         return Err(not_now(Cause::SourceChanged, "it is still being written".to_owned()));

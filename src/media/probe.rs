@@ -37,12 +37,11 @@ pub fn measure(file: &File, format: Format, len: u64) -> Measured {
 
 /// The same for a file by its name, if it still has this size and time. Opens it for reading only.
 pub fn measure_file(path: &Path, size_bytes: u64, modified: i64) -> Option<Measured> {
-    let mut file = open(path).ok()?;
-    let about = file.metadata().ok()?;
+    let (mut file, about) = open(path).ok()?;
     if (about.len(), modified_ns(&about)) != (size_bytes, modified) {
         return None;
     }
-    let format = sniff(&mut file).ok()?.format?;
+    let format = sniff(&mut file, size_bytes).ok()?.format?;
     Some(measure(&file, format, size_bytes))
 }
 

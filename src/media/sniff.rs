@@ -1,7 +1,7 @@
 //! Says what a file is by its content alone. Names, endpoints and sizes are left to `inspect`.
 
 use std::fs::File;
-use std::io::{self, Seek};
+use std::io::{self, Cursor, Seek};
 
 use file_format::{FileFormat, Kind};
 
@@ -35,6 +35,8 @@ impl Sniffed {
 /// What is said of content that nothing recognises.
 pub(super) const UNKNOWN: &str = "unknown data";
 
+/// What an ID3v2 tag begins with.
+const ID3: &[u8] = b"ID3";
 /// The first bytes that signatures and text are looked for in.
 const HEAD: usize = 64 << 10;
 /// Junk of up to this length in front of MPEG or AAC frames is stepped over.
@@ -42,29 +44,40 @@ const JUNK: usize = 256 << 10;
 /// What the signature library may read in all.
 const SIGNATURE_BUDGET: u64 = 1 << 20;
 
-/// Looks at a bounded part of the file (below 3 MiB) and leaves the cursor at its beginning. Errors are the disk's.
-pub fn sniff(file: &mut File) -> io::Result<Sniffed> {
-    let len = file.metadata()?.len();
+/// Looks at a bounded part of the file (below 3 MiB) of `len` bytes and leaves the cursor at its beginning. Errors are
+/// the disk's.
+pub fn sniff(file: &mut File, len: u64) -> io::Result<Sniffed> {
+    Ok(look(file, len)?.0)
+}
+
+/// The same, with the first bytes.
+pub(super) fn look(file: &mut File, len: u64) -> io::Result<(Sniffed, Vec<u8>)> {
     // No more than there is: most of what a scan of small files costs would be clearing the rest of the buffer.
     let head = read_at(file, 0, usize::try_from(len).unwrap_or(HEAD).min(HEAD))?;
-    if let Some(what) = without_sound(&head, len) {
+    Ok((tell(file, &head, len)?, head))
+}
+
+fn tell(file: &mut File, head: &[u8], len: u64) -> io::Result<Sniffed> {
+    if let Some(what) = without_sound(head, len) {
         return Ok(Sniffed::nothing(what));
     }
     // Zeros can stand in front of frames, as other junk can; they are only looked past as far as it is.
-    if is_zero(&head) && is_zero(&read_at(file, 0, JUNK)?) {
+    if is_zero(head) && is_zero(&read_at(file, 0, JUNK)?) {
         return Ok(Sniffed::nothing("nothing but zero bytes"));
     }
-    let start = audio_start(file)?;
-    let sniffed = if start == 0 {
-        file.rewind()?;
-        let signature = FileFormat::from_reader(Budgeted::new(file, SIGNATURE_BUDGET))?;
-        by_signature(file, signature, &head, start, len)
-    } else {
+    let start = if head.starts_with(ID3) { audio_start(file)? } else { 0 };
+    if start > 0 {
         let head = read_at(file, start, HEAD)?;
-        by_signature(file, FileFormat::from_bytes(&head), &head, start, len)
+        return by_signature(file, FileFormat::from_bytes(&head), &head, start, len);
+    }
+    let signature = if head.len() as u64 == len {
+        FileFormat::from_reader(Cursor::new(head))?
+    } else {
+        let signature = FileFormat::from_reader(Budgeted::new(file, SIGNATURE_BUDGET));
+        file.rewind()?;
+        signature?
     };
-    file.rewind()?;
-    sniffed
+    by_signature(file, signature, head, start, len)
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
@@ -103,10 +116,7 @@ pub(super) fn audio_start(file: &File) -> io::Result<u64> {
     let mut start = 0u64;
     for _ in 0..8 {
         let tag = read_at(file, start, 10)?;
-        if tag.len() < 10
-            || !tag.starts_with(b"ID3")
-            || tag[3] == 0xFF
-            || tag[6..].iter().any(|b| b & 0x80 != 0)
+        if tag.len() < 10 || !tag.starts_with(ID3) || tag[3] == 0xFF || tag[6..].iter().any(|b| b & 0x80 != 0)
         {
             break;
         }
@@ -295,7 +305,7 @@ mod tests {
     use crate::media::sample::*;
 
     fn of(bytes: &[u8]) -> Sniffed {
-        sniff(&mut file_of(bytes)).unwrap()
+        sniff(&mut file_of(bytes), bytes.len() as u64).unwrap()
     }
 
     fn format(bytes: &[u8]) -> Option<Format> {
@@ -396,7 +406,7 @@ mod tests {
     fn the_cursor_is_left_at_the_beginning() {
         for bytes in [wav(8000, 100), b"text".to_vec(), [id3(5), mp3(3)].concat()] {
             let mut file = file_of(&bytes);
-            sniff(&mut file).unwrap();
+            sniff(&mut file, bytes.len() as u64).unwrap();
             let mut again = Vec::new();
             file.read_to_end(&mut again).unwrap();
             assert_eq!(again, bytes);

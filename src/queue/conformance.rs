@@ -46,6 +46,7 @@ fn found(path: impl AsRef<[u8]>, size: u64) -> NewTask {
         size_bytes: size,
         modified_ns: 7,
         format: Some("wav"),
+        head: None,
         measured: None,
         refusal: None,
         metadata: Metadata::default(),
@@ -1465,6 +1466,35 @@ async fn large_ones_of_one_size_are_not_sent_side_by_side_unless_both_are_known_
     assert_eq!(b.store.claim(b.wish_for(&tasks[2..], &[])).await.unwrap().tasks.len(), 2);
 }
 
+async fn large_ones_of_one_size_that_begin_differently_are_no_doubles(b: Bench) {
+    let job = b.job("archive").await;
+    let begins = |path: &str, size, head| NewTask { head, ..found(path, size) };
+    let tasks = vec![
+        begins("a.wav", 200_000, Some(1)),
+        begins("b.wav", 200_000, Some(2)),
+        begins("c.wav", 200_000, Some(1)),
+        begins("d.wav", 300_000, Some(1)),
+        begins("e.wav", 300_000, None),
+    ];
+    b.store.enqueue_batch(job.id, tasks, NOW).await.unwrap();
+    b.store.set_ceiling(STT, 5).await.unwrap();
+    b.register(&b.store, "a").await;
+    let mut tasks = b.candidates(&job, 9, NOW).await;
+    tasks.sort_by_key(|task| task.id);
+    let doubles: Vec<_> = tasks.iter().map(|t| (t.path.to_string(), t.has_double)).collect();
+    let of = |name: &str, has| (name.to_owned(), has);
+    let known = [of("a.wav", true), of("b.wav", false), of("c.wav", true)];
+    let perhaps = [of("d.wav", true), of("e.wav", true)];
+    assert_eq!(doubles, [&known[..], &perhaps].concat());
+    let claim = b.store.claim(b.wish_for(&tasks[..2], &[])).await.unwrap();
+    assert_eq!((claim.tasks.len(), claim.doubles.len()), (2, 0), "side by side");
+    let c_waits = b.store.claim(b.wish_for(&tasks[2..3], &[])).await.unwrap();
+    assert_eq!(c_waits.doubles, [Double { task: tasks[2].id, of: tasks[0].id, answered: false }]);
+    assert_eq!(b.store.claim(b.wish_for(&tasks[3..4], &[])).await.unwrap().tasks.len(), 1);
+    let e_waits = b.store.claim(b.wish_for(&tasks[4..], &[])).await.unwrap();
+    assert_eq!(e_waits.doubles, [Double { task: tasks[4].id, of: tasks[3].id, answered: false }]);
+}
+
 async fn what_was_made_with_other_options_is_stale_until_it_is_sent_again(b: Bench) {
     let job = b.filled(2, 2).await;
     let stale = async || b.store.tallies_where(Filter::parse("stale").unwrap(), NOW).await.unwrap();
@@ -1538,6 +1568,7 @@ mod sqlite {
         an_answer_serves_for_others_that_are_the_same_at_no_cost
         what_was_purged_or_is_to_be_sent_again_serves_for_nobody
         large_ones_of_one_size_are_not_sent_side_by_side_unless_both_are_known_to_differ
+        large_ones_of_one_size_that_begin_differently_are_no_doubles
         what_was_made_with_other_options_is_stale_until_it_is_sent_again
         the_order_of_a_job_decides_who_goes_first_and_can_be_changed
         jobs_of_one_endpoint_take_turns

@@ -45,6 +45,8 @@ pub struct NewTask {
     pub modified_ns: i64,
     /// True format by content (`wav`, `mp3`, …), if it is one.
     pub format: Option<&'static str>,
+    /// A hash of its first bytes, of a large one; `None`: it may be the same as any other of its size.
+    pub head: Option<i64>,
     /// How long it is, if a glance told.
     pub measured: Option<Measured>,
     /// Set when looking at it was enough to refuse it: it enters the queue as failed.

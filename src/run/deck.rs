@@ -12,11 +12,11 @@ use crate::queue::ClaimedTask;
 use crate::task::TaskId;
 
 /// How long the deck should last: the queue gathers writes for some milliseconds, and needs some to write them.
-const LASTS: Duration = Duration::from_millis(25);
+const LASTS: Duration = Duration::from_millis(60);
 /// Fewer are not worth it.
 const LEAST: u32 = 16;
 /// What is on deck when a process dies counts as perhaps sent, so there is never more.
-const MOST: u32 = 256;
+const MOST: u32 = 128;
 /// How long starts are counted before the rate is worked out anew.
 const WINDOW: Duration = Duration::from_millis(50);
 
@@ -97,8 +97,8 @@ mod tests {
     fn nobody_waits_where_requests_take_long_and_many_where_they_are_over_at_once() {
         assert_eq!(after(1, Duration::from_secs(60)), 0);
         assert_eq!(after(100, Duration::from_secs(1)), 0, "25 slots of a quarter of a second");
-        assert_eq!(after(32, Duration::from_millis(50)), LEAST);
-        assert_eq!(after(300, Duration::from_millis(50)), 150);
+        assert_eq!(after(14, Duration::from_millis(50)), LEAST);
+        assert_eq!(after(100, Duration::from_millis(50)), 120);
         assert_eq!(after(9000, Duration::from_millis(50)), MOST);
     }
 

@@ -283,7 +283,7 @@ impl Pool {
     /// Asks the queue for candidates when less than half of what could be ahead is.
     async fn look_ahead(&mut self) -> Result<(), QueueError> {
         self.dry &= !self.away.have_come_back(&self.works).await;
-        let on_deck = 2 * self.bench.deck().aim() as usize;
+        let on_deck = self.bench.deck().aim() as usize;
         let ahead = (self.limit.concurrent as usize).clamp(4, 64) + on_deck;
         let aim = self.slots.available_permits() + ahead;
         let crowded = self.waiting.len() >= WAITING;

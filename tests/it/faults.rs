@@ -183,6 +183,7 @@ impl Place {
                 size_bytes: about.len(),
                 modified_ns: about.mtime() * 1_000_000_000 + about.mtime_nsec(),
                 format: Some("wav"),
+                head: None,
                 measured: None,
                 refusal: None,
                 metadata: Default::default(),

@@ -301,6 +301,7 @@ fn new_task(find: Find) -> NewTask {
         size_bytes: u64::from(find.size) * 100,
         modified_ns: i64::from(find.modified),
         format: (find.size != 3).then_some("wav"),
+        head: None,
         measured: (find.size != 2).then(|| Measured::header(u64::from(find.size) * 10)),
         refusal: find.refused.then(|| match find.said {
             4.. => Failure::local(Cause::ConfigRefused, "no such language"),

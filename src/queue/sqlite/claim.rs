@@ -21,75 +21,57 @@ pub(super) async fn candidates(
     limit: u32,
     now: Timestamp,
 ) -> Result<Vec<Candidate>, QueueError> {
-    let skip: HashSet<TaskId> = skip.into_iter().collect();
-    let room = i64::from(limit) + int(skip.len() as u64);
-    let (mut waited, mut ready_now) = (Vec::new(), Vec::new());
-    for &job in &jobs {
-        waited.push(due(c, endpoint, job, room, now).await?);
-        ready_now.push(ready(c, endpoint, job, room).await?);
-    }
+    let skip = array(skip.iter().map(|id| json!(id.0)));
     let mut chosen = Vec::new();
-    for queues in [waited, ready_now] {
-        let mut queues: Vec<_> = queues.into_iter().map(Vec::into_iter).collect();
+    for which in [DUE, READY] {
+        let mut queues = Vec::new();
+        for job in &jobs {
+            let room = i64::from(limit) - int(chosen.len() as u64);
+            let rows = sqlx::query(which)
+                .bind(endpoint.name())
+                .bind(job.0)
+                .bind(&skip)
+                .bind(room)
+                .bind(now.0)
+                .fetch_all(&mut *c)
+                .await?;
+            queues.push(rows.into_iter());
+        }
         let mut before = None;
         while chosen.len() < limit as usize && before != Some(chosen.len()) {
             before = Some(chosen.len());
-            for queue in &mut queues {
-                chosen.extend(queue.find(|t| !skip.contains(&t.id)));
+            for row in queues.iter_mut().filter_map(Iterator::next) {
+                chosen.push(candidate(&row)?);
             }
         }
+        chosen.truncate(limit as usize);
     }
-    chosen.truncate(limit as usize);
     Ok(chosen)
 }
 
-const CANDIDATE: &str =
-    "SELECT id, job_id, path, size_bytes, modified_ns, duration_ms, duration_method, fence,
-        attempts, options, size_bytes > 131072 AND EXISTS (SELECT 1 FROM task AS other
-            WHERE other.endpoint = task.endpoint AND other.size_bytes = task.size_bytes
-              AND other.size_bytes > 131072 AND other.id <> task.id) AS has_double,
-        resent = 1 AS decoded
-     FROM task";
-
-async fn due(
-    c: &mut SqliteConnection,
-    endpoint: Endpoint,
-    job: JobId,
-    room: i64,
-    now: Timestamp,
-) -> Result<Vec<Candidate>, QueueError> {
-    let sql = format!(
-        "{CANDIDATE} WHERE state = 'queued' AND hold IS NOT NULL AND endpoint = ? AND job_id = ? AND run_at <= ?
-         ORDER BY run_at, id LIMIT ?"
-    );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(endpoint.name())
-        .bind(job.0)
-        .bind(now.0)
-        .bind(room)
-        .fetch_all(c)
-        .await?;
-    rows.iter().map(candidate).collect()
+macro_rules! candidates_where {
+    ($which:literal) => {
+        concat!(
+            "SELECT id, job_id, path, size_bytes, modified_ns, duration_ms, duration_method, fence,
+                attempts, options, size_bytes > 131072
+                AND (EXISTS (SELECT 1 FROM task AS other
+                         WHERE other.endpoint = task.endpoint AND other.size_bytes = task.size_bytes
+                           AND other.size_bytes > 131072 AND (other.head = task.head OR other.head IS NULL)
+                           AND other.id <> task.id)
+                     OR head IS NULL AND EXISTS (SELECT 1 FROM task AS other
+                         WHERE other.endpoint = task.endpoint AND other.size_bytes = task.size_bytes
+                           AND other.size_bytes > 131072 AND other.id <> task.id)) AS has_double,
+                resent = 1 AS decoded
+             FROM task WHERE state = 'queued' AND endpoint = ?1 AND job_id = ?2
+              AND id NOT IN (SELECT value FROM json_each(?3)) AND ",
+            $which,
+            " LIMIT ?4"
+        )
+    };
 }
 
-async fn ready(
-    c: &mut SqliteConnection,
-    endpoint: Endpoint,
-    job: JobId,
-    room: i64,
-) -> Result<Vec<Candidate>, QueueError> {
-    let sql = format!(
-        "{CANDIDATE} WHERE state = 'queued' AND hold IS NULL AND endpoint = ? AND job_id = ?
-         ORDER BY rank, id LIMIT ?"
-    );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(endpoint.name())
-        .bind(job.0)
-        .bind(room)
-        .fetch_all(c)
-        .await?;
-    rows.iter().map(candidate).collect()
-}
+const DUE: &str = candidates_where!("hold IS NOT NULL AND run_at <= ?5 ORDER BY run_at, id");
+const READY: &str = candidates_where!("hold IS NULL ORDER BY rank, id");
 
 fn candidate(row: &sqlx::sqlite::SqliteRow) -> Result<Candidate, QueueError> {
     Ok(Candidate {
@@ -317,13 +299,14 @@ async fn take_tasks(
          FROM json_each(?1) AS wish
          WHERE task.id = wish.value ->> 0 AND state = 'queued' AND (hold IS NULL OR run_at <= ?3)
            AND (NOT ?4 OR NOT EXISTS (SELECT 1 FROM task AS other
-                WHERE other.identity = wish.value ->> 1 AND other.id <> task.id
+                WHERE substr(other.identity, 1, 12) = substr(wish.value ->> 1, 1, 12)
+                  AND other.identity = wish.value ->> 1 AND other.id <> task.id
                   AND (other.state = 'running' OR other.state = 'succeeded' AND EXISTS (SELECT 1 FROM result
                        WHERE task_id = other.id AND finished_at >= task.reuse_after))))
-           AND (NOT ?4 OR task.size_bytes <= 131072 OR NOT EXISTS (SELECT 1 FROM task AS other
+           AND (NOT ?4 OR task.size_bytes <= 131072 OR NOT EXISTS (SELECT 1 FROM task AS other INDEXED BY task_held
                 WHERE other.endpoint = task.endpoint AND other.size_bytes = task.size_bytes
                   AND other.size_bytes > 131072 AND other.state = 'running' AND other.id <> task.id
-                  AND (other.identity IS NULL OR wish.value ->> 1 IS NULL)))
+                  AND ifnull(other.head = task.head, true) AND (other.identity IS NULL OR wish.value ->> 1 IS NULL)))
          RETURNING task.id, job_id, path, fence, attempts, throttles, retry_cause, retry_repeats, first_failed_at",
     )
     .bind(identified(wish, tasks.iter().map(|(id, _)| *id)))
@@ -387,17 +370,19 @@ async fn doubles(
     let rows = sqlx::query(
         "SELECT task.id AS task, other.id AS other, other.state = 'succeeded' AS answered
          FROM json_each(?1) AS wish JOIN task ON task.id = wish.value ->> 0
-              JOIN task AS other ON other.identity = wish.value ->> 1 AND other.id <> task.id
+              JOIN task AS other ON substr(other.identity, 1, 12) = substr(wish.value ->> 1, 1, 12)
+                   AND other.identity = wish.value ->> 1 AND other.id <> task.id
          WHERE task.state = 'queued' AND (task.hold IS NULL OR task.run_at <= ?2)
            AND (other.state = 'running' OR other.state = 'succeeded' AND EXISTS (SELECT 1 FROM result
                 WHERE task_id = other.id AND finished_at >= task.reuse_after))
          UNION ALL
          SELECT task.id, other.id, 0
          FROM json_each(?1) AS wish JOIN task ON task.id = wish.value ->> 0
-              JOIN task AS other ON other.endpoint = task.endpoint AND other.size_bytes = task.size_bytes
+              JOIN task AS other INDEXED BY task_held
+                   ON other.endpoint = task.endpoint AND other.size_bytes = task.size_bytes
          WHERE task.state = 'queued' AND (task.hold IS NULL OR task.run_at <= ?2) AND task.size_bytes > 131072
            AND other.size_bytes > 131072 AND other.state = 'running' AND other.id <> task.id
-           AND (other.identity IS NULL OR wish.value ->> 1 IS NULL)
+           AND ifnull(other.head = task.head, true) AND (other.identity IS NULL OR wish.value ->> 1 IS NULL)
          ORDER BY answered DESC, other",
     )
     .bind(identified(wish, left.iter().copied()))

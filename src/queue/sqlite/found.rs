@@ -148,14 +148,15 @@ async fn add(
     let sql = format!(
         "INSERT INTO task (job_id, endpoint, path, size_bytes, modified_ns, format, duration_ms, duration_method,
                            rank, state, run_at, cause, message, billed, created_at, changed_at, finished_at,
-                           metadata, options)
+                           metadata, options, head)
          SELECT job.id, job.endpoint, path, size_bytes, modified_ns, format, duration_ms, duration_method, {RANK},
                 iif(cause IS NULL, 'queued', 'failed'), ?2, cause, message, iif(cause IS NULL, NULL, 'no'),
-                ?2, ?2, iif(cause IS NULL, NULL, ?2), metadata, own
+                ?2, ?2, iif(cause IS NULL, NULL, ?2), metadata, own, head
          FROM job CROSS JOIN (SELECT unhex(value ->> 0) AS path, value ->> 1 AS size_bytes,
                                      value ->> 2 AS modified_ns, value ->> 3 AS format, value ->> 4 AS cause,
                                      value ->> 5 AS message, value ->> 6 AS duration_ms,
-                                     value ->> 7 AS duration_method, value ->> 8 AS metadata, value ->> 9 AS own
+                                     value ->> 7 AS duration_method, value ->> 8 AS metadata, value ->> 9 AS own,
+                                     value ->> 10 AS head
                               FROM json_each(?3))
          WHERE job.id = ?1
          ON CONFLICT (job_id, path) DO NOTHING"
@@ -292,7 +293,7 @@ async fn rewrite(
                              WHEN EXISTS (SELECT 1 FROM result WHERE task_id = ?1) THEN 'succeeded'
                              ELSE 'failed' END,
                 http_status = NULL, billed = iif(?6 IS NULL, NULL, 'no'), finished_at = iif(?6 IS NULL, NULL, ?5),
-                duration_ms = ?8, duration_method = ?9, metadata = ?10, options = ?11
+                duration_ms = ?8, duration_method = ?9, metadata = ?10, options = ?11, head = ?12
          WHERE id = ?1 AND (state = 'queued' OR (state = 'failed' AND fence = 0))",
     )
     .bind(id)
@@ -306,6 +307,7 @@ async fn rewrite(
     .bind(task.measured.map(|m| m.method.word()))
     .bind(&task.metadata.fields)
     .bind(&task.metadata.options)
+    .bind(task.head)
     .execute(&mut *c)
     .await?;
     let rank = format!("UPDATE task SET rank = {RANK} FROM job WHERE job.id = task.job_id AND task.id = ?");
@@ -345,7 +347,7 @@ fn as_json(task: &NewTask) -> Value {
     let (ms, method) = (task.measured.map(|m| int(m.duration_ms)), task.measured.map(|m| m.method.word()));
     let Metadata { fields, options } = &task.metadata;
     let size = int(task.size_bytes);
-    json!([path, size, task.modified_ns, task.format, cause, message, ms, method, fields, options])
+    json!([path, size, task.modified_ns, task.format, cause, message, ms, method, fields, options, task.head])
 }
 
 /// Queued recordings that nobody has measured yet.

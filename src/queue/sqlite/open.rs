@@ -94,6 +94,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(BUSY)
         .foreign_keys(true)
+        // What a statement may have to undo, or sorts, is little.
+        .pragma("temp_store", "MEMORY")
         // Pages that change often are copied back less often.
         .pragma("wal_autocheckpoint", "8000")
         .pragma("journal_size_limit", "67108864");
@@ -191,6 +193,7 @@ fn migrations() -> Vec<Migration> {
         migration(11, "remote job", include_str!("../../../migrations/sqlite/0011_remote_job.sql")),
         migration(12, "durations", include_str!("../../../migrations/sqlite/0012_durations.sql")),
         migration(14, "content", include_str!("../../../migrations/sqlite/0014_content.sql")),
+        migration(15, "told apart", include_str!("../../../migrations/sqlite/0015_told_apart.sql")),
     ]
 }
 

@@ -237,6 +237,7 @@ mod tests {
                 size_bytes: 5,
                 modified_ns: 7,
                 format: None,
+                head: None,
                 measured: None,
                 refusal: None,
                 metadata: Default::default(),

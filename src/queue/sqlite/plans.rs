@@ -70,6 +70,7 @@ fn found(name: &str) -> NewTask {
         size_bytes: 5,
         modified_ns: 7,
         format: Some("wav"),
+        head: None,
         measured: None,
         refusal: None,
         metadata: Default::default(),

@@ -195,7 +195,6 @@ async fn succeed(
             "ms": result.measured.map(|m| int(m.duration_ms)),
             "method": result.measured.map(|m| m.method.word()),
             "now": settle.now.0,
-            "identity": result.made.identity.as_ref().map(|identity| &identity.0),
             "resend": i64::from(settle.resend),
         })
     });
@@ -209,21 +208,22 @@ async fn succeed(
                 duration_ms = ifnull(done.value ->> 'ms', duration_ms),
                 duration_method = ifnull(done.value ->> 'method', duration_method), changed_at = done.value ->> 'now',
                 finished_at = iif(resent = 0 AND done.value ->> 'resend' AND NOT cancel_requested, NULL,
-                                  done.value ->> 'now'),
-                identity = done.value ->> 'identity'
+                                  done.value ->> 'now')
          FROM json_each(?1) AS done
          WHERE task.id = done.value ->> 'id' AND task.fence = done.value ->> 'fence' AND EXISTS (SELECT 1
              FROM attempt WHERE task_id = task.id AND attempt.fence = task.fence
               AND (outcome IS NULL OR outcome = 'lost'))
-         RETURNING id, job_id, attempts, resent = 2 AS resent,
+         RETURNING id, job_id, attempts, identity, resent = 2 AS resent,
                    EXISTS (SELECT 1 FROM result WHERE task_id = task.id) AS again",
     )
     .bind(array(done))
     .fetch_all(&mut *c)
     .await?;
     let mut done = HashMap::with_capacity(rows.len());
+    let mut known = HashMap::with_capacity(rows.len());
     for row in rows {
         let (id, job): (_, i64) = (TaskId(row.value("id")?), row.value("job_id")?);
+        known.insert(id, row.value::<Option<String>>("identity")?);
         if row.value("again")? {
             replace(c, id, job, !row.value::<bool>("resent")?).await?;
         }
@@ -240,7 +240,27 @@ async fn succeed(
     for some in kept.chunks(KEPT_AT_ONCE) {
         keep(c, some).await?;
     }
+    let identity = |one: &Kept<'_>| one.result.made.identity.as_ref().map(|identity| identity.0.clone());
+    let found_out = kept.iter().map(|one| (one.settle.task.id, identity(one)));
+    identify(c, found_out.filter(|(id, identity)| known.get(id) != Some(identity)).collect()).await?;
     Ok(done.into_keys().collect())
+}
+
+/// Keeps what these turned out to be, as far as it was not known when they were claimed.
+async fn identify(
+    c: &mut SqliteConnection,
+    found_out: Vec<(TaskId, Option<String>)>,
+) -> Result<(), QueueError> {
+    if found_out.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE task SET identity = found.value ->> 1 FROM json_each(?1) AS found WHERE task.id = found.value ->> 0",
+    )
+    .bind(array(found_out.iter().map(|(id, identity)| json!([id.0, identity]))))
+    .execute(c)
+    .await?;
+    Ok(())
 }
 
 /// Results that one statement stores: few enough that each number of them has its prepared statement.

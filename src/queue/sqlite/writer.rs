@@ -376,13 +376,18 @@ async fn commit_or_reopen(
     committed
 }
 
-/// One transaction for the group. An operation that fails is undone alone; the others still commit.
+/// One transaction for the group. What fails is undone alone; the others still commit.
 async fn commit(connection: &mut SqliteConnection, group: &mut Group) -> Result<(), CommitLost> {
     // IMMEDIATE: a transaction that reads first and then writes is refused at once when somebody else wrote
     // in between, and no busy timeout helps.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    // Alone, or with others that can all be run again, nothing has to be undone by itself before something fails.
     if group.len() == 1 || group.iter().all(|operation| operation.is_repeatable()) {
-        if run_all(&mut transaction, group).await {
+        let mut fine = true;
+        for run in runs(group) {
+            fine = fine && run_together(&mut transaction, run).await;
+        }
+        if fine {
             return Ok(transaction.commit().await?);
         }
         transaction.rollback().await?;
@@ -391,29 +396,42 @@ async fn commit(connection: &mut SqliteConnection, group: &mut Group) -> Result<
         }
         transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     }
-    for operation in group.iter_mut() {
-        let mut inner = transaction.begin().await?;
-        if operation.run(&mut inner).await {
-            inner.commit().await?;
-        } else {
-            inner.rollback().await?;
+    for run in runs(group) {
+        if !run_alone(&mut transaction, run).await? && run.len() > 1 {
+            for operation in run.chunks_mut(1) {
+                run_alone(&mut transaction, operation).await?;
+            }
         }
     }
     Ok(transaction.commit().await?)
 }
 
-/// In the order in which they came; settlements that came one after another go together. False as soon as one fails.
-async fn run_all(transaction: &mut SqliteConnection, group: &mut Group) -> bool {
-    for run in group.chunk_by_mut(|a, b| a.is_settling() && b.is_settling()) {
-        let fine = match run {
-            [operation] => operation.run(transaction).await,
-            run => settle_together(transaction, run).await,
-        };
-        if !fine {
-            return false;
-        }
+/// Operations in the order in which they came; settlements that came one after another go together.
+fn runs(group: &mut Group) -> impl Iterator<Item = &mut [Box<dyn Operation>]> {
+    group.chunk_by_mut(|a, b| a.is_settling() && b.is_settling())
+}
+
+/// Inside a savepoint. False: it failed, and nothing of it is left.
+async fn run_alone(
+    transaction: &mut SqliteConnection,
+    run: &mut [Box<dyn Operation>],
+) -> Result<bool, CommitLost> {
+    let mut inner = transaction.begin().await?;
+    let fine = run_together(&mut inner, run).await;
+    if fine {
+        inner.commit().await?;
+    } else {
+        inner.rollback().await?;
     }
-    true
+    Ok(fine)
+}
+
+/// False if one of them fails.
+async fn run_together(transaction: &mut SqliteConnection, run: &mut [Box<dyn Operation>]) -> bool {
+    match run {
+        [operation] => operation.run(transaction).await,
+        run => settle_together(transaction, run).await,
+    }
 }
 
 /// Writes settlements with one statement each for all of them. False if one of them fails.

@@ -133,6 +133,7 @@ impl Place {
             size_bytes: 9,
             modified_ns: 0,
             format: Some("wav"),
+            head: None,
             measured: None,
             refusal: None,
             metadata: Default::default(),
