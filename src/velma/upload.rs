@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::TransportError;
 
 /// Large enough that reading costs little, small enough for many uploads at once.
-const CHUNK: usize = 128 * 1024;
+const CHUNK: usize = 256 * 1024;
 
 /// How long each phase may last.
 #[derive(Debug, Clone, Copy)]
