@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use tokio_util::sync::CancellationToken;
 
-use crate::emulator::{Contract, Emulator, Faults, Latency, ModelLimits, Report, Settings, Sockets, models};
+use crate::emulator::{
+    Contract, Emulator, Faults, Latency, ModelLimits, Report, Settings, Shape, Sockets, models,
+};
 
 /// Serve an emulated API on this machine: strict, without key, network or cost.
 #[derive(Debug, Clone, clap::Args)]
@@ -70,6 +72,9 @@ pub struct EmulatorArgs {
     /// Let streaming and batch endpoints of a kind draw on the same limits.
     #[arg(long)]
     pub share_limits: bool,
+    /// Answer with an utterance wherever a recording is loud, as if it were a name, instead of tiling it with text.
+    #[arg(long)]
+    pub where_loud: bool,
     /// Let file names choose what happens: busy_once-1.wav, always_500.wav, …
     #[arg(long)]
     pub script: bool,
@@ -114,6 +119,7 @@ impl EmulatorArgs {
                 share_with_batch: self.share_limits,
                 ..Sockets::default()
             },
+            shape: Shape { where_loud: self.where_loud, ..Shape::default() },
             script: self.script,
             ..Settings::default()
         })

@@ -25,6 +25,9 @@ const DECODED_MS: u64 = 10 * 60 * 1000;
 /// Quieter than this, in full scale, is silence: about −60 dB.
 pub(super) const SILENCE: f32 = 0.001;
 
+/// Silence that parts two loud stretches: words have pauses in them.
+const GAP_MS: f64 = 250.0;
+
 /// Verdicts kept. When full, the memory starts anew.
 const REMEMBERED: usize = 100_000;
 
@@ -37,11 +40,13 @@ pub(super) struct Audio {
 }
 
 /// What was heard.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Sound {
     pub(super) duration_ms: u64,
     /// Windows of [`WINDOW_MS`] that were decoded and hold nothing but silence.
     pub(super) silent_windows: Vec<bool>,
+    /// Where it is loud, as far as it was decoded: beginnings and ends in milliseconds.
+    pub(super) loud_ms: Vec<[u64; 2]>,
 }
 
 /// Remembers every upload by its SHA-256.
@@ -91,10 +96,10 @@ fn listen(mut upload: SpooledTempFile) -> Audio {
         Some((sound, named)) => Audio { content: refine(content, named), sound: Some(sound) },
         // Formats that only voice detection takes and nothing here can read: 16 kbit/s is assumed.
         None if foreign => {
-            Audio { content, sound: Some(Sound { duration_ms: bytes / 2, silent_windows: Vec::new() }) }
+            Audio { content, sound: Some(Sound { duration_ms: bytes / 2, ..Sound::default() }) }
         }
         None => {
-            let by_container = |duration_ms| Sound { duration_ms, silent_windows: Vec::new() };
+            let by_container = |duration_ms| Sound { duration_ms, ..Sound::default() };
             Audio { content, sound: told_ms.map(by_container) }
         }
     }
@@ -122,7 +127,8 @@ fn measure(source: Box<dyn MediaSource>) -> Option<(Sound, &'static str)> {
     // Without a decoder (Opus) the packets still tell the length.
     let decoder = symphonia::default::get_codecs().make_audio_decoder(parameters, &Default::default()).ok();
     let ms = |ticks: Timestamp| base.calc_time(ticks).map_or(0.0, |time| time.as_secs_f64() * 1000.0);
-    let mut listener = Listener { decoder, loud: Vec::new(), samples: Vec::new(), good: 0, bad: 0 };
+    let mut listener =
+        Listener { decoder, loud: Vec::new(), stretches: Vec::new(), samples: Vec::new(), good: 0, bad: 0 };
     let mut span: Option<(Timestamp, Timestamp)> = None;
     // An end that comes too early, or nonsense between packets, ends the recording.
     while let Ok(Some(packet)) = reader.next_packet() {
@@ -141,13 +147,18 @@ fn measure(source: Box<dyn MediaSource>) -> Option<(Sound, &'static str)> {
         return None;
     }
     let silent_windows = listener.loud.iter().map(|loud| !loud).collect();
-    Some((Sound { duration_ms, silent_windows }, named))
+    let loud_ms =
+        listener.stretches.iter().map(|[from, to]| [*from as u64, (to.ceil() as u64).min(duration_ms)]);
+    let loud_ms = loud_ms.collect();
+    Some((Sound { duration_ms, silent_windows, loud_ms }, named))
 }
 
 /// Decodes packets and notes which windows hold anything.
 struct Listener {
     decoder: Option<Box<dyn AudioDecoder>>,
     loud: Vec<bool>,
+    /// Beginnings and ends in milliseconds.
+    stretches: Vec<[f64; 2]>,
     samples: Vec<f32>,
     good: u64,
     bad: u64,
@@ -172,7 +183,16 @@ impl Listener {
             if self.loud.len() <= window {
                 self.loud.resize(window + 1, false);
             }
-            self.loud[window] |= frame.iter().any(|sample| sample.abs() > SILENCE);
+            if !frame.iter().any(|sample| sample.abs() > SILENCE) {
+                continue;
+            }
+            self.loud[window] = true;
+            let (from, to) =
+                (at_ms + index as f64 * 1000.0 / rate, at_ms + (index + 1) as f64 * 1000.0 / rate);
+            match self.stretches.last_mut() {
+                Some(last) if from - last[1] < GAP_MS => last[1] = to,
+                _ => self.stretches.push([from, to]),
+            }
         }
     }
 }

@@ -159,7 +159,7 @@ impl Desk {
         // Refusing because of the name, in the middle of the body, is the script's.
         let hang_up = |name: &str| {
             let reset = settings.script && script::find(name).is_some_and(|line| line.act == Act::Reset);
-            reset && self.books.play(name) == 1
+            reset && self.books.play(script::stem(name)) == 1
         };
         let form = match form::take(parts, body, settings.max_file_bytes, hang_up).await {
             Ok(Taken::Whole(form)) => form,
@@ -222,7 +222,10 @@ impl Desk {
         if fault == Some(Fault::ResetAfterBody) {
             return Err(Stop::Cut);
         }
-        let mut transcript = Transcript::of(&sha256, sound.duration_ms);
+        let mut transcript = match settings.shape.where_loud {
+            true => Transcript::where_loud(&sound.loud_ms),
+            false => Transcript::of(&sha256, sound.duration_ms),
+        };
         transcript.play(act);
         let basis = Basis {
             contract: settings.contract,
@@ -271,7 +274,7 @@ impl Desk {
         match script::find(file_name) {
             // A reset was counted when its name came in, and is over.
             Some(line) if settings.script && line.act != Act::Reset => {
-                if self.books.play(file_name) <= line.times { line.act } else { Act::Nothing }
+                if self.books.play(script::stem(file_name)) <= line.times { line.act } else { Act::Nothing }
             }
             _ => Act::Nothing,
         }

@@ -98,9 +98,14 @@ pub const OUTCOMES: &[Outcome] = &[
     line("slow", Act::Slow, ALWAYS, Succeeded, Some(1), "answered late"),
 ];
 
+/// A file name without its extension: the same recording may come again as another format.
+pub(super) fn stem(file_name: &str) -> &str {
+    file_name.rsplit_once('.').map_or(file_name, |(stem, _)| stem)
+}
+
 /// The line for a file name, if one matches.
 pub(super) fn find(file_name: &str) -> Option<&'static Outcome> {
-    let stem = file_name.rsplit_once('.').map_or(file_name, |(stem, _)| stem);
+    let stem = stem(file_name);
     OUTCOMES.iter().find(|outcome| {
         stem.strip_prefix(outcome.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     })

@@ -142,6 +142,8 @@ pub struct Shape {
     pub located_flaws: bool,
     /// Redaction answers with the metadata alone, as `application/json`.
     pub redaction_as_json: bool,
+    /// Utterances stand where the recording is loud, all of them personal data; else they tile it.
+    pub where_loud: bool,
 }
 
 /// Everything an emulator can be told at the start. `Default` is a strict, instant, faultless service.

@@ -74,6 +74,18 @@ impl Transcript {
         Transcript { utterances: utterances.collect(), sample: false }
     }
 
+    /// What could be words: wherever it is loud, and private.
+    pub(super) fn where_loud(loud_ms: &[[u64; 2]]) -> Self {
+        let utterance = |[start, end]: &[u64; 2]| Utterance {
+            speaker: 1,
+            start_ms: *start,
+            duration_ms: end - start,
+            text: format!("<pii:name>Loud for {} ms</pii:name>.", end - start),
+            private_ms: vec![[*start, *end]],
+        };
+        Transcript { utterances: loud_ms.iter().map(utterance).collect(), sample: false }
+    }
+
     /// What the script has for it.
     pub(super) fn play(&mut self, act: Act) {
         let Some(mut said) = self.utterances.first().cloned() else { return };

@@ -85,7 +85,7 @@ impl Track {
     pub(super) fn so_far(&self) -> Option<Sound> {
         let Some(Format::Raw(raw)) = self.format else { return None };
         let windows = raw.ms(self.bytes) / WINDOW_MS;
-        Some(Sound { duration_ms: windows * WINDOW_MS, silent_windows: self.silent() })
+        Some(Sound { duration_ms: windows * WINDOW_MS, silent_windows: self.silent(), ..Sound::default() })
     }
 
     /// Names the recording before its end is known.
@@ -100,10 +100,12 @@ impl Track {
     /// Judges the whole.
     pub(super) async fn end(mut self, ear: &Ear) -> Heard {
         let sound = match self.format {
-            Some(Format::Raw(raw)) => {
-                Some(Sound { duration_ms: raw.ms(self.bytes), silent_windows: self.silent() })
-            }
-            _ if self.bytes == 0 => Some(Sound { duration_ms: 0, silent_windows: Vec::new() }),
+            Some(Format::Raw(raw)) => Some(Sound {
+                duration_ms: raw.ms(self.bytes),
+                silent_windows: self.silent(),
+                ..Sound::default()
+            }),
+            _ if self.bytes == 0 => Some(Sound::default()),
             Some(Format::Container(name)) => {
                 let streamable = name_of_boxes(name).is_none() || laid_out_for_streaming(&mut self.kept);
                 let audio = ear.judge(self.hash.clone().finalize().into(), self.kept).await;
