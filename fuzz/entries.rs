@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use voxbatch::config::{self, OptionProblem, Overrides};
-use voxbatch::media::{self, Format, MediaSettings};
+use voxbatch::media::{self, Format, MediaSettings, Terms};
 use voxbatch::outputs::{self, ExportFormat, FileFormat, OutputSettings};
 use voxbatch::queue::{AudioFacts, RedactedAudio, ResultRow};
 use voxbatch::task::{Endpoint, Filter, RecordingPath, TaskId, Timestamp, Verdict};
@@ -137,7 +137,7 @@ pub fn media(data: &[u8]) {
 
     let recording = RecordingPath::from_bytes(*b"recording.wav");
     let settings = MediaSettings::default();
-    let prepared = media::prepare(&path, &recording, Endpoint::SttBatch, &settings);
+    let prepared = media::prepare(&path, &recording, Endpoint::SttBatch, &settings, Terms::default());
     if let Ok(ready) = &prepared {
         assert_eq!(Some(ready.format), sniffed.format);
         assert_eq!(ready.len, data.len() as u64);

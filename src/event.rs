@@ -161,6 +161,19 @@ pub enum RunEvent {
         /// From the request's start to its answer.
         wall: Duration,
     },
+    /// The answer to a piece of a recording is stored; the next one may go.
+    PieceAnswered {
+        /// Which task.
+        about: About,
+        /// Which piece, from 1.
+        piece: u64,
+        /// How many there will be, about.
+        of_about: u64,
+        /// What was billed for it.
+        billed_ms: u64,
+        /// From the request's start to its answer.
+        wall: Duration,
+    },
     /// A try failed; there will be another.
     TaskRetried {
         /// Which task.

@@ -264,6 +264,7 @@ impl Session<'_> {
                 ..self.context.config.run.clone()
             },
             media: self.context.config.media.clone(),
+            scratch: self.context.config.state_dir.clone(),
             works,
             worker: self.worker.clone(),
             events: events.clone(),

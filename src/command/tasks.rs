@@ -8,7 +8,7 @@ use super::context::{Context, now};
 use super::exit::Exit;
 use super::problem::UsageError;
 use crate::config::Overrides;
-use crate::queue::{AttemptRow, Halt, ResultRow, TaskRow};
+use crate::queue::{AttemptRow, Halt, PieceRow, ResultRow, TaskRow};
 use crate::report::{Column, Table, bytes, plural, span};
 use crate::task::{Filter, TaskId, TaskState};
 
@@ -131,14 +131,16 @@ pub(super) async fn show(args: &ShowArgs, overrides: &Overrides, console: &Conso
     let row = find(&context, args.task).await?;
     let attempts = context.store.attempts(row.id).await?;
     let result = context.store.result(row.id).await?;
+    let pieces = context.store.pieces(row.id).await?;
     context.store.close().await;
     if args.json {
         let mut object = task_object(&row);
+        object["pieces"] = pieces.iter().map(piece_object).collect();
         object["tries"] = attempts.iter().map(attempt_object).collect();
         object["result"] = result.as_ref().map_or(Value::Null, result_object);
         console.say(&object.to_string());
     } else {
-        for line in show_lines(&row, &attempts, result.as_ref()) {
+        for line in show_lines(&row, &attempts, result.as_ref()).into_iter().chain(progress(&row, &pieces)) {
             console.say(&line);
         }
     }
@@ -221,6 +223,28 @@ fn show_lines(row: &TaskRow, attempts: &[AttemptRow], result: Option<&ResultRow>
     lines
 }
 
+/// How far a recording has come that goes out in pieces: those to come are taken for as long as those before.
+fn progress(row: &TaskRow, pieces: &[PieceRow]) -> Option<String> {
+    let done = pieces.last()?.stretch.own_ms().end;
+    let answered = plural(pieces.len() as u64, "piece is", "pieces are");
+    let whole = row.measured.map_or(done, |m| m.duration_ms.max(done));
+    let about = whole.div_ceil((done / pieces.len() as u64).max(1));
+    Some(format!(
+        "{answered} answered, up to {} of {}; the next one is piece {} of about {about}",
+        crate::report::audio(done),
+        crate::report::audio(whole),
+        pieces.len() + 1
+    ))
+}
+
+fn piece_object(piece: &PieceRow) -> Value {
+    let own = piece.stretch.own_ms();
+    json!({
+        "start_ms": own.start, "end_ms": own.end, "duration_ms": piece.duration_ms,
+        "billed_ms": piece.billed.audio_ms, "answered_at": piece.answered_at.to_string(),
+    })
+}
+
 fn attempt_object(a: &AttemptRow) -> Value {
     json!({
         "fence": a.fence.0, "worker": a.worker.0, "started_at": a.started_at.to_string(),
@@ -246,11 +270,12 @@ pub(super) async fn explain(args: &ExplainArgs, overrides: &Overrides, console: 
     let context = Context::open(overrides).await?;
     let row = find(&context, args.task).await?;
     let limiter = context.store.limiter(row.endpoint).await?;
+    let pieces = context.store.pieces(row.id).await?;
     let halts = context.store.halts(true, now()).await?;
     let alive = context.store.workers(5).await?.iter().any(|w| w.alive);
     context.store.close().await;
     console.say(&format!("task {}  {}", row.id, row.path));
-    for line in reasons(&row, limiter, &halts, alive) {
+    for line in reasons(&row, limiter, &halts, alive).into_iter().chain(progress(&row, &pieces)) {
         console.say(&line);
     }
     Ok(Exit::Done)

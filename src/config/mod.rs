@@ -12,6 +12,7 @@ mod example;
 mod file;
 mod job;
 mod key;
+mod media;
 mod money;
 mod notify;
 mod options;

@@ -12,13 +12,12 @@ use super::error::{CheckOptions, Code, ConfigError, Problem};
 use super::file::{self, Document};
 use super::job::{self, JobConfig};
 use super::key::{self, KeyOrigin};
+use super::media::{self, Minutes};
 use super::money::{self, Dollars, OpeningHours};
 use super::notify;
 use super::origin::{Effective, Origin};
 use super::reader::{Environment, Reader};
-use super::value::{
-    Choice, Globs, Hours, Length, Location, Size, SizeWithin, Switch, Whole, Words, absolute,
-};
+use super::value::{Choice, Globs, Hours, Length, Location, SizeWithin, Switch, Whole, Words, absolute};
 use crate::media::MediaSettings;
 use crate::notify::NotifySettings;
 use crate::outputs::OutputSettings;
@@ -270,10 +269,7 @@ fn resolve(
     let (limits, over) = limits(&mut reader);
     let retry = retry(&mut reader);
     let scan = scan(&mut reader);
-    let media = MediaSettings {
-        max_bytes: reader.get("scan.max_file_size", &Size, MediaSettings::default().max_bytes),
-        ..MediaSettings::default()
-    };
+    let media = media::read(&mut reader, Location { base: folder });
     let run = run(&mut reader, limits, retry);
     let outputs = outputs(&mut reader);
     let prices = money::prices(&mut reader);
@@ -376,7 +372,9 @@ fn limits(reader: &mut Reader<'_>) -> (BTreeMap<Endpoint, LimitSettings>, Vec<(E
         let monthly_ms = hours.and_then(|(ms, _)| ms);
         let opening = reader.find(&format!("limits.{endpoint}.opening_hours"), &OpeningHours);
         let opening = opening.and_then(|(opening, _)| opening);
-        (endpoint, LimitSettings { concurrent, monthly_ms, opening })
+        let longest = reader.find(&format!("limits.{endpoint}.max_minutes"), &Minutes);
+        let longest_ms = longest.map(|(ms, _)| ms);
+        (endpoint, LimitSettings { concurrent, monthly_ms, opening, longest_ms })
     });
     (BTreeMap::from(limits), over)
 }

@@ -37,7 +37,7 @@ fn every_file_of_the_corpus_is_judged_as_its_truth_says() {
             continue;
         }
         let recording = crate::task::RecordingPath::from(std::path::Path::new(name));
-        let prepared = match prepare(&path, &recording, Endpoint::SttBatch, &settings) {
+        let prepared = match prepare(&path, &recording, Endpoint::SttBatch, &settings, Terms::default()) {
             Ok(prepared) => prepared,
             Err(failure) => {
                 assert!(matches!(&failure, Unfit::Refused(f) if f.cause != Cause::SourceMissing), "{name}");

@@ -1,16 +1,16 @@
-//! What has to happen to a recording before it can go out: nothing, so far. Whoever prepares files answers here, and a plan
-//! counts by it.
+//! What has to happen to a recording before it can go out, cheapest first: nothing, encoding it anew, or splitting it.
+//! Whoever prepares files answers here, and a plan counts by it.
 
 use super::mime::{taken_by, upload_as};
 use super::{Format, MediaSettings};
-use crate::task::{Cause, Endpoint, Failure, Measured};
+use crate::task::{Answers, Cause, Endpoint, Failure, Measured};
 
 /// What becomes of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// It goes out as it is.
     AsIs,
-    /// It is encoded anew first, and why.
+    /// It is encoded anew first, and why. It is split if that is not enough.
     Reencode(&'static str),
     /// It is cut into pieces first, and why.
     Split(&'static str),
@@ -18,43 +18,238 @@ pub enum Fate {
     Refused(Failure),
 }
 
-/// Decides by what is known before anything is read again. Pure: a plan asks it of every recording.
+/// What a request may be, beside what its endpoint says anyway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// Somebody says that none may hold more audio, in milliseconds.
+    pub longest_ms: Option<u64>,
+    /// The same, as the endpoint has shown it.
+    pub learned_ms: Option<u64>,
+    /// The recording goes out encoded anew, whatever it is.
+    pub anew: bool,
+}
+
+impl Terms {
+    /// How much audio a request holds at most, in milliseconds.
+    pub fn longest_ms(&self, endpoint: Endpoint) -> Option<u64> {
+        [self.said_ms(endpoint), self.learned_ms].into_iter().flatten().min()
+    }
+
+    fn said_ms(&self, endpoint: Endpoint) -> Option<u64> {
+        let by_contract = endpoint.longest().map(|longest| longest.as_millis() as u64);
+        [self.longest_ms, by_contract].into_iter().flatten().min()
+    }
+}
+
+const TOO_LARGE: &str = "larger than a request takes";
+const TOO_LONG: &str = "longer than a request takes";
+const EMPTY_ONCE: &str = "its first answer was empty";
+
+/// What is larger is not encoded anew: to read that much again and again takes days.
+const READ_MAX: u64 = 10_000_000_000;
+
+/// Bytes that FLAC makes of a thousand of plain samples, about. It depends on how loud it is.
+const FLAC_PER_MILLE: u64 = 600;
+
+/// Decides by what is known before anything of it is read again: a plan asks this of every recording.
 pub fn fate(
-    _measured: Measured,
+    measured: Option<Measured>,
     format: Format,
     size_bytes: u64,
     endpoint: Endpoint,
     settings: &MediaSettings,
+    terms: Terms,
 ) -> Fate {
     if upload_as(format, endpoint).is_none() {
         let message =
             format!("{} is not taken by {endpoint}, which takes {}", format.says(), taken_by(endpoint));
         return Fate::Refused(Failure::local(Cause::UnsupportedFormat, message));
     }
-    if size_bytes > settings.max_bytes {
-        let message = format!("{size_bytes} bytes, above the limit of {}", settings.max_bytes);
-        return Fate::Refused(Failure::local(Cause::TooBig, message));
+    let refused =
+        |what: String, mend: &str| Fate::Refused(Failure::local(Cause::TooBig, format!("{what}: {mend}")));
+    let most = settings.largest(endpoint);
+    let is_too_large = size_bytes > most;
+    let longer_than = |most: Option<u64>| measured.zip(most).filter(|(m, most)| m.duration_ms > *most);
+    let by_reencoding = upload_as(Format::Flac, endpoint).is_some();
+    let is_decodable = is_decodable(format, endpoint, settings);
+    let is_split = is_split(format, endpoint, settings);
+    let mend = match is_decodable {
+        true => "",
+        false if !by_reencoding => {
+            "split it, or make it smaller, for example `ffmpeg -i IN -vn -ac 1 -b:a 64k OUT.mp3`"
+        }
+        false => {
+            "it cannot be decoded here; allow ffmpeg under [media] in jobs.toml, or convert it, for example \
+                  `ffmpeg -i IN -vn OUT.flac`"
+        }
+    };
+    if let Some((measured, said)) = longer_than(terms.said_ms(endpoint))
+        && !is_split
+    {
+        let minutes = |ms: u64| ms.div_ceil(60_000);
+        let what = format!(
+            "about {} minutes long, above the {} that a request to {endpoint} takes",
+            minutes(measured.duration_ms),
+            minutes(said)
+        );
+        return refused(what, if mend.is_empty() { whole_only(endpoint) } else { mend });
     }
-    Fate::AsIs
+    // What only the endpoint has shown is no reason to refuse what cannot be split: it may do better the next time.
+    if is_split && longer_than(terms.longest_ms(endpoint)).is_some() {
+        return Fate::Split(TOO_LONG);
+    }
+    if !is_too_large {
+        return if terms.anew && is_decodable { Fate::Reencode(EMPTY_ONCE) } else { Fate::AsIs };
+    }
+    let what = || format!("{size_bytes} bytes, above the limit of {most}");
+    if size_bytes > READ_MAX {
+        return refused(
+            what(),
+            "and above 10 GB nothing is split here; split it, for example \
+                                `ffmpeg -i IN -vn -f segment -segment_time 3600 OUT-%03d.flac`",
+        );
+    }
+    match (is_decodable, is_plain(format) && size_bytes / 1000 * FLAC_PER_MILLE <= most) {
+        (false, _) => refused(what(), mend),
+        (true, true) => Fate::Reencode(TOO_LARGE),
+        (true, false) if is_split => Fate::Split(TOO_LARGE),
+        (true, false) => refused(what(), whole_only(endpoint)),
+    }
+}
+
+/// Whether a recording of this format can go out in pieces, as far as that shows before it is opened.
+pub fn is_split(format: Format, endpoint: Endpoint, settings: &MediaSettings) -> bool {
+    is_decodable(format, endpoint, settings) && can_be_split(endpoint)
+}
+
+fn is_decodable(format: Format, endpoint: Endpoint, settings: &MediaSettings) -> bool {
+    let takes_flac = upload_as(Format::Flac, endpoint).is_some();
+    takes_flac && (is_decoded(format) || settings.ffmpeg.program().is_some())
+}
+
+/// Whether answers to pieces of a recording can be joined into the answer to it. What is said of a conversation, or of a
+/// whole recording in one word, cannot be put together from what is said of its parts.
+pub fn can_be_split(endpoint: Endpoint) -> bool {
+    !endpoint.works_by_jobs()
+        && matches!(endpoint.answers(), Answers::Utterances | Answers::Text | Answers::Frames)
+}
+
+fn whole_only(endpoint: Endpoint) -> &'static str {
+    match endpoint.answers() {
+        Answers::Conversation => {
+            "a conversation is analysed whole or not at all; make it smaller, for example \
+             `ffmpeg -i IN -vn -ac 1 -ar 16000 OUT.flac`, or cut it by hand where one conversation ends"
+        }
+        _ => {
+            "its answer is about the whole, so it is not split; send the part that counts, for example \
+              `ffmpeg -i IN -vn -t 600 OUT.flac`"
+        }
+    }
+}
+
+/// Whether sound of this format is decoded here, in nearly all of its codecs. Whether it is in the one at hand shows when
+/// it is opened.
+fn is_decoded(format: Format) -> bool {
+    !matches!(format, Format::Opus | Format::Amr | Format::Wma | Format::Au | Format::Other)
+}
+
+/// Whether it holds samples as they are, so that FLAC makes it smaller.
+fn is_plain(format: Format) -> bool {
+    matches!(format, Format::Wav | Format::Rf64 | Format::Aiff)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Ffmpeg;
+
+    const STT: Endpoint = Endpoint::SttBatch;
+
+    fn settings() -> MediaSettings {
+        MediaSettings { max_bytes: 100_000, ffmpeg: Ffmpeg::Off }
+    }
+
+    fn of(format: Format, size: u64, endpoint: Endpoint, terms: Terms) -> Fate {
+        fate(Some(Measured::header(600_000)), format, size, endpoint, &settings(), terms)
+    }
+
+    fn at_most(minutes: u64) -> Terms {
+        Terms { longest_ms: Some(minutes * 60_000), ..Terms::default() }
+    }
+
+    fn why(fate: Fate) -> String {
+        match fate {
+            Fate::Refused(failure) => failure.message,
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
-    fn what_is_taken_and_not_too_large_goes_out_as_it_is() {
-        let of = |format, size| {
-            fate(
-                Measured::header(9),
-                format,
-                size,
-                Endpoint::SttBatch,
-                &MediaSettings { max_bytes: 100, ..MediaSettings::default() },
-            )
-        };
-        assert_eq!(of(Format::Wav, 100), Fate::AsIs);
-        assert!(matches!(of(Format::Wav, 101), Fate::Refused(f) if f.cause == Cause::TooBig));
-        assert!(matches!(of(Format::Amr, 9), Fate::Refused(f) if f.cause == Cause::UnsupportedFormat));
+    fn what_fits_goes_out_as_it_is() {
+        assert_eq!(of(Format::Wav, 100_000, STT, at_most(10)), Fate::AsIs);
+        assert!(why(of(Format::Amr, 9, STT, Terms::default())).contains("is not taken by"));
+    }
+
+    #[test]
+    fn what_is_too_large_is_encoded_anew_if_that_helps_and_else_split() {
+        assert_eq!(of(Format::Wav, 160_000, STT, Terms::default()), Fate::Reencode(TOO_LARGE));
+        assert_eq!(of(Format::Wav, 300_000, STT, Terms::default()), Fate::Split(TOO_LARGE));
+        assert_eq!(of(Format::Mp3, 100_001, STT, Terms::default()), Fate::Split(TOO_LARGE));
+        assert_eq!(of(Format::Wav, 1 << 40, Endpoint::SttStreaming, Terms::default()), Fate::AsIs);
+    }
+
+    #[test]
+    fn what_is_absurdly_large_is_refused_before_it_is_read() {
+        let message = why(of(Format::Wav, READ_MAX + 1, STT, Terms::default()));
+        assert!(message.contains("above 10 GB"), "{message}");
+    }
+
+    #[test]
+    fn what_is_too_long_is_split_whoever_says_so() {
+        assert_eq!(of(Format::Mp3, 9, STT, at_most(9)), Fate::Split(TOO_LONG));
+        let learned = Terms { learned_ms: Some(540_000), ..Terms::default() };
+        assert_eq!(of(Format::Mp3, 9, STT, learned), Fate::Split(TOO_LONG));
+        let half_an_hour = Some(Measured::header(31 * 60_000));
+        let by_contract =
+            |endpoint| fate(half_an_hour, Format::Mp3, 9, endpoint, &settings(), Terms::default());
+        assert_eq!(by_contract(Endpoint::SttStreamingEnglishV2), Fate::Split(TOO_LONG));
+        assert_eq!(by_contract(Endpoint::SttStreaming), Fate::AsIs);
+    }
+
+    #[test]
+    fn a_conversation_is_never_split_and_the_reason_says_how_to_mend_it() {
+        for endpoint in [Endpoint::Batch, Endpoint::Streaming] {
+            let message = why(of(Format::Mp3, 9, endpoint, at_most(9)));
+            assert!(message.starts_with("about 10 minutes long, above the 9 that"), "{message}");
+            assert!(message.contains("whole or not at all") && message.contains("ffmpeg -i IN"), "{message}");
+        }
+        assert_eq!(of(Format::Wav, 160_000, Endpoint::Batch, Terms::default()), Fate::Reencode(TOO_LARGE));
+        assert!(
+            why(of(Format::Mp3, 160_000, Endpoint::Batch, Terms::default())).contains("whole or not at all")
+        );
+        let label = why(of(Format::Wav, 300_000, Endpoint::EmotionBatch, Terms::default()));
+        assert!(label.contains("about the whole"), "{label}");
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_refused_only_for_what_somebody_said() {
+        let learned = Terms { learned_ms: Some(1), ..Terms::default() };
+        assert_eq!(of(Format::Opus, 9, STT, learned), Fate::AsIs);
+        for terms in [at_most(9), Terms::default()] {
+            let message = why(of(Format::Opus, if terms == at_most(9) { 9 } else { 100_001 }, STT, terms));
+            assert!(message.contains("allow ffmpeg under [media]"), "{message}");
+        }
+        let allowed = MediaSettings { ffmpeg: Ffmpeg::At("/bin/sh".into()), ..settings() };
+        let measured = Some(Measured::header(600_000));
+        let split = fate(measured, Format::Opus, 9, STT, &allowed, at_most(9));
+        assert_eq!(split, Fate::Split(TOO_LONG));
+    }
+
+    #[test]
+    fn what_was_empty_once_goes_out_anew_where_it_can_be_decoded() {
+        let anew = Terms { anew: true, ..Terms::default() };
+        assert_eq!(of(Format::Mp3, 9, STT, anew), Fate::Reencode(EMPTY_ONCE));
+        assert_eq!(of(Format::Opus, 9, STT, anew), Fate::AsIs);
+        assert_eq!(of(Format::Wav, 9, Endpoint::PlatformBatch, anew), Fate::AsIs, "it takes no FLAC");
     }
 }

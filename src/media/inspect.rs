@@ -9,7 +9,7 @@ use super::mime::{UploadAs, taken_by, upload_as};
 use super::name::{Claim, claim, claims_headerless, disagrees, extension};
 use super::prepare::WHOLE_MAX;
 use super::sniff::{UNKNOWN, look};
-use super::{Format, MediaSettings, Sniffed, glance};
+use super::{Fate, Format, MediaSettings, Sniffed, Terms, fate, glance};
 use crate::task::{Cause, Endpoint, Failure, Measured};
 
 /// What a scan learns of a file.
@@ -37,13 +37,21 @@ pub enum Inspection {
 /// Looks at one file. Content that is audio is always a recording, whatever its name. Content that is not is refused,
 /// unless its name says that it only lies beside recordings.
 pub fn inspect(path: &Path, endpoint: Endpoint, settings: &MediaSettings) -> Inspection {
-    match examine(path, endpoint, settings) {
-        Ok(found) => Inspection::Recording {
-            format: found.format,
-            extension_disagrees: disagrees(path, found.format),
-            measured: glance(&found.file, found.format, found.len),
-            head: (found.len > WHOLE_MAX).then(|| head_of(&found.head)),
-        },
+    match examine(path, endpoint) {
+        Ok(found) => {
+            let measured = glance(&found.file, found.format, found.len);
+            // What a request may hold is looked at before each one: by then it may be known better.
+            let terms = Terms::default();
+            match fate(measured, found.format, found.len, endpoint, settings, terms) {
+                Fate::Refused(failure) => Inspection::Refused(failure),
+                Fate::AsIs | Fate::Reencode(_) | Fate::Split(_) => Inspection::Recording {
+                    format: found.format,
+                    extension_disagrees: disagrees(path, found.format),
+                    measured,
+                    head: (found.len > WHOLE_MAX).then(|| head_of(&found.head)),
+                },
+            }
+        }
         Err(Turned { passing: true, failure, .. }) => Inspection::NotNow(failure.message),
         Err(Turned { companion: Some(what), .. }) => Inspection::NotARecording(what),
         Err(Turned { failure, .. }) => Inspection::Refused(failure),
@@ -91,7 +99,7 @@ impl Turned {
 }
 
 /// Opens, looks, and checks. Messages do not name the path: whoever shows them does, as far as it may be shown.
-pub(super) fn examine(path: &Path, endpoint: Endpoint, settings: &MediaSettings) -> Result<Examined, Turned> {
+pub(super) fn examine(path: &Path, endpoint: Endpoint) -> Result<Examined, Turned> {
     let (mut file, meta) = open(path)?;
     let len = meta.len();
     if len == 0 {
@@ -115,13 +123,6 @@ pub(super) fn examine(path: &Path, endpoint: Endpoint, settings: &MediaSettings)
         );
         return Err(Turned::refused(Cause::UnsupportedFormat, message));
     };
-    let most = settings.max_bytes.min(endpoint.facts().max_bytes);
-    if len > most && !endpoint.is_streaming() {
-        let message = format!(
-            "{len} bytes, above the limit of {most}: split it, or make it smaller, for example `ffmpeg -i IN -vn -ac 1 OUT.opus`",
-        );
-        return Err(Turned::refused(Cause::TooBig, message));
-    }
     Ok(Examined { file, head, len, modified_ns: modified_ns(&meta), format, upload })
 }
 
@@ -261,12 +262,11 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_the_last_size_that_goes() {
+    fn what_is_too_large_is_refused_only_where_nothing_helps() {
         let mut bytes = mp3(48);
-        bytes.resize(20_000, 0);
+        bytes.resize(20_001, 0);
         assert!(matches!(look("a.mp3", &bytes, STT), Inspection::Recording { .. }));
-        bytes.push(0);
-        let failure = refusal("a.mp3", &bytes, STT);
+        let failure = refusal("a.mp3", &bytes, Endpoint::Batch);
         assert_eq!(failure.cause, Cause::TooBig);
         assert!(failure.message.starts_with("20001 bytes, above the limit of 20000:"), "{}", failure.message);
     }

@@ -34,7 +34,7 @@ pub fn join(
     to: &mut File,
 ) -> Result<(), DecodeError> {
     // They are MP3, which needs no other program.
-    let settings = MediaSettings { ffmpeg: Ffmpeg::Never, ..MediaSettings::default() };
+    let settings = MediaSettings { ffmpeg: Ffmpeg::Off, ..MediaSettings::default() };
     let mut scratch = tempfile::NamedTempFile::new()?;
     let mut track: Option<Track<'_>> = None;
     let mut to = Some(to);

@@ -13,6 +13,7 @@ mod boxes;
 mod carriage;
 #[cfg(test)]
 mod corpus;
+mod cut;
 mod ebml;
 mod fate;
 mod format;
@@ -26,37 +27,53 @@ mod ogg;
 mod pcm;
 mod prepare;
 mod probe;
+mod quiet;
 mod read;
 #[cfg(test)]
 mod sample;
+mod silence;
 mod sniff;
 mod sound;
 
-pub use fate::{Fate, fate};
+pub use cut::{Bounds, CutError, Cutting, Piece};
+pub use fate::{Fate, Terms, can_be_split, fate, is_split};
 pub use format::Format;
 pub use inspect::{Inspection, inspect};
 pub use join::{Excerpt, join};
-pub use listen::{as_wav, loud_ms};
+pub use listen::loud_ms;
 pub use mime::{UploadAs, taken_by, upload_as};
 pub use name::upload_name;
 pub use pcm::Pcm;
 pub use prepare::{Prepared, Unfit, prepare};
 pub use probe::{glance, guess, measure, measure_file};
+pub use silence::silence;
 pub use sniff::{Sniffed, sniff};
 pub use sound::{DecodeError, Ffmpeg, FlacWriter, Shape, Sound, channel, decode, mono, resampled_to};
+
+use crate::task::Endpoint;
 
 /// What is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaSettings {
-    /// Larger files are refused before anything is uploaded. The API's limit is 100 MB; decimal is the safe reading.
+    /// What is larger is encoded anew or split, or else refused. The API's limit is 100 MB; decimal is the safe reading.
     /// A stream has no such limit.
     pub max_bytes: u64,
     /// Whether another program may decode what this one does not.
     pub ffmpeg: Ffmpeg,
 }
 
+impl MediaSettings {
+    /// How large a request's file may be.
+    pub fn largest(&self, endpoint: Endpoint) -> u64 {
+        match endpoint.is_streaming() {
+            true => u64::MAX,
+            false => self.max_bytes.min(endpoint.facts().max_bytes),
+        }
+    }
+}
+
 impl Default for MediaSettings {
     fn default() -> Self {
-        MediaSettings { max_bytes: 100_000_000, ffmpeg: Ffmpeg::Auto }
+        MediaSettings { max_bytes: 100_000_000, ffmpeg: Ffmpeg::Off }
     }
 }

@@ -100,7 +100,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.mp4");
         std::fs::write(&path, b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom").unwrap();
-        let settings = MediaSettings { ffmpeg: crate::media::Ffmpeg::Never, ..MediaSettings::default() };
+        let settings = MediaSettings { ffmpeg: crate::media::Ffmpeg::Off, ..MediaSettings::default() };
         assert!(matches!(Pcm::of(&path, Format::Mp4, &settings), Err(DecodeError::Undecodable(_))));
         std::fs::write(&path, wav(8000, 800)).unwrap();
         let pcm = Pcm::of(&path, Format::Mp4, &settings).unwrap();

@@ -2,13 +2,15 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::time::Duration;
 
 use super::carriage::carriage;
 use super::inspect::{Examined, examine, modified_ns as modified_at};
+use super::mime::upload_as;
 use super::name::disagrees;
 use super::read::read_at;
-use super::{DecodeError, Format, MediaSettings, Pcm, glance, guess, measure, upload_name};
+use super::{
+    Cutting, DecodeError, Fate, Format, MediaSettings, Pcm, Terms, fate, glance, guess, measure, upload_name,
+};
 use crate::task::{Carriage, Cause, Endpoint, Failure, Measured, RecordingPath};
 
 /// Recordings up to this size are read when they are looked at.
@@ -37,6 +39,9 @@ pub struct Prepared {
     pub carriage: Option<Carriage>,
     /// Its sound, where it travels decoded.
     pub pcm: Option<Pcm>,
+    /// What goes out in its place, where it is encoded anew: all that is said here of a name, a type and a carriage is
+    /// said of that.
+    pub cutting: Option<Cutting>,
 }
 
 impl Prepared {
@@ -74,27 +79,41 @@ pub fn prepare(
     recording: &RecordingPath,
     endpoint: Endpoint,
     settings: &MediaSettings,
+    terms: Terms,
 ) -> Result<Prepared, Unfit> {
-    let Examined { file, head, len, modified_ns, format, upload } = examine(path, endpoint, settings)
-        .map_err(|turned| match turned.passing {
+    let Examined { file, head, len, modified_ns, format, mut upload } =
+        examine(path, endpoint).map_err(|turned| match turned.passing {
             true => Unfit::NotNow(turned.failure),
             false => Unfit::Refused(turned.failure),
         })?;
-    let carriage = match endpoint.is_streaming() {
-        true => Some(carried(&file, format, len, endpoint)?),
-        false => None,
+    // Worth counting where headers do not tell: a request that is too long comes to nothing.
+    let counts = terms.longest_ms(endpoint).is_some();
+    let length = || counts.then(|| measure(&file, format, len));
+    let measured = glance(&file, format, len).or_else(length);
+    let is_anew = match fate(measured, format, len, endpoint, settings, terms) {
+        Fate::Refused(failure) => return Err(Unfit::Refused(failure)),
+        Fate::AsIs => false,
+        Fate::Reencode(_) | Fate::Split(_) => true,
     };
-    if let Some(longest) = endpoint.longest() {
-        // Worth counting where headers do not tell: the end of a recording that is too long would go unheard.
-        let measured = glance(&file, format, len).unwrap_or_else(|| measure(&file, format, len));
-        fits_one_connection(measured.duration_ms, longest, endpoint)?;
-    }
+    let cutting = match upload_as(Format::Flac, endpoint).filter(|_| is_anew) {
+        None => None,
+        Some(flac) => {
+            upload = flac;
+            let measured = measured.unwrap_or_else(|| guess(&file, format, len));
+            Some(decodable(format, Cutting::of(path, format, measured, settings))?)
+        }
+    };
+    let carriage = match (endpoint.is_streaming(), &cutting) {
+        (false, _) => None,
+        (true, Some(_)) => Some(Carriage::Container("flac")),
+        (true, None) => Some(carried(&file, format, len, endpoint)?),
+    };
     let pcm = match carriage {
-        Some(Carriage::Decoded) => Some(decodable(path, format, settings)?),
+        Some(Carriage::Decoded) => Some(decodable(format, Pcm::of(path, format, settings))?),
         _ => None,
     };
     let whole = match len {
-        ..=WHOLE_MAX => Some(whole(&file, head, len, modified_ns)?),
+        ..=WHOLE_MAX if cutting.is_none() => Some(whole(&file, head, len, modified_ns)?),
         _ => None,
     };
     Ok(Prepared {
@@ -108,13 +127,14 @@ pub fn prepare(
         extension_disagrees: disagrees(path, format),
         carriage,
         pcm,
+        cutting,
     })
 }
 
 /// Looked at before it takes a slot; decoded when it has one.
-fn decodable(path: &Path, format: Format, settings: &MediaSettings) -> Result<Pcm, Unfit> {
-    match Pcm::of(path, format, settings) {
-        Ok(pcm) => Ok(pcm),
+fn decodable<T>(format: Format, opened: Result<T, DecodeError>) -> Result<T, Unfit> {
+    match opened {
+        Ok(sound) => Ok(sound),
         Err(DecodeError::Undecodable(what)) => {
             let message = format!("{} that cannot be decoded: {what}", format.says());
             Err(Unfit::Refused(Failure::local(Cause::UnsupportedFormat, message)))
@@ -136,22 +156,6 @@ fn carried(file: &File, format: Format, len: u64, endpoint: Endpoint) -> Result<
         ))),
         Err(e) => Err(Unfit::NotNow(Failure::local(Cause::SourceUnreadable, e.to_string()))),
     }
-}
-
-/// Some endpoints end a connection after so much audio, whatever is still to come.
-fn fits_one_connection(duration_ms: u64, longest: Duration, endpoint: Endpoint) -> Result<(), Unfit> {
-    if u128::from(duration_ms) <= longest.as_millis() {
-        return Ok(());
-    }
-    let minutes = |ms: u64| ms.div_ceil(60_000);
-    let message = format!(
-        "about {} minutes long, above the {} that one connection to {endpoint} takes: split it, for example \
-         `ffmpeg -i IN -f segment -segment_time {} -c copy OUT-%03d.wav`, or choose a batch endpoint",
-        minutes(duration_ms),
-        longest.as_secs() / 60,
-        longest.as_secs() - 60,
-    );
-    Err(Unfit::Refused(Failure::local(Cause::TooBig, message)))
 }
 
 /// The bytes as they were at one moment, those that were read already and the rest: nobody wrote while they were read.
@@ -178,7 +182,7 @@ mod tests {
 
     fn prepared(path: &Path) -> Result<Prepared, Unfit> {
         let recording = RecordingPath::from(Path::new(path.file_name().unwrap()));
-        prepare(path, &recording, Endpoint::SttBatch, &MediaSettings::default())
+        prepare(path, &recording, Endpoint::SttBatch, &MediaSettings::default(), Terms::default())
     }
 
     #[test]
@@ -214,25 +218,27 @@ mod tests {
     }
 
     #[test]
-    fn what_no_connection_takes_in_one_piece_is_refused_with_what_to_do() {
+    fn what_no_request_takes_in_one_piece_goes_out_as_flac() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("long.wav");
         let minute = 8000 * 60;
         std::fs::write(&path, wav(8000, minute * 31)).unwrap();
-        let on = |endpoint| {
-            prepare(&path, &RecordingPath::from(Path::new("long.wav")), endpoint, &MediaSettings::default())
+        let on = |endpoint, terms| {
+            let recording = RecordingPath::from(Path::new("long.wav"));
+            prepare(&path, &recording, endpoint, &MediaSettings::default(), terms)
         };
-        let Err(Unfit::Refused(failure)) = on(Endpoint::SttStreamingEnglishV2) else { panic!("too long") };
-        assert_eq!(failure.cause, Cause::TooBig);
-        assert!(
-            failure.message.starts_with("about 31 minutes long, above the 30 that"),
-            "{}",
-            failure.message
-        );
-        let fits = on(Endpoint::SttStreaming).unwrap();
+        let split = on(Endpoint::SttStreamingEnglishV2, Terms::default()).unwrap();
+        assert_eq!((split.mime, split.upload_name.as_str()), ("audio/flac", "long.flac"));
+        assert_eq!(split.carriage, Some(Carriage::Container("flac")));
+        assert!(split.cutting.is_some());
+        let fits = on(Endpoint::SttStreaming, Terms::default()).unwrap();
         assert_eq!(fits.measured(None, false).duration_ms, 31 * 60_000);
         assert!(matches!(fits.carriage, Some(Carriage::Samples { at: 44, .. })));
-        assert_eq!(on(Endpoint::SttBatch).unwrap().carriage, None);
+        assert!(fits.cutting.is_none());
+        let at_most = Terms { longest_ms: Some(60_000), ..Terms::default() };
+        assert!(on(Endpoint::SttBatch, at_most).unwrap().cutting.is_some());
+        let Err(Unfit::Refused(failure)) = on(Endpoint::Batch, at_most) else { panic!("never split") };
+        assert_eq!(failure.cause, Cause::TooBig);
     }
 
     #[test]

@@ -156,6 +156,8 @@ fn answer() -> NewResult {
         redacted_audio: None,
         made: Made::default(),
         suspicions: vec![],
+        piece: None,
+        counted: Counted::default(),
     }
 }
 
@@ -704,6 +706,169 @@ async fn a_job_that_was_accepted_outlives_its_worker_and_is_not_counted_as_perha
         assert_eq!(b.store.task(task.id).await.unwrap().unwrap().billed, Some(billed));
     }
     assert_eq!(b.store.usage(STT, NOW.month()).await.unwrap().unknown, 1);
+}
+
+/// The answer to a piece of ten seconds, the `n`th from 0.
+fn piece(n: u64, of: &str) -> NewResult {
+    let own = n * 10_000..(n + 1) * 10_000;
+    let stretch = Stretch { rate: 1000, channel: 0, heard: own.clone(), own, is_last: false };
+    NewResult {
+        response: format!(r#"{{"text":"{n}","duration_ms":10000}}"#),
+        duration_ms: Some(10_000),
+        measured: Some(Measured::header(10_001)),
+        billed_ms: 10_000,
+        made: Made { identity: Some(same(of)), ..Made::default() },
+        piece: Some(stretch),
+        ..answer()
+    }
+}
+
+impl Bench {
+    async fn advance(&self, task: ClaimedTask, result: NewResult, now: Timestamp) -> Settled {
+        let request = Request { http_status: Some(200), ..Request::default() };
+        let settle = Settle {
+            task,
+            settlement: Settlement::Advance,
+            request,
+            result: Some(result),
+            next: None,
+            resend: false,
+            now,
+        };
+        self.store.settle(Arc::new(settle)).await.unwrap()
+    }
+
+    async fn piece_texts(&self, id: TaskId) -> Vec<String> {
+        let pieces = self.store.pieces(id).await.unwrap();
+        pieces.into_iter().map(|piece| piece.response[9..10].to_owned()).collect()
+    }
+}
+
+async fn pieces_are_kept_counted_once_and_gone_when_they_have_become_a_result(b: Bench) {
+    let job = b.filled(1, 1).await;
+    for n in 0..2 {
+        let task = b.claim(&job, 1).await.remove(0);
+        assert_eq!(b.advance(task, piece(n, "x"), later(n)).await, Settled::Accepted);
+        assert_eq!(b.busy().await, 0);
+    }
+    let task = b.claim(&job, 1).await.remove(0);
+    let id = task.id;
+    let known = b.store.pieces(id).await.unwrap();
+    assert_eq!(known.iter().map(|p| p.stretch.own.clone()).collect::<Vec<_>>(), [0..10_000, 10_000..20_000]);
+    assert_eq!((known[1].measured_ms, known[1].answered_at), (10_001, later(1)));
+    let usage = || b.store.usage(STT, NOW.month());
+    let before = usage().await.unwrap();
+    assert_eq!((before.billed_ms, before.measured_ms, before.succeeded), (20_000, 20_002, 0));
+    let counted = Counted { billed: Amount { audio_ms: 20_000, cost: Money(140) }, measured_ms: 20_002 };
+    let measured = Some(Measured::header(25_003));
+    let result = NewResult { billed_ms: 25_000, cost: Money(175), measured, counted, ..answer() };
+    let settle = Settle {
+        task,
+        settlement: Settlement::Succeed,
+        request: Request::default(),
+        result: Some(result),
+        next: None,
+        resend: false,
+        now: later(9),
+    };
+    assert_eq!(b.store.settle(Arc::new(settle)).await.unwrap(), Settled::Accepted);
+    let after = usage().await.unwrap();
+    assert_eq!((after.billed_ms, after.measured_ms, after.succeeded), (25_000, 25_003, 1));
+    assert_eq!(after.cost, Money(175));
+    assert_eq!(b.store.result(id).await.unwrap().unwrap().billed_ms, 25_000);
+    assert!(b.store.pieces(id).await.unwrap().is_empty());
+}
+
+async fn each_piece_has_all_its_tries_and_a_dead_worker_takes_none_of_them_away(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    let id = task.id;
+    b.settle(task, Settlement::Retry { run_at: NOW, failure: overloaded() }, NOW).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    assert_eq!(task.attempts, 1);
+    b.advance(task, piece(0, "x"), NOW).await;
+    for n in 0..2 {
+        let name = format!("mortal{n}");
+        b.register(&b.other, &name).await;
+        let tasks = b.candidates(&job, 1, NOW).await;
+        b.other.claim(b.wish(&name, &tasks, 1)).await.unwrap();
+        b.other.retire(worker(&name), 0, NOW).await.unwrap();
+        b.store.sweep(NOW).await.unwrap();
+    }
+    let task = b.claim(&job, 1).await.remove(0);
+    assert_eq!((task.attempts, task.last_cause, task.first_failed_at), (0, None, None));
+    b.advance(task, piece(1, "x"), NOW).await;
+    let row = b.store.task(id).await.unwrap().unwrap();
+    assert_eq!((row.lease_losses, row.state, row.cause), (0, TaskState::Queued, None));
+    assert_eq!(b.piece_texts(id).await, ["0", "1"]);
+}
+
+async fn pieces_of_another_content_are_void_and_stay_counted(b: Bench) {
+    let job = b.filled(1, 1).await;
+    for (n, of) in [(0, "old"), (1, "old"), (0, "new")] {
+        let task = b.claim(&job, 1).await.remove(0);
+        b.advance(task, piece(n, of), NOW).await;
+    }
+    let id = b.candidates(&job, 1, NOW).await[0].id;
+    let known = b.store.pieces(id).await.unwrap();
+    assert_eq!(known.iter().map(|p| &p.identity).collect::<Vec<_>>(), [&same("new")]);
+    assert_eq!(b.store.usage(STT, NOW.month()).await.unwrap().billed_ms, 30_000);
+}
+
+async fn a_piece_that_comes_late_is_kept_unless_somebody_claimed_its_recording_anew(b: Bench) {
+    let job = b.filled(1, 1).await;
+    b.register(&b.other, "mortal").await;
+    let tasks = b.candidates(&job, 1, NOW).await;
+    let task = b.other.claim(b.wish("mortal", &tasks, 1)).await.unwrap().tasks.remove(0);
+    let (id, late, later_still) = (task.id, twin(&task), twin(&task));
+    b.other.retire(worker("mortal"), 0, NOW).await.unwrap();
+    b.store.sweep(NOW).await.unwrap();
+    assert_eq!(b.advance(late, piece(0, "x"), NOW).await, Settled::Accepted);
+    assert_eq!(b.state(id).await, TaskState::Queued);
+    b.claim(&job, 1).await;
+    assert_eq!(b.advance(later_still, piece(1, "x"), NOW).await, Settled::Fenced);
+    assert_eq!(b.piece_texts(id).await, ["0"]);
+}
+
+async fn what_is_cancelled_between_pieces_keeps_them_for_a_retry_by_hand(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    let id = task.id;
+    b.store.cancel(Filter::default(), NOW).await.unwrap();
+    b.advance(task, piece(0, "x"), NOW).await;
+    assert_eq!(b.state(id).await, TaskState::Cancelled);
+    b.store.retry(Filter::default(), false, NOW).await.unwrap();
+    assert_eq!((b.state(id).await, b.piece_texts(id).await), (TaskState::Queued, vec!["0".to_owned()]));
+}
+
+async fn a_purge_takes_the_pieces_of_what_was_given_up(b: Bench) {
+    let job = b.filled(1, 1).await;
+    let task = b.claim(&job, 1).await.remove(0);
+    let id = task.id;
+    b.advance(task, piece(0, "x"), NOW).await;
+    let purge = |seconds| Purge { finished_by: later(seconds), ..all_of(&[&job]) };
+    assert!(b.store.purgeable(purge(99)).await.unwrap().is_empty(), "it goes on");
+    b.store.cancel(Filter::default(), later(5)).await.unwrap();
+    assert!(b.store.purge(purge(4), later(9)).await.unwrap().is_empty());
+    let taken = b.store.purge(purge(5), later(9)).await.unwrap();
+    assert_eq!((taken[0].answers, taken[0].answer_bytes), (1, piece(0, "x").response.len() as u64));
+    assert_eq!(b.piece_texts(id).await, [] as [&str; 0]);
+}
+
+async fn how_much_a_request_may_hold_only_falls_and_counts_under_the_settings_of_its_day(b: Bench) {
+    b.filled(1, 1).await;
+    let learn =
+        |minutes: u64, under_ms| b.store.learn_longest(STT, Longest { ms: minutes * 60_000, under_ms });
+    let known = async || b.other.limiter(STT).await.unwrap().longest.map(|l| (l.ms / 60_000, l.under_ms));
+    assert_eq!(known().await, None);
+    learn(20, None).await.unwrap();
+    learn(30, None).await.unwrap();
+    assert_eq!(known().await, Some((20, None)));
+    learn(10, None).await.unwrap();
+    b.store.set_ceiling(STT, 3).await.unwrap();
+    assert_eq!(known().await, Some((10, None)));
+    learn(15, Some(9)).await.unwrap();
+    assert_eq!(known().await, Some((15, Some(9))), "under other settings it is found out anew");
 }
 
 async fn a_success_after_the_task_was_taken_back_is_kept_if_nobody_claimed_it_anew(b: Bench) {
@@ -1601,6 +1766,13 @@ mod sqlite {
         a_success_after_the_task_was_taken_back_is_kept_if_nobody_claimed_it_anew
         a_job_that_was_accepted_is_known_until_a_settlement_says_that_it_is_over
         a_job_that_was_accepted_outlives_its_worker_and_is_not_counted_as_perhaps_billed
+        pieces_are_kept_counted_once_and_gone_when_they_have_become_a_result
+        each_piece_has_all_its_tries_and_a_dead_worker_takes_none_of_them_away
+        pieces_of_another_content_are_void_and_stay_counted
+        a_piece_that_comes_late_is_kept_unless_somebody_claimed_its_recording_anew
+        what_is_cancelled_between_pieces_keeps_them_for_a_retry_by_hand
+        a_purge_takes_the_pieces_of_what_was_given_up
+        how_much_a_request_may_hold_only_falls_and_counts_under_the_settings_of_its_day
         looks_alone_can_refuse_a_task_unless_somebody_claimed_it
         a_file_that_is_still_changing_waits
         cancelling_takes_queued_tasks_at_once_and_running_ones_when_they_end

@@ -14,12 +14,12 @@ mod store;
 
 pub use error::QueueError;
 pub use row::{
-    AttemptRow, AudioFacts, Budget, Halt, LimiterState, OutputState, RedactedAudio, ResultRow, Tally,
-    TaskRow, Usage, WorkerRow,
+    AttemptRow, AudioFacts, Budget, Halt, LimiterState, Longest, OutputState, PieceRow, RedactedAudio,
+    ResultRow, Tally, TaskRow, Usage, WorkerRow,
 };
 pub use sqlite::{QueueSettings, SqliteStore};
 pub use store::{
-    Candidate, Cap, Claim, ClaimRequest, ClaimedTask, Double, Enqueued, JobSpec, KnownFiles, Made, NewResult,
-    NewTask, Purge, Purgeable, Reached, Recognised, Recovered, RemoteJob, Request, Reuse, Settle, Settled,
-    Sighting, TaskStore, Unmeasured,
+    Candidate, Cap, Claim, ClaimRequest, ClaimedTask, Counted, Double, Enqueued, JobSpec, KnownFiles, Made,
+    NewResult, NewTask, Purge, Purgeable, Reached, Recognised, Recovered, RemoteJob, Request, Reuse, Settle,
+    Settled, Sighting, TaskStore, Unmeasured,
 };

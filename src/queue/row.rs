@@ -1,8 +1,8 @@
 //! What the queue tells about itself: rows as other rooms read them.
 
 use crate::task::{
-    Amount, Billed, BudgetLimit, Cause, Endpoint, Fence, HaltReason, HaltScope, Hold, JobId, Measured,
-    Metadata, Money, RecordingPath, Suspicion, TaskId, TaskState, Timestamp, WorkerId,
+    Amount, Billed, BudgetLimit, Cause, Endpoint, Fence, HaltReason, HaltScope, Hold, Identity, JobId,
+    Measured, Metadata, Money, RecordingPath, Stretch, Suspicion, TaskId, TaskState, Timestamp, WorkerId,
 };
 
 /// A task as it stands.
@@ -167,6 +167,36 @@ pub struct LimiterState {
     pub busy: u32,
     /// Nothing is started before.
     pub paused_until: Option<Timestamp>,
+    /// How much audio a request may hold, as far as that was learned.
+    pub longest: Option<Longest>,
+}
+
+/// How much audio a request of an endpoint may hold, as it has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Longest {
+    /// Milliseconds.
+    pub ms: u64,
+    /// What the settings allowed when that was learned, in milliseconds.
+    pub under_ms: Option<u64>,
+}
+
+/// An answer to a piece of a recording.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PieceRow {
+    /// Of which recording, as it was then.
+    pub identity: Identity,
+    /// Which piece.
+    pub stretch: Stretch,
+    /// Its length by the API's word.
+    pub duration_ms: Option<u64>,
+    /// What the ledger counted for it.
+    pub billed: Amount,
+    /// Its length by our own measure.
+    pub measured_ms: u64,
+    /// When it was stored.
+    pub answered_at: Timestamp,
+    /// The API's whole answer, as JSON text.
+    pub response: String,
 }
 
 /// A stored stop.

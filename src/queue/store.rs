@@ -9,12 +9,13 @@ use async_trait::async_trait;
 
 use super::QueueError;
 use super::row::{
-    AttemptRow, AudioFacts, Budget, Halt, LimiterState, OutputState, RedactedAudio, ResultRow, Tally,
-    TaskRow, Usage, WorkerRow,
+    AttemptRow, AudioFacts, Budget, Halt, LimiterState, Longest, OutputState, PieceRow, RedactedAudio,
+    ResultRow, Tally, TaskRow, Usage, WorkerRow,
 };
 use crate::task::{
     Amount, BudgetLimit, Cause, Endpoint, Failure, Fence, Filter, HaltOrder, Identity, Job, JobId, Measured,
-    Metadata, Money, Month, Order, RecordingPath, Settlement, Suspicion, TaskId, Timestamp, WorkerId,
+    Metadata, Money, Month, Order, RecordingPath, Settlement, Stretch, Suspicion, TaskId, Timestamp,
+    WorkerId,
 };
 
 /// A job as `jobs.toml` states it, before the queue knows it.
@@ -304,6 +305,19 @@ pub struct NewResult {
     pub made: Made,
     /// What is odd about it.
     pub suspicions: Vec<Suspicion>,
+    /// Which piece of its recording it is of; with [`Settlement::Advance`], always, otherwise never.
+    pub piece: Option<Stretch>,
+    /// How much of it the ledger has counted with earlier pieces.
+    pub counted: Counted,
+}
+
+/// What was counted of a result before it was one: its pieces but for the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// What was billed.
+    pub billed: Amount,
+    /// The same audio by our own measure, in milliseconds.
+    pub measured_ms: u64,
 }
 
 /// With what a result was made.
@@ -341,7 +355,7 @@ pub struct Settle {
     pub settlement: Settlement,
     /// The request behind it.
     pub request: Request,
-    /// With [`Settlement::Succeed`], always; otherwise never.
+    /// With [`Settlement::Succeed`] and [`Settlement::Advance`], always; otherwise never.
     pub result: Option<NewResult>,
     /// A task that was claimed ahead, and takes over the slot.
     pub next: Option<TaskId>,
@@ -505,6 +519,11 @@ pub trait TaskStore: Send + Sync {
     async fn remember_job(&self, task: TaskId, fence: Fence, job: RemoteJob) -> Result<Settled, QueueError>;
     /// The job that was accepted for a task and is not over.
     async fn remote_job(&self, task: TaskId) -> Result<Option<RemoteJob>, QueueError>;
+    /// The answered pieces of a recording that goes out in pieces, in their order; none once it has succeeded.
+    async fn pieces(&self, task: TaskId) -> Result<Vec<PieceRow>, QueueError>;
+    /// Keeps how much audio a request may hold, for every process and the next start; what is known under the same
+    /// settings never grows.
+    async fn learn_longest(&self, endpoint: Endpoint, longest: Longest) -> Result<(), QueueError>;
     /// Answers once everything that was answered before is on the disk for certain.
     async fn sync(&self) -> Result<(), QueueError>;
 

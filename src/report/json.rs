@@ -75,6 +75,12 @@ pub(super) fn event(
             let body = json!({ "billed_ms": billed_ms, "billed": "yes", "wall_ms": ms(*wall) });
             ("task_resent", about(task, body))
         }
+        RunEvent::PieceAnswered { about: task, piece, of_about, billed_ms, wall } => {
+            let body = json!({
+                "piece": piece, "of_about": of_about, "billed_ms": billed_ms, "billed": "yes", "wall_ms": ms(*wall),
+            });
+            ("piece_answered", about(task, body))
+        }
         RunEvent::TaskReused { about: task, from, duration_ms, bytes } => {
             let body = json!({
                 "state": "succeeded", "audio_ms": duration_ms, "billed_ms": 0, "bytes": bytes, "billed": "no",

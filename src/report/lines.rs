@@ -95,6 +95,9 @@ pub(super) fn line(
         RunEvent::TaskResent { about, .. } => {
             new("sent_again").put_about(about, name).put("cause", "empty_but_loud")
         }
+        RunEvent::PieceAnswered { about, piece, of_about, .. } => {
+            new("piece").put_about(about, name).put("piece", piece).put("of_about", of_about)
+        }
         RunEvent::AnswerFenced(about) => new("fenced").put_about(about, name),
         RunEvent::TasksRecovered { tasks, failed } => {
             new("recovered").put("tasks", tasks).put("failed", failed)

@@ -223,6 +223,12 @@ impl RunStats {
                 add(&mut self.lane(about.endpoint).billed_ms, *billed_ms);
                 self.walls.add(*wall);
             }
+            RunEvent::PieceAnswered { about, billed_ms, wall, .. } => {
+                self.leave(about);
+                add(&mut self.billed_ms, *billed_ms);
+                add(&mut self.lane(about.endpoint).billed_ms, *billed_ms);
+                self.walls.add(*wall);
+            }
             RunEvent::TaskReused { about, duration_ms, bytes, .. } => {
                 self.leave(about);
                 self.succeeded += 1;

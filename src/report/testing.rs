@@ -196,6 +196,9 @@ pub(super) fn any_event() -> impl Strategy<Value = RunEvent> {
             billed_ms,
             wall
         }),
+        (any_about(), 1..99u64, any::<u64>(), any_wait()).prop_map(|(about, piece, billed_ms, wall)| {
+            RunEvent::PieceAnswered { about, piece, of_about: 99, billed_ms, wall }
+        }),
         (any_about(), any::<i64>(), any::<u64>()).prop_map(|(about, from, bytes)| RunEvent::TaskReused {
             about,
             from: TaskId(from),

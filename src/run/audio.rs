@@ -36,16 +36,21 @@ pub(super) fn whole(audio: StagedAudio, length_ms: Option<u64>, most_ms: u64) ->
     let end = |(_, clip): &(u64, Clip)| clip.start_ms.saturating_add(clip.duration_ms);
     // Nonsense of a length must neither fill the disk nor lose what is paid for.
     let length_ms = length_ms.unwrap_or_else(|| places.iter().map(end).max().unwrap_or(0)).min(most_ms);
+    remade(audio, |from, to| media::join(places.into_iter().map(|place| piece(&from, place)), length_ms, to))
+}
+
+/// In the place of audio what is made of it.
+pub(super) fn remade(
+    audio: StagedAudio,
+    make: impl FnOnce(File, &mut File) -> Result<(), DecodeError>,
+) -> Result<StagedAudio, Unkept> {
     let mut undecodable = None;
-    let made = audio.remade(|from, to| {
-        let pieces = places.into_iter().map(|place| piece(&from, place));
-        match media::join(pieces, length_ms, to) {
-            Ok(()) => Ok(()),
-            Err(DecodeError::Io(error)) => Err(error),
-            Err(DecodeError::Undecodable(what)) => {
-                undecodable = Some(what);
-                Err(io::Error::other("undecodable"))
-            }
+    let made = audio.remade(|from, to| match make(from, to) {
+        Ok(()) => Ok(()),
+        Err(DecodeError::Io(error)) => Err(error),
+        Err(DecodeError::Undecodable(what)) => {
+            undecodable = Some(what);
+            Err(io::Error::other("undecodable"))
         }
     });
     match (made, undecodable) {

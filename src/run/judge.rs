@@ -193,7 +193,8 @@ impl Judge {
                 self.hear_throttle(asked, heard, &mut finding);
             }
             Verdict::Halted(..) => self.closed = true,
-            Verdict::FileFault(_) => self.hear_file_judged(heard, &mut finding),
+            // Whoever gives up on one recording for its length is well, too.
+            Verdict::FileFault(_) | Verdict::TooLong(_) => self.hear_file_judged(heard, &mut finding),
             _ => {}
         }
         finding

@@ -1,12 +1,14 @@
 //! What is known of a recording before it is sent, and how a good answer becomes what is stored.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
 use super::Work;
 use super::audio::{self, Unkept};
+use super::pieces::Pieces;
 use super::ready::Ready;
 use crate::media;
 use crate::queue::{AudioFacts, Made, NewResult, RedactedAudio, Request};
@@ -14,7 +16,7 @@ use crate::task::{
     Amount, Billed, Cause, DurationMethod, Endpoint, Failure, Measured, Money, RecordingPath, Said,
     Suspicion, Timestamp, Verdict, options_key, options_over, suspicions, when_empty,
 };
-use crate::velma::{self, Answer, Exchange};
+use crate::velma::{self, Answer, Exchange, StagedAudio};
 
 /// Read where it arrives: handing it to another thread would cost more.
 const SMALL_ANSWER: usize = 32 << 10;
@@ -32,6 +34,10 @@ pub(super) struct Facts {
     own: Option<String>,
     /// Of the recording itself, when something else goes out.
     blake3: Option<String>,
+    /// How much audio goes out, in milliseconds, when that is not all of it.
+    pub(super) sent_ms: u64,
+    /// Of a recording that is encoded anew.
+    pub(super) pieces: Option<Pieces>,
     recording: RecordingPath,
     /// This is the second time, after an empty answer.
     pub(super) resent: bool,
@@ -42,8 +48,10 @@ impl Facts {
         Facts {
             bytes: ready.prepared.len,
             format: ready.prepared.format.word(),
-            mime: if ready.decoded.is_some() { "audio/wav" } else { ready.prepared.mime },
-            blake3: ready.decoded.as_ref().map(|decoded| decoded.blake3.clone()),
+            mime: ready.prepared.mime,
+            blake3: ready.blake3.clone().filter(|_| ready.prepared.cutting.is_some()),
+            sent_ms: ready.measured.duration_ms,
+            pieces: None,
             recording: ready.candidate.path.clone(),
             resent: ready.candidate.decoded,
             measured: ready.measured,
@@ -87,7 +95,7 @@ pub(super) async fn keep_answer(
     let (Verdict::Success, Ok(answer)) = (&verdict, exchange.outcome) else {
         return (verdict, None, request);
     };
-    let is_small = answer.audio.is_none() && answer.body.len() <= SMALL_ANSWER;
+    let is_small = answer.audio.is_none() && answer.body.len() <= SMALL_ANSWER && facts.pieces.is_none();
     let (listening, settings) = (facts.work.job.source_of(&facts.recording), facts.work.suspect.clone());
     let keep = move || new_result(endpoint, answer, exchange.blake3, &facts);
     let kept = if is_small {
@@ -125,34 +133,36 @@ fn new_result(
     blake3: Option<String>,
     facts: &Facts,
 ) -> Result<(NewResult, bool), Unkept> {
-    let response = velma::read(endpoint, &answer).map_err(|e| Unkept::Storage(e.to_string()))?;
+    let mut response = velma::read(endpoint, &answer).map_err(|e| Unkept::Storage(e.to_string()))?;
     let unsent = || Unkept::Storage("the recording was answered before it was wholly sent".to_owned());
     let blake3 = blake3.ok_or_else(unsent)?;
     let blake3 = facts.blake3.clone().unwrap_or(blake3);
-    let (suspicions, is_empty) = oddities(endpoint, &response, facts);
+    let pieces = facts.pieces.as_ref().filter(|pieces| pieces.goes_on() || !pieces.earlier.is_empty());
+    let own_ms = response.duration_ms;
+    if let Some(pieces) = pieces.filter(|pieces| !pieces.goes_on()) {
+        response = pieces.join(endpoint, &response.json).map_err(|e| Unkept::Storage(e.to_string()))?;
+    }
+    let goes_on = pieces.is_some_and(Pieces::goes_on);
+    let (suspicions, is_empty) =
+        if goes_on { (Vec::new(), false) } else { oddities(endpoint, &response, facts) };
     let made = Made {
         identity: Some(facts.work.identity(&blake3, facts.own.as_deref())),
         options_key: options_key(&facts.work.job.options),
         options: facts.own.clone(),
     };
     let redacted_audio = match answer.audio {
-        None => None,
-        Some(audio) => {
-            let audio = audio::whole(audio, response.duration_ms, facts.most_ms())?;
-            let (bytes, sha256) = (audio.bytes, audio.sha256.clone());
-            let place = &facts.audio_place;
-            audio.persist(place)?;
-            let relative = place.strip_prefix(&facts.work.job.output).unwrap_or(Path::new(place));
-            Some(RedactedAudio { path: RecordingPath::from(relative), bytes, sha256 })
-        }
+        // What came for a piece is of no use: the whole is silenced at the end.
+        Some(audio) if !goes_on => Some(keep_audio(audio, &response, pieces, &blake3, facts)?),
+        _ => None,
     };
     // Answers without a duration are billed all the same: then by our own estimate.
-    let billed_ms = response.duration_ms.unwrap_or(facts.measured.duration_ms);
+    let counted = pieces.filter(|pieces| !pieces.goes_on()).map(Pieces::counted).unwrap_or_default();
+    let own = Amount::of(own_ms.unwrap_or(facts.sent_ms), facts.price);
     let result = NewResult {
         duration_ms: response.duration_ms,
-        billed_ms,
-        cost: Amount::of(billed_ms, facts.price).cost,
-        measured: Some(facts.measured),
+        billed_ms: counted.billed.audio_ms.saturating_add(own.audio_ms),
+        cost: counted.billed.cost + own.cost,
+        measured: Some(if goes_on { Measured::header(facts.sent_ms) } else { facts.measured }),
         response: response.json,
         audio: AudioFacts {
             bytes: facts.bytes,
@@ -163,8 +173,45 @@ fn new_result(
         redacted_audio,
         made,
         suspicions,
+        piece: pieces.filter(|pieces| pieces.goes_on()).map(|pieces| pieces.stretch.clone()),
+        counted,
     };
     Ok((result, is_empty))
+}
+
+/// Puts redacted audio in its place: what came, or the recording itself with all that its pieces silence.
+fn keep_audio(
+    audio: StagedAudio,
+    response: &velma::Response,
+    pieces: Option<&Pieces>,
+    blake3: &str,
+    facts: &Facts,
+) -> Result<RedactedAudio, Unkept> {
+    let (job, own_place) = (&facts.work.job, &facts.audio_place);
+    let (audio, place) = match pieces {
+        None => (audio::whole(audio, response.duration_ms, facts.most_ms())?, own_place.clone()),
+        Some(pieces) => {
+            let source = job.source_of(&facts.recording);
+            let silenced = pieces.silence(audio, &source, &response.transcript.redaction_ranges)?;
+            let mut hash = blake3::Hasher::new();
+            hash.update_reader(File::open(&source)?)?;
+            if hash.finalize().to_hex().as_str() != blake3 {
+                let what = "the recording was written to while its pieces were away";
+                return Err(Unkept::Audio(what.to_owned()));
+            }
+            (silenced, job.redacted_audio_as(&facts.recording, Pieces::AUDIO))
+        }
+    };
+    let (bytes, sha256) = (audio.bytes, audio.sha256.clone());
+    audio.persist(&place)?;
+    // One from before, of the other kind, is overtaken like one of the same name.
+    for other in [own_place.clone(), job.redacted_audio_as(&facts.recording, Pieces::AUDIO)] {
+        if other != place && other.exists() {
+            std::fs::remove_file(other)?;
+        }
+    }
+    let relative = place.strip_prefix(&job.output).unwrap_or(&place);
+    Ok(RedactedAudio { path: RecordingPath::from(relative), bytes, sha256 })
 }
 
 /// What is odd about an answer, and whether it has no words.

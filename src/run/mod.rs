@@ -13,8 +13,10 @@ mod deck;
 mod halt;
 mod judge;
 mod keep;
+mod length;
 mod outage;
 mod pace;
+mod pieces;
 mod pool;
 mod probe;
 mod quota;
@@ -29,6 +31,7 @@ mod telling;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -39,11 +42,13 @@ use tokio::time::Instant;
 
 pub use self::away::is_mount_point;
 pub use self::deadline::Deadline;
+pub use self::length::terms;
 pub use self::stop::Stop;
 
 use self::clock::{now, steady};
 use self::deck::Deck;
 use self::judge::Judge;
+use self::length::Lengths;
 use self::pace::Pace;
 use self::pool::{End, Pool, Terms};
 use self::quota::Quota;
@@ -66,6 +71,8 @@ pub struct LimitSettings {
     pub monthly_ms: Option<u64>,
     /// What was used of it elsewhere.
     pub opening: Option<Opening>,
+    /// Milliseconds of audio that a request may hold; `None`: whatever the endpoint gets through.
+    pub longest_ms: Option<u64>,
 }
 
 /// Audio that others had billed in a month: the queue knows of its own only.
@@ -91,7 +98,7 @@ impl LimitSettings {
 
 impl Default for LimitSettings {
     fn default() -> Self {
-        LimitSettings { concurrent: 1, monthly_ms: None, opening: None }
+        LimitSettings { concurrent: 1, monthly_ms: None, opening: None, longest_ms: None }
     }
 }
 
@@ -201,6 +208,8 @@ pub struct Run {
     pub settings: RunSettings,
     /// What is accepted.
     pub media: MediaSettings,
+    /// A folder for passing files, which have no name in it.
+    pub scratch: PathBuf,
     /// Its jobs.
     pub works: Vec<Work>,
     /// This process, registered already.
@@ -391,13 +400,15 @@ async fn pool(
         at_work: AtomicUsize::new(0),
         ends,
         job_deadline: run.settings.job_deadline,
+        lengths: Lengths::new(limit.longest_ms, limiter.longest),
+        media: run.media.clone(),
+        scratch: run.scratch.as_path().into(),
     };
     let terms = Terms {
         telling,
         ended,
         worker: run.worker.clone(),
         works,
-        media: run.media.clone(),
         limit,
         budget: run.settings.budget,
         give_up_after: run.settings.give_up_after,

@@ -21,7 +21,6 @@ use super::stall::Stall;
 use super::worker::Bench;
 use super::{Feed, LimitSettings, Work, now, steady};
 use crate::event::{About, RunEvent};
-use crate::media::MediaSettings;
 use crate::queue::{Candidate, QueueError, Settled, TaskRow};
 use crate::task::{
     BudgetLimit, HaltReason, HaltScope, Hold, JobId, Settlement, TaskId, TaskState, Timestamp, WorkerId,
@@ -58,7 +57,6 @@ pub(super) struct Pool {
     ended: mpsc::UnboundedReceiver<(TaskId, Ended)>,
     pub(super) worker: WorkerId,
     works: HashMap<JobId, Arc<Work>>,
-    media: MediaSettings,
     pub(super) limit: LimitSettings,
     pub(super) budget: BudgetLimit,
     give_up_after: Duration,
@@ -112,7 +110,6 @@ pub(super) struct Terms {
     pub(super) ended: mpsc::UnboundedReceiver<(TaskId, Ended)>,
     pub(super) worker: WorkerId,
     pub(super) works: Vec<Arc<Work>>,
-    pub(super) media: MediaSettings,
     pub(super) limit: LimitSettings,
     pub(super) budget: BudgetLimit,
     pub(super) give_up_after: Duration,
@@ -129,7 +126,6 @@ impl Pool {
             ended,
             worker,
             works,
-            media,
             limit,
             budget,
             give_up_after,
@@ -148,7 +144,6 @@ impl Pool {
             taking_over: HashSet::new(),
             unshared: HashSet::new(),
             works: works.into_iter().map(|w| (w.job.id, w)).collect(),
-            media,
             limit,
             budget,
             give_up_after,
@@ -345,7 +340,8 @@ impl Pool {
         self.chosen.extend(known.iter().map(|(c, _)| c.id));
         let needed = self.bench.deck().aim() as usize / 2;
         let exactly = self.limit.monthly_ms.is_some() || !self.budget.is_none();
-        self.preparing.look(known, needed, &self.media, exactly);
+        let bench = &self.bench;
+        self.preparing.look(known, needed, &bench.media, exactly, |anew| bench.lengths.terms(anew));
     }
 
     async fn take_in(&mut self, looked: Looked) {

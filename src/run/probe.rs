@@ -26,12 +26,15 @@ pub(super) enum Word {
 impl Word {
     pub(super) fn of(verdict: &Verdict, settlement: &Settlement, now: Timestamp) -> Word {
         match verdict {
-            Verdict::Success | Verdict::FileFault(_) => Word::Over,
+            Verdict::Success | Verdict::FileFault(_) | Verdict::TooLong(_) => Word::Over,
             Verdict::Halted(..) | Verdict::Unclear(..) => Word::Stands,
             Verdict::Throttled(_) | Verdict::Transient(_) | Verdict::Stopped(_) => {
                 Word::Nothing(match settlement {
                     Settlement::Retry { run_at, .. } | Settlement::Snooze { run_at, .. } => run_at.since(now),
-                    Settlement::Succeed | Settlement::Fail(_) | Settlement::Release(_) => WAIT,
+                    Settlement::Succeed
+                    | Settlement::Advance
+                    | Settlement::Fail(_)
+                    | Settlement::Release(_) => WAIT,
                 })
             }
         }

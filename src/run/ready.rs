@@ -14,7 +14,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::Work;
 use super::away::is_away;
-use crate::media::{self, MediaSettings, Prepared, Unfit};
+use crate::media::{self, MediaSettings, Prepared, Terms, Unfit};
 use crate::queue::Candidate;
 use crate::task::{Amount, Cause, Failure, Identity, Measured, TaskId, options_over};
 use crate::velma::Options;
@@ -27,18 +27,13 @@ pub(super) struct Ready {
     pub(super) options: Option<Options>,
     /// What it is, as far as that was found out before it is sent.
     pub(super) identity: Option<Identity>,
-    /// What goes out in its place: the same sound, decoded.
-    pub(super) decoded: Option<Decoded>,
+    /// BLAKE3 of it in hex, as far as it was read before it is sent.
+    pub(super) blake3: Option<String>,
     pub(super) prepared: Prepared,
     /// How long it is.
     pub(super) measured: Measured,
-}
-
-/// A recording that was decoded because its first answer was empty.
-pub(super) struct Decoded {
-    pub(super) wav: Vec<u8>,
-    /// Of the recording itself.
-    pub(super) blake3: String,
+    /// How much of it one request holds at most, in milliseconds.
+    pub(super) most_ms: u64,
 }
 
 /// What looking at a candidate showed.
@@ -89,7 +84,7 @@ impl Preparing {
     /// as it is known.
     pub(super) fn wish(&self, most: usize) -> (Vec<(TaskId, Amount)>, HashMap<TaskId, Identity>) {
         let wished = || self.ready.values().take(most);
-        let amount = |r: &Ready| Amount::of(r.measured.duration_ms, r.work.price);
+        let amount = |r: &Ready| Amount::of(r.most_ms, r.work.price);
         let known = |ready: &Ready| Some((ready.candidate.id, ready.identity.clone()?));
         (wished().map(|r| (r.candidate.id, amount(r))).collect(), wished().filter_map(known).collect())
     }
@@ -102,6 +97,7 @@ impl Preparing {
         needed: usize,
         media: &MediaSettings,
         exactly: bool,
+        terms: impl Fn(bool) -> Terms,
     ) {
         for (candidate, _) in &candidates {
             self.turns.insert(candidate.id, self.next_turn);
@@ -114,11 +110,10 @@ impl Preparing {
                 return;
             }
             let media = media.clone();
+            let batch: Vec<_> = batch.into_iter().map(|(c, work)| (terms(c.decoded), c, work)).collect();
             self.looking.spawn_blocking(move || {
-                batch
-                    .into_iter()
-                    .map(|(candidate, work)| look_safely(candidate, work, &media, exactly))
-                    .collect()
+                let look = |(terms, candidate, work)| look_safely(candidate, work, &media, exactly, terms);
+                batch.into_iter().map(look).collect()
             });
         }
     }
@@ -146,15 +141,22 @@ impl Preparing {
 }
 
 /// One strange file must not end the run of all the others.
-fn look_safely(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: bool) -> Looked {
-    let (twin, looking) = (candidate.clone(), AssertUnwindSafe(|| look(candidate, work, media, exactly)));
+fn look_safely(
+    candidate: Candidate,
+    work: Arc<Work>,
+    media: &MediaSettings,
+    exactly: bool,
+    terms: Terms,
+) -> Looked {
+    let (twin, looking) =
+        (candidate.clone(), AssertUnwindSafe(|| look(candidate, work, media, exactly, terms)));
     std::panic::catch_unwind(looking).unwrap_or_else(|_| {
         let message = "looking at it met a bug of ours; please report it";
         Looked::Refused(twin, Failure::local(Cause::SourceUnreadable, message))
     })
 }
 
-fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: bool) -> Looked {
+fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: bool, terms: Terms) -> Looked {
     let path = work.job.source_of(&candidate.path);
     if work.job.endpoint.returns_audio()
         && let Err((folder, error)) = make_place(&work.job.redacted_audio_of(&candidate.path))
@@ -170,24 +172,31 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: b
         Ok(options) => options,
         Err(failure) => return Looked::Refused(candidate, failure),
     };
-    match media::prepare(&path, &candidate.path, work.job.endpoint, media) {
+    match media::prepare(&path, &candidate.path, work.job.endpoint, media, terms) {
         Ok(mut prepared) => {
-            let identity = identify(&candidate, &work, &mut prepared);
-            let decoded = if candidate.decoded { decode(&mut prepared, media) } else { None };
+            let blake3 = hash(&candidate, &work, &mut prepared);
+            let identity = blake3.as_deref().map(|hash| work.identity(hash, candidate.options.as_deref()));
+            if prepared.cutting.is_some() && identity.is_none() {
+                let failure = Failure::local(Cause::SourceUnreadable, "it could not be read to its end");
+                return Looked::NotNow(candidate, failure);
+            }
             let as_scanned =
                 (prepared.len, prepared.modified_ns) == (candidate.size_bytes, candidate.modified_ns);
             // As it was found, it had settled then. Otherwise it has to settle anew.
             if as_scanned || has_settled(prepared.modified_ns, &work) {
                 let known = candidate.measured.filter(|_| as_scanned);
                 let measured = prepared.measured(known, exactly);
+                let longest = terms.longest_ms(work.job.endpoint).filter(|_| prepared.cutting.is_some());
+                let most_ms = longest.map_or(measured.duration_ms, |most| most.min(measured.duration_ms));
                 Looked::Fit(Box::new(Ready {
                     candidate,
                     work,
                     options,
                     identity,
-                    decoded,
+                    blake3,
                     prepared,
                     measured,
+                    most_ms,
                 }))
             } else {
                 Looked::NotNow(candidate, Failure::local(Cause::SourceChanged, "it is still being written"))
@@ -202,12 +211,13 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: b
     }
 }
 
-/// What it is: of a small file, whose bytes are here, and of a large one that may be the same as another. The others are
-/// hashed on their way out. A file that cannot be read here cannot be sent either, which is told then.
-fn identify(candidate: &Candidate, work: &Work, prepared: &mut Prepared) -> Option<Identity> {
+/// BLAKE3 in hex: of a small file, whose bytes are here, of a large one that may be the same as another, and of one that
+/// goes out as something else. The others are hashed on their way out. A file that cannot be read here cannot be sent
+/// either, which is told then.
+fn hash(candidate: &Candidate, work: &Work, prepared: &mut Prepared) -> Option<String> {
     let hash = match &prepared.whole {
         Some(bytes) => blake3::hash(bytes),
-        None if candidate.has_double && work.reuse => {
+        None if (candidate.has_double && work.reuse) || prepared.cutting.is_some() => {
             let mut hash = blake3::Hasher::new();
             let read = hash.update_reader((&prepared.file).take(prepared.len)).is_ok();
             prepared.file.rewind().ok()?;
@@ -215,16 +225,7 @@ fn identify(candidate: &Candidate, work: &Work, prepared: &mut Prepared) -> Opti
         }
         None => return None,
     };
-    Some(work.identity(&hash.to_hex(), candidate.options.as_deref()))
-}
-
-/// The same sound as a plain WAV, if it can be had; else it goes out once more as it is.
-fn decode(prepared: &mut Prepared, media: &MediaSettings) -> Option<Decoded> {
-    let wav = media::as_wav(&prepared.file, media.max_bytes)?;
-    let mut hash = blake3::Hasher::new();
-    let read = hash.update_reader((&prepared.file).take(prepared.len)).is_ok();
-    prepared.file.rewind().ok()?;
-    (read && prepared.is_fresh()).then(|| Decoded { wav, blake3: hash.finalize().to_hex().to_string() })
+    Some(hash.to_hex().to_string())
 }
 
 /// What is paid for must have a place to go before it is asked for.

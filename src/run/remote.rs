@@ -25,12 +25,12 @@ impl Bench {
                 tracing::warn!(task.id = task.id.0, %error, "whether it was accepted before could not be looked up");
                 self.stop.drain.cancel();
                 self.trouble().get_or_insert(error);
-                return nothing_sent();
+                return Exchange::none(TransportError::Aborted);
             }
         };
         let at_once = known.is_some();
         let (mut exchange, job) = match known {
-            Some(job) => (nothing_sent(), job),
+            Some(job) => (Exchange::none(TransportError::Aborted), job),
             None => {
                 let mut exchange = self.submit(ready, facts).await;
                 let (Some(id), Some(blake3)) = (velma::accepted(&exchange), exchange.blake3.clone()) else {
@@ -79,13 +79,3 @@ impl Bench {
 
 /// How long writing down that a job was accepted is tried.
 const REMEMBER_PATIENCE: Duration = Duration::from_secs(10);
-
-fn nothing_sent() -> Exchange {
-    Exchange {
-        bytes_sent: 0,
-        body_sent: false,
-        blake3: None,
-        request_id: None,
-        outcome: Err(TransportError::Aborted),
-    }
-}

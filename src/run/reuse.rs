@@ -82,7 +82,11 @@ impl Bench {
             return Ok(None);
         };
         let from = folder.join(audio.path.as_path());
-        let to = ready.work.job.redacted_audio_of(&ready.candidate.path);
+        let job = &ready.work.job;
+        let to = match from.extension().and_then(std::ffi::OsStr::to_str) {
+            Some(extension) => job.redacted_audio_as(&ready.candidate.path, extension),
+            None => job.redacted_audio_of(&ready.candidate.path),
+        };
         let relative = to.strip_prefix(&ready.work.job.output).map(Path::to_owned).unwrap_or(to.clone());
         let wanted = audio.sha256.clone();
         let copying = tokio::task::spawn_blocking(move || copy(&from, &to, &wanted));

@@ -1,7 +1,7 @@
 //! One task: submit, classify, decide, settle, tell. Its file was prepared and its slot taken before; the slot goes to
 //! whoever is on deck as soon as the queue has been told.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -13,15 +13,16 @@ use super::crew::{Ended, Slot};
 use super::deck::Deck;
 use super::judge::{Finding, Heard, Judge, Mode, News};
 use super::keep::{Facts, counting, keep_answer};
+use super::length::Lengths;
 use super::probe::Word;
 use super::ready::Ready;
 use super::{Stop, dice, now, saving, steady};
 use crate::event::{About, RunEvent};
-use crate::media::Prepared;
+use crate::media::{MediaSettings, Prepared};
 use crate::queue::{ClaimedTask, QueueError, Request, Settle, Settled, TaskStore};
 use crate::task::{
-    Carriage, Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, HaltScope, RetryPolicy, Settlement,
-    Standing, Suspect, TaskId, Timestamp, Verdict, decide,
+    Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, HaltScope, RetryPolicy, Settlement, Standing,
+    Suspect, TaskId, Timestamp, Verdict, decide,
 };
 use crate::velma::{self, Client, Decoded, Exchange, Source, Streamed, Submission, TransportError};
 
@@ -53,6 +54,12 @@ pub(super) struct Bench {
     pub(super) ends: mpsc::UnboundedSender<(TaskId, Ended)>,
     /// How long a job that the service has accepted may take.
     pub(super) job_deadline: Duration,
+    /// How much audio a request may hold.
+    pub(super) lengths: Lengths,
+    /// What is accepted.
+    pub(super) media: MediaSettings,
+    /// A folder for passing files.
+    pub(super) scratch: Arc<Path>,
 }
 
 impl Bench {
@@ -75,34 +82,45 @@ impl Bench {
     /// Sends one recording and writes down what came of it.
     pub(super) async fn work(self: &Arc<Self>, task: ClaimedTask, ready: Ready, slot: Slot) -> Ended {
         let about = about(&task, &ready);
-        if self.stop.drain.is_cancelled() || !self.may_start(&task) {
+        if self.stop.drain.is_cancelled() || !self.may_start(&task) || self.has_outgrown(&ready) {
             return self.put_back(task, about, Some(slot)).await;
         }
         self.tell(RunEvent::TaskStarted(about.clone())).await;
 
         let mut facts = Facts::of(&ready);
         let counting = counting(&ready);
-        let audio_place = facts.audio_place.clone();
-        let may_resend = facts.work.suspect.resend && !facts.resent;
+        let mut ready = ready;
+        let (cutting, format) = (ready.prepared.cutting.take(), ready.prepared.format);
+        let unwritten = match cutting.is_some() && !self.endpoint.returns_audio() {
+            true => Unwritten::Piece,
+            false => Unwritten::Audio(facts.audio_place.clone()),
+        };
+        let may_resend = facts.work.suspect.resend && !facts.resent && cutting.is_none();
         let (started_at, sent_at, clock) = (now(), steady(), Instant::now());
         let begun = self.judge().begin(sent_at);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let exchange = match self.endpoint.works_by_jobs() {
-            true => self.send_or_follow(&task, ready, &mut facts).await,
-            false => self.submit(ready, &facts).await,
+        let exchange = match cutting {
+            Some(cutting) => self.send_piece(&task, ready, cutting, &mut facts).await,
+            None if self.endpoint.works_by_jobs() => self.send_or_follow(&task, ready, &mut facts).await,
+            None => self.submit(ready, &facts).await,
         };
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         if let (Some(counting), Ok(_)) = (counting, &exchange.outcome) {
             facts.measured = counting.await.unwrap_or(facts.measured);
+            if facts.pieces.is_none() {
+                facts.sent_ms = facts.measured.duration_ms;
+            }
         }
         let verdict = velma::classify(self.endpoint, &exchange);
+        let verdict = self.learn_length(verdict, format, facts.sent_ms).await;
+        let piece = facts.pieces.as_ref().map(|pieces| (pieces.number(), pieces.about));
         let is_gone = matches!(exchange.outcome, Err(TransportError::JobGone));
         let (verdict, result, mut request) =
             keep_answer(self.endpoint, verdict, exchange, started_at, facts).await;
         // Otherwise the job is asked for again when the task has its next turn.
         request.job_over = self.endpoint.works_by_jobs()
             && (is_gone || matches!(verdict, Verdict::Success | Verdict::FileFault(_)));
-        let verdict = self.stop_if_unstorable(verdict, audio_place);
+        let verdict = self.stop_if_unstorable(verdict, unwritten);
         let heard = Heard {
             task: task.id,
             alone: task.alone,
@@ -116,7 +134,8 @@ impl Bench {
         let finding = self.judge().hear(verdict, heard);
         // One look at the clock for both: when it is set in between, a wait would be told from nowhere.
         let at = now();
-        let decision = self.decide(&task, &finding, at);
+        let unfinished = result.as_ref().is_some_and(|result| result.piece.is_some());
+        let decision = self.decide(&task, &finding, unfinished, at);
         let settlement = decision.settlement.clone();
         let suspicions = result.as_ref().map_or(&[][..], |result| &result.suspicions);
         let kinds: Vec<Suspect> = suspicions.iter().map(|one| one.kind).collect();
@@ -150,7 +169,7 @@ impl Bench {
         if settled == Settled::Accepted && !kinds.is_empty() && !resend {
             self.tell(RunEvent::TaskSuspect { about: about.clone(), kinds }).await;
         }
-        self.tell_end(about, &settle, settled, clock.elapsed()).await;
+        self.tell_end(about, &settle, settled, piece, clock.elapsed()).await;
         Ended::Settled {
             terminal: !resend && matches!(settle.settlement, Settlement::Succeed | Settlement::Fail(_)),
             word: Word::of(&finding.verdict, &settle.settlement, settle.now),
@@ -159,10 +178,17 @@ impl Bench {
 
     /// An answer that cannot be stored here would not be stored the next time either, and be paid for again: the
     /// run ends, and the task goes back as it was.
-    fn stop_if_unstorable(&self, verdict: Verdict, audio_place: PathBuf) -> Verdict {
+    fn stop_if_unstorable(&self, verdict: Verdict, unwritten: Unwritten) -> Verdict {
         match verdict {
             Verdict::Transient(failure) if failure.cause == Cause::LocalStorage => {
-                let error = QueueError::Audio { path: audio_place, message: failure.message.clone() };
+                let message = failure.message.clone();
+                let error = match unwritten {
+                    Unwritten::Audio(path) => QueueError::Audio { path, message },
+                    Unwritten::Piece => {
+                        let path = self.scratch.to_path_buf();
+                        QueueError::Io { path, source: std::io::Error::other(message) }
+                    }
+                };
                 self.trouble().get_or_insert(error);
                 self.stop.drain.cancel();
                 Verdict::Stopped(failure)
@@ -195,41 +221,35 @@ impl Bench {
         let settle = Arc::new(settle);
         match self.settle(&settle, || drop(slot)).await {
             Ok(settled) => {
-                self.tell_end(about, &settle, settled, Duration::ZERO).await;
+                self.tell_end(about, &settle, settled, None, Duration::ZERO).await;
                 Ended::Settled { terminal: false, word: Word::of_none() }
             }
             Err(error) => Ended::Unstored(error),
         }
     }
 
-    pub(super) async fn submit(&self, ready: Ready, facts: &Facts) -> Exchange {
+    pub(super) async fn submit(&self, mut ready: Ready, facts: &Facts) -> Exchange {
         let is_fresh = ready.prepared.is_fresh();
-        let Prepared { file, whole, len, upload_name, mime, carriage, pcm, .. } = ready.prepared;
-        let estimated_ms = ready.measured.duration_ms;
-        let decoded = ready.decoded.map(|decoded| decoded.wav);
-        let carriage = carriage.map(|carriage| match decoded {
-            Some(_) => Carriage::Container("wav"),
-            None => carriage,
-        });
-        let pcm = pcm.filter(|_| decoded.is_none());
+        let source = match ready.prepared.whole.take() {
+            Some(bytes) if is_fresh => Source::Whole(bytes.into()),
+            _ => match ready.prepared.file.try_clone() {
+                Ok(file) => Source::File(file),
+                Err(error) => return Exchange::none(TransportError::SourceRead(error.to_string())),
+            },
+        };
+        self.submit_from(source, ready, facts).await
+    }
+
+    /// Sends what is ready, out of this.
+    pub(super) async fn submit_from(&self, source: Source, ready: Ready, facts: &Facts) -> Exchange {
+        let Prepared { file, len, upload_name, mime, carriage, pcm, .. } = ready.prepared;
+        drop(file); // many slots need not mean many open files
+        let estimated_ms = facts.sent_ms;
         let streamed = carriage.map(|carriage| Streamed {
             carriage,
             decoded: pcm.map(|pcm| Decoded(Box::new(pcm.into_iter()))),
             estimated_ms,
         });
-        let upload_name = match upload_name.rsplit_once('.') {
-            Some((stem, _)) if decoded.is_some() => format!("{stem}.wav"),
-            _ => upload_name,
-        };
-        let (len, mime) = decoded.as_ref().map_or((len, mime), |wav| (wav.len() as u64, "audio/wav"));
-        let source = match whole {
-            _ if decoded.is_some() => Source::Whole(decoded.unwrap_or_default().into()),
-            Some(bytes) if is_fresh => {
-                drop(file); // many slots need not mean many open files
-                Source::Whole(bytes.into())
-            }
-            _ => Source::File(file),
-        };
         self.client
             .submit(Submission {
                 endpoint: self.endpoint,
@@ -245,7 +265,7 @@ impl Bench {
             .await
     }
 
-    fn decide(&self, task: &ClaimedTask, finding: &Finding, at: Timestamp) -> Decision {
+    fn decide(&self, task: &ClaimedTask, finding: &Finding, unfinished: bool, at: Timestamp) -> Decision {
         let cause = finding.verdict.failure().map(|f| f.cause);
         let repeats = match task.last_cause {
             Some((last, times)) if Some(last) == cause => times,
@@ -256,6 +276,7 @@ impl Bench {
             attempts: task.attempts,
             repeats,
             first_failed_at: task.first_failed_at,
+            unfinished,
             outage: finding.outage,
             throttle_rounds: finding.throttle_rounds,
             now: at,
@@ -319,6 +340,7 @@ impl Bench {
             attempts: 0,
             repeats: 0,
             first_failed_at: None,
+            unfinished: false,
             outage: false,
             throttle_rounds: 1,
             now: now(),
@@ -365,7 +387,14 @@ impl Bench {
         }
     }
 
-    async fn tell_end(&self, about: About, settle: &Settle, settled: Settled, wall: Duration) {
+    async fn tell_end(
+        &self,
+        about: About,
+        settle: &Settle,
+        settled: Settled,
+        piece: Option<(u64, u64)>,
+        wall: Duration,
+    ) {
         if settled == Settled::Fenced {
             return self.tell(RunEvent::AnswerFenced(about)).await;
         }
@@ -376,6 +405,11 @@ impl Bench {
                 billed_ms: settle.result.as_ref().map_or(0, |r| r.billed_ms),
                 wall,
             },
+            Settlement::Advance => {
+                let (piece, of_about) = piece.unwrap_or_default();
+                let billed_ms = settle.result.as_ref().map_or(0, |r| r.billed_ms);
+                RunEvent::PieceAnswered { about, piece, of_about, billed_ms, wall }
+            }
             Settlement::Succeed => RunEvent::TaskSucceeded {
                 about,
                 http_status: settle.request.http_status.unwrap_or(200),
@@ -395,6 +429,14 @@ impl Bench {
         };
         self.tell(event).await;
     }
+}
+
+/// What there was no room for, if there was none.
+enum Unwritten {
+    /// Redacted audio, which belongs here.
+    Audio(PathBuf),
+    /// What was to go out.
+    Piece,
 }
 
 pub(super) fn about(task: &ClaimedTask, ready: &Ready) -> About {

@@ -3,8 +3,10 @@
 //! | verdict | settlement | attempt used | stops |
 //! |---|---|---|---|
 //! | success | succeed | yes | – |
+//! | success, of a piece that is not the last | advance | no | – |
 //! | transient | retry until tries or age run out, then fail | yes | – |
 //! | transient during an outage, unless the work was probably done | snooze | no | – |
+//! | too long | snooze for no time: what goes next is shorter | no | – |
 //! | throttled | snooze; pause of the limiter when asked for or when it goes on | no | – |
 //! | halted | release | no | endpoint or everything |
 //! | the file's fault | fail | yes | – |
@@ -20,6 +22,8 @@ use super::{Cause, Endpoint, Failure, HaltOrder, Hold, RetryPolicy, Timestamp, V
 pub enum Settlement {
     /// Finished well; the result is stored with it.
     Succeed,
+    /// A piece of it was answered; the answer is stored with it. Back to the queue for the next one, with all its tries.
+    Advance,
     /// Back to the queue until `run_at`; costs an attempt.
     Retry {
         /// Not before.
@@ -51,7 +55,7 @@ impl Settlement {
     /// What went wrong, if anything.
     pub fn failure(&self) -> Option<&Failure> {
         match self {
-            Settlement::Succeed => None,
+            Settlement::Succeed | Settlement::Advance => None,
             Settlement::Retry { failure, .. } | Settlement::Snooze { failure, .. } => Some(failure),
             Settlement::Fail(failure) | Settlement::Release(failure) => Some(failure),
         }
@@ -60,7 +64,7 @@ impl Settlement {
     /// The word under which the attempt is recorded.
     pub fn outcome(&self) -> &'static str {
         match self {
-            Settlement::Succeed => "succeeded",
+            Settlement::Succeed | Settlement::Advance => "succeeded",
             Settlement::Retry { .. } => "retried",
             Settlement::Snooze { .. } => "snoozed",
             Settlement::Fail(_) => "failed",
@@ -80,6 +84,8 @@ pub struct Standing {
     pub repeats: u32,
     /// When its first counted attempt failed.
     pub first_failed_at: Option<Timestamp>,
+    /// More of the recording is to be sent after this.
+    pub unfinished: bool,
     /// Everything on this endpoint is failing: the fault is not the file's.
     pub outage: bool,
     /// Rounds of "too many at once" in a row, this one included, without a success between.
@@ -105,7 +111,11 @@ pub struct Decision {
 pub fn decide(verdict: Verdict, policy: &RetryPolicy, at: Standing) -> Decision {
     let only = |settlement| Decision { settlement, halt: None, pause: None };
     match verdict {
+        Verdict::Success if at.unfinished => only(Settlement::Advance),
         Verdict::Success => only(Settlement::Succeed),
+        Verdict::TooLong(failure) => {
+            only(Settlement::Snooze { hold: Hold::Backoff, run_at: at.now, failure })
+        }
         Verdict::FileFault(failure) => only(Settlement::Fail(failure)),
         Verdict::Stopped(failure) => only(Settlement::Release(failure)),
         Verdict::Unclear(_, failure) => {
@@ -160,6 +170,7 @@ mod tests {
             attempts,
             repeats: 0,
             first_failed_at: None,
+            unfinished: false,
             outage: false,
             throttle_rounds: 1,
             now: NOW,
@@ -180,6 +191,21 @@ mod tests {
         let verdict = Verdict::Transient(failure(Cause::Overloaded));
         assert!(matches!(settle(verdict.clone(), standing(3)), Settlement::Retry { .. }));
         assert_eq!(settle(verdict, standing(4)), Settlement::Fail(failure(Cause::Overloaded)));
+    }
+
+    #[test]
+    fn a_piece_is_followed_by_the_next_one_and_the_last_one_ends_it() {
+        let at = standing(0);
+        assert_eq!(settle(Verdict::Success, Standing { unfinished: true, ..at }), Settlement::Advance);
+        assert_eq!(settle(Verdict::Success, at), Settlement::Succeed);
+    }
+
+    #[test]
+    fn what_is_too_long_goes_again_at_once_and_without_end() {
+        let settlement = settle(Verdict::TooLong(failure(Cause::ServerTimeout)), standing(4));
+        let failure = failure(Cause::ServerTimeout);
+        assert_eq!(settlement, Settlement::Snooze { hold: Hold::Backoff, run_at: NOW, failure });
+        assert!(!settlement.uses_attempt());
     }
 
     #[test]

@@ -35,7 +35,11 @@ impl Job {
 
     /// Where its redacted audio belongs: `OUTPUT/audio/<path>.redacted.mp3`; streamed, it is a FLAC.
     pub fn redacted_audio_of(&self, recording: &RecordingPath) -> PathBuf {
-        let extension = self.endpoint.facts().audio.unwrap_or("mp3");
+        self.redacted_audio_as(recording, self.endpoint.facts().audio.unwrap_or("mp3"))
+    }
+
+    /// The same with an extension that is not the endpoint's own: what is silenced here is a FLAC.
+    pub fn redacted_audio_as(&self, recording: &RecordingPath, extension: &str) -> PathBuf {
         recording.mirrored(&self.output.join("audio"), &format!(".redacted.{extension}"))
     }
 

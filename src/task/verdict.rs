@@ -14,6 +14,8 @@ pub enum Verdict {
     Transient(Failure),
     /// Too much under way; try again soon, at no cost.
     Throttled(Failure),
+    /// More audio than the service gets through in its time; it goes again in shorter pieces.
+    TooLong(Failure),
     /// Nothing of this kind will succeed until something changes outside.
     Halted(HaltReason, Failure),
     /// The file's own fault: it fails, others go on.
@@ -31,6 +33,7 @@ impl Verdict {
             Verdict::Success => None,
             Verdict::Transient(f)
             | Verdict::Throttled(f)
+            | Verdict::TooLong(f)
             | Verdict::Halted(_, f)
             | Verdict::FileFault(f)
             | Verdict::Unclear(_, f)

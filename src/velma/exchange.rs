@@ -24,6 +24,13 @@ pub struct Exchange {
     pub outcome: Result<Answer, TransportError>,
 }
 
+impl Exchange {
+    /// Of a request that was never made, and why.
+    pub fn none(why: TransportError) -> Self {
+        Exchange { bytes_sent: 0, body_sent: false, blake3: None, request_id: None, outcome: Err(why) }
+    }
+}
+
 /// An answer of the server, whatever its status.
 #[derive(Debug)]
 pub struct Answer {
@@ -66,6 +73,9 @@ pub enum TransportError {
     /// What it sounds like could not be found out; the connection was given up.
     #[error("the recording could not be decoded: {0}")]
     Undecodable(String),
+    /// It is more than a request takes, whatever is done about it.
+    #[error("{0}")]
+    Oversize(String),
     /// While uploading, no byte moved for too long.
     #[error("the upload stood still for too long")]
     Stalled,

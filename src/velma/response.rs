@@ -259,7 +259,7 @@ fn must_have(endpoint: Endpoint) -> &'static str {
     marks(endpoint).first().copied().unwrap_or("text")
 }
 
-fn not_json(error: serde_json::Error) -> Unreadable {
+pub(super) fn not_json(error: serde_json::Error) -> Unreadable {
     // Its own words can hold a piece of the answer: where it stumbled must do.
     Unreadable::NotJson(match error.is_eof() {
         true => "it ends in the middle".to_owned(),
@@ -383,7 +383,7 @@ fn joined(utterances: &[Utterance]) -> String {
 }
 
 /// Pairs, or objects with start and end.
-fn ranges(answer: &Map<String, Value>) -> Vec<(u64, u64)> {
+pub(super) fn ranges(answer: &Map<String, Value>) -> Vec<(u64, u64)> {
     let pair = |range: &Value| match range {
         Value::Array(pair) => Some((whole_ms(pair.first()?)?, whole_ms(pair.get(1)?)?)),
         Value::Object(range) => {
@@ -422,7 +422,7 @@ fn number(of: &Map<String, Value>, key: &str) -> Option<f64> {
     of.get(key).and_then(Value::as_f64)
 }
 
-fn millis(of: &Map<String, Value>, key: &str) -> Option<u64> {
+pub(super) fn millis(of: &Map<String, Value>, key: &str) -> Option<u64> {
     of.get(key).and_then(whole_ms)
 }
 

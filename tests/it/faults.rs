@@ -147,6 +147,7 @@ impl Place {
             client: Arc::new(self.client()),
             settings: settings(),
             media: MediaSettings::default(),
+            scratch: std::env::temp_dir(),
             works: vec![Work {
                 job,
                 options,

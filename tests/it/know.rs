@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use voxbatch::emulator::{Change, Latency};
 
-use crate::support::{Jobs, STT, World, roomy, tone};
+use crate::support::{Jobs, STT, World, roomy, tone, without_count};
 
 fn hours(ms: u64) -> f64 {
     ms as f64 / 3_600_000.0
@@ -14,14 +14,6 @@ fn hours(ms: u64) -> f64 {
 
 fn sample(name: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(name)).unwrap()
-}
-
-/// Without the first frame, which counts the others: what is left tells nothing of its length.
-fn without_count(mp3: &[u8]) -> Vec<u8> {
-    let tag = mp3.windows(4).position(|w| w == b"Xing" || w == b"Info").unwrap();
-    let first = (0..tag).rev().find(|&at| mp3[at] == 0xFF && mp3[at + 1] & 0xE0 == 0xE0).unwrap();
-    let next = (tag..mp3.len()).find(|&at| mp3[at..at + 2] == mp3[first..first + 2]).unwrap();
-    mp3[next..].to_vec()
 }
 
 /// As a recorder writes it that streams.

@@ -27,6 +27,7 @@
 //! | `siblings` | the smaller models: formats, forms, billing, labels and their tables |
 //! | `signals` | SIGINT, SIGTERM, SIGUSR1 |
 //! | `sources` | files that change, vanish, or have hostile names |
+//! | `pieces` | too large, too long: encoded anew or in pieces, one result each, no piece paid for twice |
 //! | `platform` | jobs that are accepted: sent once, polled after a kill, secrets of their own |
 //! | `presets` | behaviors that the API does not have, told before anything is sent |
 //! | `purge` | answers and audio that go after a time, to the last byte, also when it is killed |
@@ -58,6 +59,7 @@ mod memory;
 mod metadata;
 mod network;
 mod night;
+mod pieces;
 mod platform;
 mod presets;
 mod purge;

@@ -364,12 +364,15 @@ fn a_run_killed_in_the_middle_of_its_streams_is_taken_up_and_only_what_was_in_fl
 }
 
 #[test]
-fn what_a_stream_may_not_last_is_refused_before_it_is_opened() {
+fn what_one_connection_may_not_last_is_split_and_a_plan_says_so() {
     let world = world_of(ENGLISH, 1);
     world.write("calls/long.wav", &tone("long", 31 * 60_000));
-    world.run().expect(3);
-    assert_eq!(world.failures(), [("long.wav".to_owned(), "too_big".to_owned())].into());
-    assert_eq!((world.report().requests, world.results().len()), (1, 1));
+    let plan = world.voxbatch(&["plan", "--json"]).expect(0).json()["jobs"][0].clone();
+    assert_eq!(
+        (&plan["split"]["longer than a request takes"], &plan["as_is"]),
+        (&1.into(), &1.into()),
+        "{plan}"
+    );
 }
 
 #[test]

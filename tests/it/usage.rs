@@ -86,7 +86,7 @@ fn junk_is_refused_by_reason_and_never_sent() {
     let beginning = tone("big", 250);
     world.write("calls/big.wav", &beginning);
     let big = std::fs::OpenOptions::new().write(true).open(world.path("calls/big.wav")).unwrap();
-    big.set_len(100_000_001).unwrap(); // the rest is a hole
+    big.set_len(10_000_000_001).unwrap(); // the rest is a hole
     world.write("calls/empty.wav", b"");
     world.write("calls/letter.mp3", b"Dear Sir or Madam,\nthis is not a recording.\n");
     world.write("calls/picture.wav", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0");

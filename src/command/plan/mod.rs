@@ -23,8 +23,10 @@ use super::exit::Exit;
 use super::feed::{self, Into, Kept, Scanned};
 use super::measure;
 use crate::config::{JobConfig, Overrides};
+use crate::media::Terms;
 use crate::queue::{NewTask, Sighting, TaskRow};
 use crate::report::count;
+use crate::run;
 use crate::scan;
 use crate::task::{Endpoint, Filter, Job, Measured, TaskState};
 
@@ -116,15 +118,23 @@ async fn look(
     for twin in twins::among(root, &recordings, compared).await? {
         recordings[twin].repeats = true;
     }
+    let terms = terms(context, spec.endpoint).await?;
     Ok(JobPlan {
         name: spec.name.clone(),
         endpoint: spec.endpoint,
         rate: context.config.prices.rate(spec.endpoint, &spec.options),
         scanned,
-        fates: reckon::fates(&recordings, spec.endpoint, &context.config.media),
+        fates: reckon::fates(&recordings, spec.endpoint, &context.config.media, terms),
         recordings,
         pays_once: context.config.run.reuse,
     })
+}
+
+/// How much audio a request may hold, as a run would find it.
+async fn terms(context: &Context, endpoint: Endpoint) -> Result<Terms> {
+    let longest_ms = context.config.run.limit_of(endpoint).longest_ms;
+    let known = context.store.limiter(endpoint).await?.longest;
+    Ok(run::terms(longest_ms, known))
 }
 
 /// What the queue has to send of a job, and what is being sent.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::command::feed::Scanned;
-use crate::media::{Fate, Format, MediaSettings, fate};
+use crate::media::{Fate, Format, MediaSettings, Terms, fate};
 use crate::queue::Usage;
 use crate::run::LimitSettings;
 use crate::task::{
@@ -108,14 +108,19 @@ pub(super) struct Fates {
     pub(super) refused: BTreeMap<String, u64>,
 }
 
-pub(super) fn fates(recordings: &[Recording], endpoint: Endpoint, media: &MediaSettings) -> Fates {
+pub(super) fn fates(
+    recordings: &[Recording],
+    endpoint: Endpoint,
+    media: &MediaSettings,
+    terms: Terms,
+) -> Fates {
     let mut fates = Fates::default();
     for Recording { measured, format, size_bytes, .. } in recordings {
         let Some(format) = format else {
             fates.as_is += 1; // of a queue that did not keep it
             continue;
         };
-        match fate(*measured, *format, *size_bytes, endpoint, media) {
+        match fate(Some(*measured), *format, *size_bytes, endpoint, media, terms) {
             Fate::AsIs => fates.as_is += 1,
             Fate::Reencode(why) => *fates.reencoded.entry(why.to_owned()).or_default() += 1,
             Fate::Split(why) => *fates.split.entry(why.to_owned()).or_default() += 1,
@@ -388,7 +393,11 @@ mod tests {
 
     fn plan(jobs: Vec<JobPlan>, monthly_s: Option<u64>) -> Plan {
         let month = crate::task::Timestamp(1_790_000_000_000).month();
-        let limit = LimitSettings { concurrent: 2, monthly_ms: monthly_s.map(|s| s * 1000), opening: None };
+        let limit = LimitSettings {
+            concurrent: 2,
+            monthly_ms: monthly_s.map(|s| s * 1000),
+            ..LimitSettings::default()
+        };
         let mut names: Vec<Endpoint> = jobs.iter().map(|j| j.endpoint).collect();
         names.dedup();
         let of = |endpoint| EndpointPlan {

@@ -42,6 +42,7 @@ fn every_setting_that_is_no_list_has_a_variable_of_its_own() {
             serde_json::Value::Null if setting.name.ends_with("opening_hours") => {
                 ("2026-11=7".to_owned(), false)
             }
+            serde_json::Value::Null if setting.name.ends_with("_minutes") => ("7".to_owned(), false),
             serde_json::Value::Null if setting.name.ends_with("hours") => ("7".to_owned(), false),
             serde_json::Value::Null if setting.name == "notify.url" => ("https://host/".to_owned(), false),
             serde_json::Value::Null

@@ -21,11 +21,11 @@ use crate::media::read::le32;
 /// Whether another program may be used for what is not decoded here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Ffmpeg {
-    /// The first `ffmpeg` on the `PATH`, if there is one.
-    #[default]
-    Auto,
     /// No.
-    Never,
+    #[default]
+    Off,
+    /// The first `ffmpeg` on the `PATH`, if there is one.
+    Auto,
     /// This program.
     At(PathBuf),
 }
@@ -37,7 +37,7 @@ impl Ffmpeg {
             std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
         };
         match self {
-            Ffmpeg::Never => None,
+            Ffmpeg::Off => None,
             Ffmpeg::At(path) => Some(path.clone()).filter(is_program),
             Ffmpeg::Auto => {
                 let paths = std::env::var_os("PATH")?;
@@ -233,7 +233,7 @@ mod tests {
     /// The program that tests with ffmpeg use, or a word aloud that they did not run.
     fn program() -> Option<PathBuf> {
         let named = std::env::var_os("VOXBATCH_TEST_FFMPEG").map(|path| Ffmpeg::At(path.into()));
-        let found = named.unwrap_or_default().program();
+        let found = named.unwrap_or(Ffmpeg::Auto).program();
         if found.is_none() {
             let _ = io::Write::write_all(
                 &mut io::stderr(),
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn the_setting_decides_whether_there_is_one() {
-        assert_eq!(Ffmpeg::Never.program(), None);
+        assert_eq!(Ffmpeg::Off.program(), None);
         assert_eq!(Ffmpeg::At("/nowhere/ffmpeg".into()).program(), None);
         assert_eq!(Ffmpeg::At("/bin/sh".into()).program(), Some("/bin/sh".into()));
     }

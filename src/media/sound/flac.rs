@@ -62,7 +62,12 @@ impl<W: Write + Seek> FlacWriter<W> {
         self.shape
     }
 
-    /// Bytes so far; a few frames may not be among them yet.
+    /// Frames that are encoded together.
+    pub fn block(&self) -> usize {
+        self.block
+    }
+
+    /// Bytes so far; frames that do not fill a block are not among them yet.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -97,6 +102,18 @@ impl<W: Write + Seek> FlacWriter<W> {
         self.info.set_md5_digest(&self.context.md5_digest());
         let bytes = self.bytes;
         self.end_at(bytes)
+    }
+
+    /// Ends the file after so many whole blocks, as it was when it had so many bytes, and gives the writer back there.
+    /// What lies behind is left for the caller to cut off.
+    ///
+    /// # Errors
+    /// When the head cannot be written.
+    pub fn finish_after(mut self, blocks: usize, bytes: u64) -> io::Result<W> {
+        self.info.set_total_samples(blocks * self.block);
+        // All zeros: nobody has reckoned the sum of these samples alone.
+        self.info.set_md5_digest(&[0; 16]);
+        self.end_at(bytes).map(|(to, _)| to)
     }
 
     fn end_at(mut self, bytes: u64) -> io::Result<(W, u64)> {
@@ -168,6 +185,20 @@ mod tests {
                 assert_eq!(through_flac(shape, &samples), samples, "{frames} frames of {channels}");
             }
         }
+    }
+
+    #[test]
+    fn a_file_that_ends_earlier_has_the_samples_up_to_there() {
+        let shape = Shape { rate: 8000, channels: 2 };
+        let samples: Vec<i16> = (0..20_000).map(|n| (n * 31 % 9000 - 4500) as i16).collect();
+        let mut writer = FlacWriter::new(io::Cursor::new(Vec::new()), shape).unwrap();
+        let block = writer.block();
+        writer.write(&samples[..6 * block]).unwrap();
+        let bytes = writer.bytes();
+        writer.write(&samples[6 * block..]).unwrap();
+        let mut file = writer.finish_after(3, bytes).unwrap().into_inner();
+        file.truncate(bytes as usize);
+        assert_eq!(heard(Box::new(Decoder::open(file_of(&file)).unwrap())), samples[..6 * block]);
     }
 
     #[test]

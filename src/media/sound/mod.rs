@@ -2,7 +2,7 @@
 //! than any speech model hears, and half of what wider samples take.
 //!
 //! [`decode`] opens a recording, [`mono`], [`channel`] and [`resampled_to`] change it on its way, [`FlacWriter`] writes
-//! it down. What is decoded here needs no other program; `ffmpeg` reads more where it is installed and allowed.
+//! it down. What is decoded here needs no other program; `ffmpeg` reads more, where it is allowed.
 
 mod decoder;
 mod ffmpeg;
@@ -110,7 +110,7 @@ pub fn decode(path: &Path, format: Format, settings: &MediaSettings) -> Result<B
     match settings.ffmpeg.program() {
         Some(program) => Ok(Box::new(ffmpeg::Decoder::start(&program, path, format)?)),
         None => Err(DecodeError::Undecodable(format!(
-            "{error}: with ffmpeg installed it can be prepared, or convert it, for example `ffmpeg -i IN -vn OUT.flac`"
+            "{error}: allow ffmpeg under [media] in jobs.toml, or convert it, for example `ffmpeg -i IN -vn OUT.flac`"
         ))),
     }
 }

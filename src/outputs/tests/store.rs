@@ -357,6 +357,12 @@ impl TaskStore for FakeStore {
     async fn remember_job(&self, _: TaskId, _: Fence, _: RemoteJob) -> Answer<Settled> {
         refused()
     }
+    async fn pieces(&self, _: TaskId) -> Answer<Vec<PieceRow>> {
+        refused()
+    }
+    async fn learn_longest(&self, _: Endpoint, _: Longest) -> Answer<()> {
+        refused()
+    }
     async fn remote_job(&self, _: TaskId) -> Answer<Option<RemoteJob>> {
         refused()
     }

@@ -28,6 +28,8 @@ pub(super) enum Fault {
     PurgeGrabs,
     /// What a service has accepted is not remembered.
     JobForgotten,
+    /// What was answered of a recording in pieces is not kept.
+    PieceForgotten,
     /// Written tomorrow.
     SettledUnwritten,
 }
@@ -112,6 +114,13 @@ store! {
             self.whole.remember_job(task, fence, job).await
         }
 
+        async fn pieces(&self, task: TaskId) -> Told<Vec<PieceRow>> {
+            match self.fault {
+                Fault::PieceForgotten => Ok(Vec::new()),
+                _ => self.whole.pieces(task).await,
+            }
+        }
+
         async fn purge(&self, mut purge: Purge, now: Timestamp) -> Told<Vec<Purgeable>> {
             purge.answers |= matches!(self.fault, Fault::PurgeGrabs);
             self.whole.purge(purge, now).await
@@ -123,6 +132,7 @@ store! {
         }
     }
     remote_job(task: TaskId) -> Told<Option<RemoteJob>>;
+    learn_longest(endpoint: Endpoint, longest: Longest) -> Told<()>;
     sync() -> Told<()>;
     reuse(reuse: Reuse, now: Timestamp) -> Told<Settled>;
     upsert_jobs(jobs: Vec<JobSpec>, now: Timestamp) -> Told<Vec<Job>>;

@@ -25,6 +25,7 @@ pub(super) enum Call {
     SetCeiling(Endpoint, u32),
     SavePace(Endpoint, Option<u32>, Option<Timestamp>),
     EndPauses,
+    Learn(Endpoint, Longest),
     RaiseHalt(HaltOrder, Option<Timestamp>),
     LiftHalt(i64),
     TakeProbe(i64, Duration),
@@ -163,6 +164,9 @@ async fn answer(store: &dyn TaskStore, call: Call, now: Timestamp) -> Result<Ans
             store.save_pace(endpoint, effective, until).await.map(|()| Answer::Done)?
         }
         Call::EndPauses => store.end_pauses().await.map(|()| Answer::Done)?,
+        Call::Learn(endpoint, longest) => {
+            store.learn_longest(endpoint, longest).await.map(|()| Answer::Done)?
+        }
         Call::RaiseHalt(order, until) => {
             Answer::Bool(store.raise_halt(order, until, BY.to_owned(), now).await?)
         }

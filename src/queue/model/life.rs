@@ -61,6 +61,7 @@ impl Task {
             identity: None,
             reuse_after: Timestamp(0),
             resent: Resent::Never,
+            pieces: vec![],
         }
     }
 
@@ -178,7 +179,7 @@ impl Task {
             Settlement::Snooze { hold, run_at, .. } => (Some(*hold), *run_at),
             Settlement::Release(_) => (None, now),
             Settlement::Fail(_) => return self.leave(self.end(TaskState::Failed), None, failure, now),
-            Settlement::Succeed => unreachable!("a success is no failure"),
+            Settlement::Succeed | Settlement::Advance => unreachable!("a success is no failure"),
         };
         self.row.run_at = run_at;
         self.row.throttles += u32::from(matches!(failure.cause, Cause::Throttled | Cause::Connection));
@@ -187,6 +188,43 @@ impl Task {
         } else {
             self.leave(TaskState::Queued, hold, failure, now);
         }
+    }
+
+    /// A piece of it is answered. Where it has been taken to meanwhile, it stays.
+    pub(super) fn advance(&mut self, request: &Request, new: &NewResult, now: Timestamp) {
+        let identity = new.made.identity.clone().unwrap();
+        let row = &mut self.row;
+        if row.state != TaskState::Failed {
+            (row.cause, row.message) = (None, None);
+        }
+        row.attempts = 0;
+        row.lease_losses = 0;
+        row.http_status = request.http_status;
+        row.billed = Some(Billed::Yes);
+        row.changed_at = now;
+        (self.last_cause, self.first_failed_at) = (None, None);
+        if row.state == TaskState::Running {
+            let state =
+                if self.cancel_requested { self.end(TaskState::Cancelled) } else { TaskState::Queued };
+            self.row.state = state;
+            self.row.hold = None;
+            self.row.run_at = now;
+            self.row.finished_at = (state != TaskState::Queued).then_some(now);
+        }
+        self.row.owner = None;
+        self.cancel_requested = false;
+        self.reserved = Amount::default();
+        self.on_deck = false;
+        self.pieces.retain(|piece| piece.identity == identity);
+        self.pieces.push(PieceRow {
+            identity,
+            stretch: new.piece.clone().unwrap(),
+            duration_ms: new.duration_ms,
+            billed: Amount { audio_ms: new.billed_ms, cost: new.cost },
+            measured_ms: new.measured.map_or(new.billed_ms, |m| m.duration_ms),
+            answered_at: now,
+            response: new.response.clone(),
+        });
     }
 
     pub(super) fn succeed(

@@ -39,6 +39,7 @@ pub(super) async fn look(store: &dyn TaskStore, model: &mut Model, all: bool) ->
         wanted.reverse();
         same("attempts", store.attempts(id).await.unwrap(), wanted)?;
         same("a job elsewhere", store.remote_job(id).await.unwrap(), task.remote.clone())?;
+        same("pieces", store.pieces(id).await.unwrap(), task.pieces.clone())?;
         let got = store.result(id).await.unwrap();
         if let (Some(kept), Some(row)) = (&mut task.result, &got) {
             // It did not stand at a look yet, and may come to stand when it is not the latest any more.

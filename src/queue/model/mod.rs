@@ -40,7 +40,7 @@ const LENGTH: usize = 120;
 /// What a plain `cargo test` gives it.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// A broken promise shows within so many cases.
-const CASES_TO_FIND: u64 = 80;
+const CASES_TO_FIND: u64 = 160;
 
 /// How far a search went.
 struct Searched {
@@ -185,6 +185,7 @@ mod sqlite {
             Fault::HandOverForgotten,
             Fault::PurgeGrabs,
             Fault::JobForgotten,
+            Fault::PieceForgotten,
             Fault::SettledUnwritten,
         ];
         all.into_iter().for_each(|fault| prop_finds(fault, folder));

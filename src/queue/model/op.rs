@@ -56,9 +56,23 @@ pub(super) const ABSURD: u8 = u8::MAX;
 /// How a held task ends.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ending {
-    Succeed { billed_s: u8, sounds: bool, resend: bool },
-    Retry { wait_s: u8 },
-    Snooze { wait_s: u8, hold: Pick },
+    Succeed {
+        billed_s: u8,
+        sounds: bool,
+        resend: bool,
+    },
+    /// A piece is answered, perhaps of another content than those before.
+    Advance {
+        billed_s: u8,
+        other: bool,
+    },
+    Retry {
+        wait_s: u8,
+    },
+    Snooze {
+        wait_s: u8,
+        hold: Pick,
+    },
     Fail,
     Release,
 }
@@ -149,6 +163,11 @@ pub(super) enum Op {
         pause_s: Option<u8>,
     },
     EndPauses,
+    Learn {
+        english: bool,
+        minutes: u8,
+        under: bool,
+    },
     RaiseHalt {
         scope: Pick,
         reason: Pick,
@@ -238,6 +257,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (any::<bool>(), proptest::option::of(0..7u8), proptest::option::of(0..20u8))
             .prop_map(|(english, effective, pause_s)| Op::SavePace { english, effective, pause_s }),
         1 => Just(Op::EndPauses),
+        1 => (any::<bool>(), 1..5u8, any::<bool>())
+            .prop_map(|(english, minutes, under)| Op::Learn { english, minutes, under }),
         1 => (any::<Pick>(), any::<Pick>(), proptest::option::of(0..60u8))
             .prop_map(|(scope, reason, until_s)| Op::RaiseHalt { scope, reason, until_s }),
         2 => any::<Pick>().prop_map(|halt| Op::LiftHalt { halt }),
@@ -285,6 +306,8 @@ fn ending() -> impl Strategy<Value = Ending> {
     prop_oneof![
         3 => (billed(), any::<bool>(), proptest::bool::weighted(0.2))
             .prop_map(|(billed_s, sounds, resend)| Ending::Succeed { billed_s, sounds, resend }),
+        1 => (billed(), proptest::bool::weighted(0.2))
+            .prop_map(|(billed_s, other)| Ending::Advance { billed_s, other }),
         2 => (0..20u8).prop_map(|wait_s| Ending::Retry { wait_s }),
         2 => (0..20u8, 0..3u8).prop_map(|(wait_s, hold)| Ending::Snooze { wait_s, hold }),
         1 => Just(Ending::Fail),

@@ -9,7 +9,12 @@ use crate::task::*;
 impl Task {
     /// Whether its answer and its audio go.
     fn goes(&self, purge: &Purge) -> (bool, bool) {
-        let Some(kept) = &self.result else { return (false, false) };
+        let Some(kept) = &self.result else {
+            let over = matches!(self.row.state, TaskState::Failed | TaskState::Cancelled);
+            let old = self.row.finished_at.is_some_and(|at| at <= purge.finished_by);
+            let mine = purge.jobs.contains(&self.row.job);
+            return (purge.answers && over && old && mine && !self.pieces.is_empty(), false);
+        };
         let row = &kept.row;
         if !purge.jobs.contains(&self.row.job) || row.finished_at > purge.finished_by {
             return (false, false);
@@ -26,8 +31,11 @@ impl Model {
             let mut sum: Option<Purgeable> = None;
             for task in self.tasks.iter().filter(|t| t.row.job == entry.job.id) {
                 let (answer, audio) = task.goes(purge);
-                let Some(kept) = task.result.as_ref().filter(|_| answer || audio) else { continue };
-                let at = kept.row.finished_at;
+                if !answer && !audio {
+                    continue;
+                }
+                let kept = task.result.as_ref();
+                let at = kept.map(|kept| kept.row.finished_at).or(task.row.finished_at).unwrap();
                 let sum = sum.get_or_insert(Purgeable {
                     job: entry.job.id,
                     recordings: 0,
@@ -41,11 +49,13 @@ impl Model {
                 sum.recordings += 1;
                 if answer {
                     sum.answers += 1;
-                    sum.answer_bytes += kept.row.response.len() as u64;
+                    let of_pieces = || task.pieces.iter().map(|piece| piece.response.len()).sum();
+                    sum.answer_bytes += kept.map_or_else(of_pieces, |kept| kept.row.response.len()) as u64;
                 }
                 if audio {
                     sum.audio += 1;
-                    sum.audio_bytes += kept.row.redacted_audio.as_ref().map_or(0, |a| a.bytes);
+                    let audio = kept.and_then(|kept| kept.row.redacted_audio.as_ref());
+                    sum.audio_bytes += audio.map_or(0, |a| a.bytes);
                 }
                 (sum.oldest, sum.newest) = (sum.oldest.min(at), sum.newest.max(at));
             }
@@ -63,7 +73,10 @@ impl Model {
             if (answer || audio) && task.row.state != TaskState::Running {
                 task.identity = None; // it serves for nobody else
             }
-            let Some(kept) = &mut task.result else { continue };
+            let Some(kept) = &mut task.result else {
+                task.pieces.retain(|_| !answer);
+                continue;
+            };
             if answer {
                 kept.row.response = "null".to_owned();
                 kept.row.purged_at = Some(now);

@@ -30,6 +30,8 @@ pub(super) struct Task {
     pub(super) identity: Option<Identity>,
     pub(super) reuse_after: Timestamp,
     pub(super) resent: Resent,
+    /// Answered so far, of one that goes out in pieces.
+    pub(super) pieces: Vec<PieceRow>,
 }
 
 /// Whether an answer that is empty made it go out once more.
@@ -113,6 +115,7 @@ impl Model {
         // Files that were rendered meanwhile lack what stands again.
         for (id, resent) in again {
             let answered_again = resent == Resent::Now
+                && !matches!(call, Call::Settle(ended) if ended.settlement == Settlement::Advance)
                 && matches!(&answer, Answer::Settled(Settled::Accepted))
                 && self.task(id).is_some_and(|t| t.row.cause.is_none());
             if let Some(row) = self.task(id).map(|t| t.row.clone())
@@ -125,6 +128,9 @@ impl Model {
             if task.resent == Resent::Now && !matches!(task.row.state, TaskState::Queued | TaskState::Running)
             {
                 task.resent = Resent::Once;
+            }
+            if task.row.state == TaskState::Succeeded {
+                task.pieces.clear(); // they have become one answer, or are of no more use
             }
         }
         answer
@@ -168,6 +174,14 @@ impl Model {
             }
             Call::EndPauses => {
                 self.limiters.values_mut().for_each(|limiter| limiter.paused_until = None);
+                Answer::Done
+            }
+            Call::Learn(endpoint, longest) => {
+                if let Some(limiter) = self.limiters.get_mut(&endpoint) {
+                    let same = limiter.longest.filter(|known| known.under_ms == longest.under_ms);
+                    let ms = same.map_or(longest.ms, |known| known.ms.min(longest.ms));
+                    limiter.longest = Some(Longest { ms, ..longest });
+                }
                 Answer::Done
             }
             Call::RaiseHalt(order, until) => Answer::Bool(self.raise(order, until)),
@@ -532,6 +546,16 @@ impl Model {
                 month.cost = month.cost + result.cost;
                 true
             }
+            (Settlement::Advance, Some(result)) if open || presumed_lost => {
+                task.advance(&request, &result, now);
+                let endpoint = task.row.endpoint;
+                let month = self.ledger.entry((endpoint, now.month())).or_default();
+                month.billed_ms = (month.billed_ms + result.billed_ms).min(LEDGER_MAX_MS);
+                let measured = result.measured.map_or(result.billed_ms, |m| m.duration_ms);
+                month.measured_ms = (month.measured_ms + measured).min(LEDGER_MAX_MS);
+                month.cost = month.cost + result.cost;
+                true
+            }
             (settlement, None) if open => {
                 let failure = settlement.failure().unwrap().clone();
                 task.come_back(settlement, &failure, now);
@@ -570,7 +594,7 @@ impl Model {
                 task.row.cause = Some(failure.cause);
                 task.row.message = Some(failure.message);
             }
-            Settlement::Succeed | Settlement::Retry { .. } | Settlement::Release(_) => {
+            Settlement::Succeed | Settlement::Advance | Settlement::Retry { .. } | Settlement::Release(_) => {
                 return Settled::Fenced;
             }
         }

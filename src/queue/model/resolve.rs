@@ -137,6 +137,11 @@ impl Model {
                 Call::SavePace(endpoint(english), effective.map(u32::from), until)
             }
             Op::EndPauses => Call::EndPauses,
+            Op::Learn { english, minutes, under } => {
+                let longest =
+                    Longest { ms: u64::from(minutes) * 60_000, under_ms: under.then_some(1_000_000) };
+                Call::Learn(endpoint(english), longest)
+            }
             Op::RaiseHalt { scope, reason, until_s } => {
                 let (scope, reason) = (*pick(&SCOPES, scope)?, *pick(&REASONS, reason)?);
                 let order = HaltOrder { scope, reason, evidence: "HTTP 429: enough".into() };
@@ -249,6 +254,14 @@ impl Model {
                 result.made.identity = (billed_s != 1).then(|| identity(hold.id));
                 Some(result)
             }
+            Ending::Advance { billed_s, other } => {
+                let mut result = new_result(billed_s, true);
+                result.made.identity = Some(if other { Identity("other".into()) } else { identity(hold.id) });
+                let own = 0..u64::from(billed_s) + 1;
+                result.piece = Some(Stretch { rate: 1, channel: 0, heard: own.clone(), own, is_last: false });
+                result.redacted_audio = None;
+                Some(result)
+            }
             _ => None,
         };
         let mine = |t: &&Task| t.on_deck && t.row.endpoint == hold.endpoint && t.row.id != hold.id;
@@ -330,6 +343,8 @@ fn new_result(billed_s: u8, sounds: bool) -> NewResult {
         redacted_audio: sounds.then(|| RedactedAudio { path, bytes: 9, sha256: "00".into() }),
         made: Made::default(),
         suspicions: vec![],
+        piece: None,
+        counted: Counted::default(),
     }
 }
 
@@ -344,6 +359,7 @@ fn settlement(ending: Ending, blame: Blame, now: Timestamp) -> Settlement {
     };
     match ending {
         Ending::Succeed { .. } => Settlement::Succeed,
+        Ending::Advance { .. } => Settlement::Advance,
         Ending::Retry { wait_s } => Settlement::Retry { run_at: now.after(seconds(wait_s)), failure },
         Ending::Snooze { wait_s, hold } => Settlement::Snooze {
             hold: task::Hold::ALL[usize::from(hold) % task::Hold::ALL.len()],

@@ -225,7 +225,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 impl Standing {
     async fn of(c: &mut SqliteConnection, wish: &ClaimRequest) -> Result<Standing, QueueError> {
         let row = sqlx::query(
-            "SELECT ceiling, effective, paused_until,
+            "SELECT ceiling, effective, paused_until, longest_ms, longest_under_ms,
                     (SELECT count(*) FROM slot WHERE limiter = name AND task_id IS NOT NULL) AS busy,
                     EXISTS (SELECT 1 FROM slot WHERE limiter = name AND lone AND task_id IS NOT NULL) AS lone,
                     EXISTS (SELECT 1 FROM slot WHERE limiter = name AND owner = ?2) AS own,

@@ -3,8 +3,8 @@
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::rows::Columns;
-use crate::queue::{LimiterState, QueueError, Usage};
+use super::rows::{Columns, int};
+use crate::queue::{LimiterState, Longest, QueueError, Usage};
 use crate::task::{Endpoint, Money, Month, Timestamp};
 
 /// What the pace had learned stays, unless it was the old ceiling itself.
@@ -58,6 +58,25 @@ pub(super) async fn save_pace(
     Ok(())
 }
 
+/// What is known under the same settings never grows.
+pub(super) async fn learn_longest(
+    c: &mut SqliteConnection,
+    endpoint: Endpoint,
+    longest: Longest,
+) -> Result<(), QueueError> {
+    sqlx::query(
+        "UPDATE limiter SET longest_ms = iif(longest_under_ms IS ?3, min(ifnull(longest_ms, ?2), ?2), ?2),
+                longest_under_ms = ?3
+         WHERE name = ?1",
+    )
+    .bind(endpoint.name())
+    .bind(int(longest.ms))
+    .bind(longest.under_ms.map(int))
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn end_pauses(c: &mut SqliteConnection) -> Result<(), QueueError> {
     sqlx::query("UPDATE limiter SET paused_until = NULL WHERE paused_until IS NOT NULL").execute(c).await?;
     Ok(())
@@ -65,7 +84,7 @@ pub(super) async fn end_pauses(c: &mut SqliteConnection) -> Result<(), QueueErro
 
 pub(super) async fn state(c: &mut SqliteConnection, endpoint: Endpoint) -> Result<LimiterState, QueueError> {
     let row = sqlx::query(
-        "SELECT ceiling, effective, paused_until,
+        "SELECT ceiling, effective, paused_until, longest_ms, longest_under_ms,
                 (SELECT count(*) FROM slot WHERE limiter = name AND task_id IS NOT NULL) AS busy
          FROM limiter WHERE name = ?",
     )
@@ -82,6 +101,10 @@ pub(super) fn limiter(row: &SqliteRow) -> Result<LimiterState, QueueError> {
         effective: row.count("effective")?,
         busy: row.count("busy")?,
         paused_until: row.time_or_null("paused_until")?,
+        longest: match row.count_or_null("longest_ms")? {
+            Some(ms) => Some(Longest { ms, under_ms: row.count_or_null("longest_under_ms")? }),
+            None => None,
+        },
     })
 }
 

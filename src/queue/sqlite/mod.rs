@@ -19,6 +19,7 @@ mod liveness;
 mod log;
 mod open;
 mod pages;
+mod pieces;
 #[cfg(test)]
 mod plans;
 mod purge;
@@ -38,9 +39,9 @@ use sqlx::sqlite::SqliteConnectOptions;
 use self::liveness::Liveness;
 use self::writer::Writer;
 use super::{
-    AttemptRow, Budget, Candidate, Claim, ClaimRequest, Enqueued, Halt, JobSpec, LimiterState, NewTask,
-    OutputState, Purge, Purgeable, QueueError, Recognised, Recovered, RemoteJob, ResultRow, Reuse, Settle,
-    Settled, Sighting, Tally, TaskRow, TaskStore, Unmeasured, Usage, WorkerRow,
+    AttemptRow, Budget, Candidate, Claim, ClaimRequest, Enqueued, Halt, JobSpec, LimiterState, Longest,
+    NewTask, OutputState, PieceRow, Purge, Purgeable, QueueError, Recognised, Recovered, RemoteJob,
+    ResultRow, Reuse, Settle, Settled, Sighting, Tally, TaskRow, TaskStore, Unmeasured, Usage, WorkerRow,
 };
 use crate::task::{
     BudgetLimit, Endpoint, Fence, Filter, HaltOrder, Job, JobId, Measured, Month, RecordingPath, Settlement,
@@ -240,6 +241,14 @@ impl TaskStore for SqliteStore {
 
     async fn remote_job(&self, task: TaskId) -> Result<Option<RemoteJob>, QueueError> {
         remote::find(&mut *self.readers.acquire().await?, task).await
+    }
+
+    async fn pieces(&self, task: TaskId) -> Result<Vec<PieceRow>, QueueError> {
+        pieces::of(&mut *self.readers.acquire().await?, task).await
+    }
+
+    async fn learn_longest(&self, endpoint: Endpoint, longest: Longest) -> Result<(), QueueError> {
+        self.writer.write_lightly(move |c| Box::pin(limits::learn_longest(c, endpoint, longest))).await
     }
 
     async fn sync(&self) -> Result<(), QueueError> {

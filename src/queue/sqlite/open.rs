@@ -192,6 +192,7 @@ fn migrations() -> Vec<Migration> {
         migration(6, "tally", include_str!("../../../migrations/sqlite/0006_tally.sql")),
         migration(11, "remote job", include_str!("../../../migrations/sqlite/0011_remote_job.sql")),
         migration(12, "durations", include_str!("../../../migrations/sqlite/0012_durations.sql")),
+        migration(13, "piece", include_str!("../../../migrations/sqlite/0013_piece.sql")),
         migration(14, "content", include_str!("../../../migrations/sqlite/0014_content.sql")),
         migration(15, "told apart", include_str!("../../../migrations/sqlite/0015_told_apart.sql")),
     ]

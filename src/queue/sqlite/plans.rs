@@ -161,6 +161,8 @@ async fn everything(store: &dyn TaskStore, folder: &Path, statements: &Statement
             redacted_audio: None,
             made: Made { identity: Some(Identity("i".into())), ..Made::default() },
             suspicions: vec![],
+            piece: None,
+            counted: Counted::default(),
         });
         let (task, request) = (held.remove(0), Request::default());
         store

@@ -8,6 +8,14 @@ use super::rows::{Columns, int};
 use crate::queue::{Purge, Purgeable, QueueError};
 use crate::task::{JobId, RecordingPath, Timestamp};
 
+/// All that holds words: results, and the answered pieces of recordings that were given up before they had one.
+const KEPT: &str =
+    "(SELECT task_id, job_id, finished_at, purged_at, audio_path, audio_bytes, audio_purged_at,
+            octet_length(response) AS bytes FROM result
+     UNION ALL SELECT id, job_id, finished_at, NULL, NULL, NULL, NULL,
+            (SELECT sum(octet_length(response)) FROM piece WHERE task_id = task.id)
+     FROM task WHERE state IN ('failed', 'cancelled') AND id IN (SELECT task_id FROM piece))";
+
 /// What is concerned: ?1 the jobs, ?2 the latest end, ?3 whether answers go, ?4 whether audio goes.
 const CONCERNED: &str = "job_id IN (SELECT value FROM json_each(?1)) AND finished_at <= ?2
      AND (?3 AND purged_at IS NULL OR ?4 AND audio_path IS NOT NULL AND audio_purged_at IS NULL)";
@@ -16,10 +24,10 @@ pub(super) async fn purgeable(c: &mut SqliteConnection, purge: &Purge) -> Result
     let sql = format!(
         "SELECT job_id, count(*) AS recordings, min(finished_at) AS oldest, max(finished_at) AS newest,
                 sum(?3 AND purged_at IS NULL) AS answers,
-                sum(iif(?3 AND purged_at IS NULL, octet_length(response), 0)) AS answer_bytes,
+                sum(iif(?3 AND purged_at IS NULL, bytes, 0)) AS answer_bytes,
                 sum(?4 AND audio_path IS NOT NULL AND audio_purged_at IS NULL) AS audio,
                 sum(iif(?4 AND audio_purged_at IS NULL, ifnull(audio_bytes, 0), 0)) AS audio_bytes
-         FROM result WHERE {CONCERNED} GROUP BY job_id ORDER BY job_id"
+         FROM {KEPT} WHERE {CONCERNED} GROUP BY job_id ORDER BY job_id"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(jobs(purge))
@@ -61,7 +69,7 @@ pub(super) async fn purge(
     // What goes serves for nobody else. What is being sent again will have an answer of its own.
     let sql = format!(
         "UPDATE task SET identity = NULL WHERE identity IS NOT NULL AND state <> 'running'
-            AND id IN (SELECT task_id FROM result WHERE {CONCERNED})"
+            AND id IN (SELECT task_id FROM {KEPT} WHERE {CONCERNED})"
     );
     sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(jobs(&purge))
@@ -70,6 +78,15 @@ pub(super) async fn purge(
         .bind(purge.audio)
         .execute(&mut *c)
         .await?;
+    sqlx::query(
+        "DELETE FROM piece WHERE ?3 AND task_id IN (SELECT id FROM task WHERE state IN ('failed', 'cancelled')
+             AND job_id IN (SELECT value FROM json_each(?1)) AND finished_at <= ?2)",
+    )
+    .bind(jobs(&purge))
+    .bind(purge.finished_by.0)
+    .bind(purge.answers)
+    .execute(&mut *c)
+    .await?;
     let sql = format!(
         "UPDATE result SET response = iif(?3, 'null', response), purged_at = iif(?3, ifnull(purged_at, ?5), purged_at),
                 audio_purged_at = iif(?4 AND audio_path IS NOT NULL, ifnull(audio_purged_at, ?5), audio_purged_at)

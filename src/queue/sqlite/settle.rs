@@ -8,9 +8,9 @@ use std::sync::Arc;
 use serde_json::json;
 use sqlx::SqliteConnection;
 
-use super::remote;
 use super::rows::{Columns, array, int, retry_after_ms};
-use crate::queue::{NewResult, QueueError, Recovered, Reuse, Settle, Settled, Usage};
+use super::{pieces, remote};
+use crate::queue::{Counted, NewResult, QueueError, Recovered, Reuse, Settle, Settled, Usage};
 use crate::task::{
     Amount, Billed, Cause, Endpoint, Failure, Fence, Hold, Money, Month, Settlement, TaskId, Timestamp,
     WorkerId,
@@ -63,6 +63,13 @@ async fn settle_each_once(
                     .ok_or_else(|| QueueError::Bug("a success without a result was settled".to_owned()))?;
                 successes.push((*settle, result));
                 false
+            }
+            Settlement::Advance => {
+                let result = settle
+                    .result
+                    .as_ref()
+                    .ok_or_else(|| QueueError::Bug("a piece without an answer was settled".to_owned()))?;
+                pieces::advance(c, settle, result).await?
             }
             Settlement::Fail(failure) => fail(c, task.id, task.fence, "running", failure, *now).await?,
             Settlement::Retry { run_at, failure } => {
@@ -159,10 +166,11 @@ fn bill(settles: &[&Settle], moved: &HashSet<TaskId>) -> BTreeMap<(Endpoint, Mon
         if let Some(result) = &settle.result {
             let measured =
                 result.measured.filter(|m| m.is_certain()).map_or(result.billed_ms, |m| m.duration_ms);
-            sum.billed_ms = sum.billed_ms.saturating_add(result.billed_ms);
-            sum.measured_ms = sum.measured_ms.saturating_add(measured);
-            sum.cost = sum.cost + result.cost;
-            sum.succeeded += 1;
+            let Counted { billed, measured_ms } = result.counted;
+            sum.billed_ms = sum.billed_ms.saturating_add(result.billed_ms.saturating_sub(billed.audio_ms));
+            sum.measured_ms = sum.measured_ms.saturating_add(measured.saturating_sub(measured_ms));
+            sum.cost = sum.cost + Money(result.cost.0.saturating_sub(billed.cost.0));
+            sum.succeeded += u64::from(settle.settlement == Settlement::Succeed);
         }
         // Billed without a result to show for it, surely or perhaps.
         if settle.settlement.failure().is_some_and(|f| f.billed != Billed::No) {
@@ -477,7 +485,9 @@ pub(super) async fn set_aside(
             .rows_affected()
                 == 1
         }
-        Settlement::Succeed | Settlement::Retry { .. } | Settlement::Release(_) => false,
+        Settlement::Succeed | Settlement::Advance | Settlement::Retry { .. } | Settlement::Release(_) => {
+            false
+        }
     };
     Ok(if moved { Settled::Accepted } else { Settled::Fenced })
 }

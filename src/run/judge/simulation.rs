@@ -281,6 +281,7 @@ impl Game {
             attempts: 0,
             repeats: 0,
             first_failed_at: None,
+            unfinished: false,
             outage: false,
             throttle_rounds: finding.throttle_rounds,
             now,

@@ -42,6 +42,7 @@ fn short(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Success => "success".to_owned(),
         Verdict::Transient(_) => format!("transient {cause}{billed}"),
+        Verdict::TooLong(_) => format!("too long {cause}{billed}"),
         Verdict::Throttled(_) => format!("throttled {cause}{billed}"),
         Verdict::Halted(reason, _) => format!("halted {reason}{billed}"),
         Verdict::FileFault(_) => format!("file {cause}{billed}"),

@@ -177,6 +177,8 @@ impl Place {
                 redacted_audio: Some(audio),
                 made: Default::default(),
                 suspicions: vec![],
+                piece: None,
+                counted: Default::default(),
             };
             let now = Timestamp(NOW.0 + n as i64);
             let settle = Settle {

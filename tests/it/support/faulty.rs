@@ -127,6 +127,8 @@ every_method! {
     fn settle(settle: Arc<Settle>) -> Settled;
     fn remember_job(task: TaskId, fence: Fence, job: RemoteJob) -> Settled;
     fn remote_job(task: TaskId) -> Option<RemoteJob>;
+    fn pieces(task: TaskId) -> Vec<PieceRow>;
+    fn learn_longest(endpoint: Endpoint, longest: Longest) -> ();
     fn sync() -> ();
     fn raise_halt(order: HaltOrder, until: Option<Timestamp>, by: String, now: Timestamp) -> bool;
     fn lift_halt(halt: i64, by: String, now: Timestamp) -> bool;

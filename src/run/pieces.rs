@@ -1,0 +1,185 @@
+//! A recording that goes out encoded anew, whole or in pieces: each claim sends what comes next. What was answered is in
+//! the queue, and no plan is: the next piece begins where the last one ends, also after a crash.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::audio::{Unkept, remade};
+use super::keep::Facts;
+use super::ready::Ready;
+use super::worker::Bench;
+use crate::media::{
+    self, Bounds, CutError, Cutting, DecodeError, Format, MediaSettings, Piece, can_be_split,
+};
+use crate::queue::{ClaimedTask, Counted, PieceRow};
+use crate::task::{Amount, Cause, Endpoint, Stretch, Verdict};
+use crate::velma::{self, Exchange, Part, Response, Source, StagedAudio, TransportError, Unreadable};
+
+/// How far pieces reach into each other where something is to be silenced: a number that is spoken across a cut is heard
+/// whole by one of them.
+const OVERLAP_MS: u64 = 5000;
+
+/// What is known of a recording that is sent in pieces, while one of them is under way.
+pub(super) struct Pieces {
+    /// Answered before.
+    pub(super) earlier: Vec<PieceRow>,
+    /// Under way.
+    pub(super) stretch: Stretch,
+    /// How many there are in all, about.
+    pub(super) about: u64,
+    format: Format,
+    media: MediaSettings,
+}
+
+impl Pieces {
+    /// What a recording is written as that is silenced here.
+    pub(super) const AUDIO: &'static str = "flac";
+
+    /// Whether others come after this one.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.stretch.is_last
+    }
+
+    /// Which one is under way, from 1.
+    pub(super) fn number(&self) -> u64 {
+        self.earlier.len() as u64 + 1
+    }
+
+    /// What the ledger has counted of it.
+    pub(super) fn counted(&self) -> Counted {
+        let mut counted = Counted::default();
+        for PieceRow { billed, measured_ms, .. } in &self.earlier {
+            let Amount { audio_ms, cost } = counted.billed;
+            counted.billed =
+                Amount { audio_ms: audio_ms.saturating_add(billed.audio_ms), cost: cost + billed.cost };
+            counted.measured_ms = counted.measured_ms.saturating_add(*measured_ms);
+        }
+        counted
+    }
+
+    /// The answer to the whole, with the one that came last.
+    pub(super) fn join(&self, endpoint: Endpoint, last: &str) -> Result<Response, Unreadable> {
+        let earlier =
+            self.earlier.iter().map(|piece| Part { stretch: &piece.stretch, json: &piece.response });
+        let parts: Vec<Part<'_>> = earlier.chain([Part { stretch: &self.stretch, json: last }]).collect();
+        velma::join(endpoint, &parts)
+    }
+
+    /// The whole recording with these stretches silenced, in the place of what came for one piece.
+    pub(super) fn silence(
+        &self,
+        audio: StagedAudio,
+        source: &Path,
+        ranges_ms: &[(u64, u64)],
+    ) -> Result<StagedAudio, Unkept> {
+        remade(audio, |_, to| media::silence(source, self.format, &self.media, ranges_ms, to))
+    }
+}
+
+impl Bench {
+    /// Sends what comes next of a recording that is encoded anew.
+    pub(super) async fn send_piece(
+        &self,
+        task: &ClaimedTask,
+        mut ready: Ready,
+        cutting: Cutting,
+        facts: &mut Facts,
+    ) -> Exchange {
+        let earlier = match self.store.pieces(task.id).await {
+            Ok(known) => known,
+            Err(error) => {
+                // Nobody knows what was paid for already: nothing may be sent.
+                tracing::warn!(task.id = task.id.0, %error, "the pieces of a recording could not be looked up");
+                self.stop.drain.cancel();
+                self.trouble().get_or_insert(error);
+                return Exchange::none(TransportError::Aborted);
+            }
+        };
+        // Of another content or with other options they are void.
+        let is_whole = earlier.iter().all(|piece| Some(&piece.identity) == ready.identity.as_ref());
+        let earlier = if is_whole { earlier } else { Vec::new() };
+        let bounds = self.bounds();
+        let about = cutting.about(bounds);
+        let (after, scratch) = (earlier.last().map(|piece| piece.stretch.clone()), Arc::clone(&self.scratch));
+        let cut = tokio::task::spawn_blocking(move || {
+            // Without a name: whatever happens, nothing of it is left.
+            let file = tempfile::tempfile_in(&*scratch)?;
+            cutting.piece(after.as_ref(), bounds, file)
+        });
+        let Piece { file, bytes, stretch } = match cut.await {
+            Ok(Ok(piece)) => piece,
+            Ok(Err(error)) => return Exchange::none(uncut(error, self.endpoint)),
+            Err(panic) => {
+                return Exchange::none(TransportError::Undecodable(format!("cutting it met a bug: {panic}")));
+            }
+        };
+        if !ready.prepared.is_fresh() {
+            let what = "it was written to while it was encoded".to_owned();
+            return Exchange::none(TransportError::SourceChanged(what));
+        }
+        facts.sent_ms = stretch.sent_ms();
+        let (format, media) = (ready.prepared.format, self.media.clone());
+        facts.pieces = Some(Pieces { earlier, stretch, about, format, media });
+        ready.prepared.len = bytes;
+        self.submit_from(Source::File(file), ready, facts).await
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            max_bytes: self.media.largest(self.endpoint),
+            longest_ms: self.lengths.terms(false).longest_ms(self.endpoint),
+            may_split: can_be_split(self.endpoint),
+            overlap_ms: if self.endpoint.returns_audio() { OVERLAP_MS } else { 0 },
+        }
+    }
+
+    /// Whether it has turned out, since it was looked at, that it is more than a request takes.
+    pub(super) fn has_outgrown(&self, ready: &Ready) -> bool {
+        let fate = |measured| {
+            let terms = self.lengths.terms(false);
+            media::fate(
+                Some(measured),
+                ready.prepared.format,
+                ready.prepared.len,
+                self.endpoint,
+                &self.media,
+                terms,
+            )
+        };
+        ready.prepared.cutting.is_none() && matches!(fate(ready.measured), media::Fate::Split(_))
+    }
+
+    /// What an answer, or its absence, says about how much a request may hold. A service that ran out of time over much
+    /// gets less the next time, at no cost in tries; the same is never sent twice.
+    pub(super) async fn learn_length(&self, verdict: Verdict, format: Format, sent_ms: u64) -> Verdict {
+        let failure = match verdict {
+            Verdict::Transient(failure) if failure.cause == Cause::ServerTimeout => failure,
+            verdict => {
+                if verdict == Verdict::Success {
+                    self.lengths.prove(sent_ms);
+                }
+                return verdict;
+            }
+        };
+        if !media::is_split(format, self.endpoint, &self.media) {
+            return Verdict::Transient(failure);
+        }
+        let Some(longest) = self.lengths.gave_up(sent_ms) else { return Verdict::Transient(failure) };
+        if let Err(error) = self.store.learn_longest(self.endpoint, longest).await {
+            tracing::warn!(endpoint = %self.endpoint, %error, "how much a request may hold was not saved");
+        }
+        Verdict::TooLong(failure)
+    }
+}
+
+fn uncut(error: CutError, endpoint: Endpoint) -> TransportError {
+    match error {
+        CutError::TooLarge(_) => {
+            let mend = "make it smaller, for example `ffmpeg -i IN -vn -ac 1 -ar 16000 OUT.flac`";
+            TransportError::Oversize(format!("{error}, and {endpoint} takes no pieces: {mend}"))
+        }
+        CutError::Decode(DecodeError::Io(error)) => TransportError::SourceRead(error.to_string()),
+        CutError::Decode(DecodeError::Undecodable(what)) => TransportError::Undecodable(what),
+        CutError::Write(error) => TransportError::Storage(format!("a piece of it: {error}")),
+    }
+}
