@@ -317,8 +317,9 @@ impl Session<'_> {
                 let reuse = self.context.config.run.reuse;
                 let suspect = self.context.config.run.suspect.clone();
                 let price = self.context.config.prices.rate(job.endpoint, &job.options).per_hour;
+                let channels = config.map(|c| c.channels).unwrap_or_default();
                 let mounted = run::is_mount_point(&job.root);
-                Ok(Work { job: job.clone(), options, price, settle, mounted, reuse, suspect })
+                Ok(Work { job: job.clone(), options, price, settle, mounted, reuse, suspect, channels })
             })
             .collect()
     }

@@ -227,6 +227,13 @@ fn show_lines(row: &TaskRow, attempts: &[AttemptRow], result: Option<&ResultRow>
 fn progress(row: &TaskRow, pieces: &[PieceRow]) -> Option<String> {
     let done = pieces.last()?.stretch.own_ms().end;
     let answered = plural(pieces.len() as u64, "piece is", "pieces are");
+    let channel = pieces.last()?.stretch.channel;
+    if channel > 0 {
+        return Some(format!(
+            "{answered} answered, up to {} of channel {channel}",
+            crate::report::audio(done)
+        ));
+    }
     let whole = row.measured.map_or(done, |m| m.duration_ms.max(done));
     let about = whole.div_ceil((done / pieces.len() as u64).max(1));
     Some(format!(

@@ -13,10 +13,11 @@ use super::options;
 use super::origin::{Effective, Origin};
 use super::reader::Reader;
 use super::value::{Choice, Globs, Kind, Location, Several, Switch, Words, Wrong, absolute, identity};
+use crate::media;
 use crate::outputs::Output;
 use crate::queue::JobSpec;
 use crate::scan::{self, ScanSettings};
-use crate::task::{Endpoint, Order};
+use crate::task::{Channels, Endpoint, Order};
 
 /// A job as the file states it.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +30,8 @@ pub struct JobConfig {
     pub scan: ScanSettings,
     /// Which files are made of its results.
     pub outputs: Vec<Output>,
+    /// What becomes of its recordings' channels.
+    pub channels: Channels,
     /// Each key of the job and where its value came from.
     pub settings: Vec<Effective>,
 }
@@ -123,6 +126,7 @@ impl Entry<'_, '_, '_> {
             absolute(&base.join("out").join(name.as_ref().map_or("job", |(name, _)| name.as_str())));
         let output = self.or("output", &location, default_output);
         let outputs = self.outputs(model, &label);
+        let channels = self.channels(model, &label);
         let order = self.or("order", &order_kind(), Order::default()).0;
         let scan = ScanSettings {
             include: self.or("include", &Globs, scan.include.clone()).0,
@@ -149,7 +153,7 @@ impl Entry<'_, '_, '_> {
                     _ => source.clone(),
                 };
                 let spec = JobSpec { name, endpoint, options, root, output: output.0, order };
-                JobConfig { spec, source, scan, outputs, settings: self.rows }
+                JobConfig { spec, source, scan, outputs, channels, settings: self.rows }
             },
         );
         (job, stands)
@@ -168,6 +172,19 @@ impl Entry<'_, '_, '_> {
             }
         }
         list
+    }
+
+    /// What its endpoint cannot have is refused here, not recording by recording.
+    fn channels(&mut self, endpoint: Option<Endpoint>, job: &str) -> Channels {
+        let kind = Choice { words: Channels::ALL.map(|way| (way.word(), way)).to_vec(), code: Code::Value };
+        let (channels, span) = self.or("channels", &kind, Channels::default());
+        let (Some(endpoint), Some(span)) = (endpoint, span) else { return channels };
+        if let Some(why) = media::channels_refusal(channels, endpoint) {
+            let what = format!("{job} cannot have channels = \"{channels}\" of {endpoint}, because {why}");
+            self.reader
+                .tell(span, Problem::new(Code::Value, what).hint("leave channels = \"keep\"".to_owned()));
+        }
+        channels
     }
 
     /// A key without a default.

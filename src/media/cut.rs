@@ -6,9 +6,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::quiet::{places, quietest};
-use super::sound::{DecodeError, FlacWriter, Shape, Sound, decode};
+use super::sound::{DecodeError, FlacWriter, Shape, Sound, channel, decode, mono};
 use super::{Format, MediaSettings};
-use crate::task::{Measured, Stretch};
+use crate::task::{Channels, Measured, Stretch};
 
 /// A recording that is encoded anew. Nothing is open.
 #[derive(Debug, Clone)]
@@ -17,6 +17,7 @@ pub struct Cutting {
     format: Format,
     settings: MediaSettings,
     shape: Shape,
+    channels: Channels,
     measured: Measured,
 }
 
@@ -42,6 +43,8 @@ pub struct Piece {
     pub bytes: u64,
     /// What of the recording it is.
     pub stretch: Stretch,
+    /// Nothing of the recording comes after it.
+    pub ends: bool,
 }
 
 /// Why there is no piece.
@@ -59,20 +62,39 @@ pub enum CutError {
 }
 
 impl Cutting {
-    /// Of a recording, if there is any sound to be had of it.
+    /// Of a recording, if there is any sound to be had of it that FLAC has room for.
     pub(super) fn of(
         path: &Path,
         format: Format,
         measured: Measured,
+        channels: Channels,
         settings: &MediaSettings,
     ) -> Result<Cutting, DecodeError> {
         let shape = decode(path, format, settings)?.shape();
-        Ok(Cutting { path: path.to_owned(), format, settings: settings.clone(), shape, measured })
+        let channels = if shape.channels == 1 { Channels::Keep } else { channels };
+        let cutting =
+            Cutting { path: path.to_owned(), format, settings: settings.clone(), shape, channels, measured };
+        let alone = Shape { channels: 1, ..shape };
+        let written = if channels == Channels::Keep { shape } else { alone };
+        FlacWriter::new(std::io::Cursor::new(Vec::new()), written).map_err(|_| {
+            DecodeError::Undecodable(format!(
+                "FLAC has no room for {} channels at {} Hz",
+                shape.channels, shape.rate
+            ))
+        })?;
+        Ok(cutting)
+    }
+
+    /// Whether it has several channels, of which something is asked.
+    pub(super) fn changes_channels(&self) -> bool {
+        self.channels != Channels::Keep
     }
 
     /// How many pieces there will be, about.
     pub fn about(&self, bounds: Bounds) -> u64 {
-        bounds.longest_ms.map_or(1, |longest| self.measured.duration_ms.div_ceil(longest.max(1)).max(1))
+        let times = if self.channels == Channels::Split { u64::from(self.shape.channels) } else { 1 };
+        let longest_ms = bounds.longest_ms.unwrap_or(u64::MAX).max(1);
+        self.measured.duration_ms.div_ceil(longest_ms).max(1) * times
     }
 
     /// Writes the piece that comes after another one, or the first one.
@@ -82,7 +104,26 @@ impl Cutting {
     pub fn piece(&self, after: Option<&Stretch>, bounds: Bounds, to: File) -> Result<Piece, CutError> {
         let sound = decode(&self.path, self.format, &self.settings)?;
         let about = self.shape.frames(self.measured.duration_ms);
-        cut(sound, after.map_or(0, |before| before.own.end), about, bounds, to)
+        let (number, begin) = self.next(after);
+        let sound = match self.channels {
+            Channels::Keep => sound,
+            Channels::Mix => mono(sound),
+            Channels::Split => channel(sound, number - 1),
+        };
+        let mut piece = cut(sound, begin, about, bounds, to)?;
+        piece.stretch.channel = number;
+        piece.ends =
+            piece.stretch.is_last && (self.channels != Channels::Split || number == self.shape.channels);
+        Ok(piece)
+    }
+
+    /// Which channel comes next, and from which frame on: one after the other, from 1; 0 for all of them.
+    fn next(&self, after: Option<&Stretch>) -> (u16, u64) {
+        match after {
+            None => (u16::from(self.channels == Channels::Split), 0),
+            Some(before) if before.is_last => (before.channel + 1, 0),
+            Some(before) => (before.channel, before.own.end),
+        }
     }
 }
 
@@ -128,7 +169,7 @@ fn cut(
         let (file, bytes) = to.finish()?;
         let heard = from..from + frames;
         let own = begin.min(heard.end)..heard.end;
-        return Ok(Piece { file, bytes, stretch: stretch(shape, heard, own, true) });
+        return Ok(Piece { file, bytes, stretch: stretch(shape, heard, own, true), ends: true });
     }
     let fitting =
         blocks.iter().zip(1u64..).take_while(|(b, n)| n * size <= room.frames && b.bytes <= room.bytes);
@@ -153,7 +194,7 @@ fn cut(
     let file = to.finish_after(end as usize, bytes)?;
     file.set_len(bytes)?;
     let (heard, own) = (from..from + end * size, begin..from + place * size);
-    Ok(Piece { file, bytes, stretch: stretch(shape, heard, own, false) })
+    Ok(Piece { file, bytes, stretch: stretch(shape, heard, own, false), ends: false })
 }
 
 fn stretch(shape: Shape, heard: Range<u64>, own: Range<u64>, is_last: bool) -> Stretch {
@@ -197,6 +238,7 @@ mod tests {
     use std::io::Seek;
 
     use super::*;
+    use crate::media::sample::wav_of;
     use crate::media::sound::testing::{Held, heard, opened};
 
     const RATE: u32 = 8000;
@@ -286,5 +328,55 @@ mod tests {
             assert_eq!(heard, &samples[stretch.heard.start as usize..stretch.heard.end as usize]);
             assert!(stretch.sent_ms() <= 13_000);
         }
+    }
+
+    #[test]
+    fn channels_are_kept_mixed_or_come_one_after_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stereo.wav");
+        let samples: Vec<i16> = (0..40_000i32).flat_map(|n| [(n / 4) as i16, (-n / 8) as i16]).collect();
+        std::fs::write(&path, wav_of(RATE, 2, &samples)).unwrap();
+        let told = |channels, longest_s| {
+            let settings = MediaSettings::default();
+            let cutting =
+                Cutting::of(&path, Format::Wav, Measured::header(5000), channels, &settings).unwrap();
+            assert_eq!(cutting.changes_channels(), channels != Channels::Keep);
+            let (mut told, mut after) = (Vec::new(), None);
+            loop {
+                let to = tempfile::tempfile().unwrap();
+                let mut piece = cutting.piece(after.as_ref(), bounds(longest_s), to).unwrap();
+                piece.file.rewind().unwrap();
+                let sound = opened(piece.file);
+                let (shape, heard) = (sound.shape(), heard(sound));
+                told.push((piece.stretch.channel, piece.stretch.own.start, shape.channels, heard));
+                after = Some(piece.stretch);
+                if piece.ends {
+                    return told;
+                }
+            }
+        };
+        assert_eq!(told(Channels::Keep, None), [(0, 0, 2, samples.clone())]);
+        let mix: Vec<i16> = samples.chunks(2).map(|pair| (pair[0] + pair[1]) / 2).collect();
+        assert_eq!(told(Channels::Mix, None), [(0, 0, 1, mix)]);
+        let one = |number: usize| samples.iter().copied().skip(number).step_by(2).collect::<Vec<i16>>();
+        assert_eq!(told(Channels::Split, None), [(1, 0, 1, one(0)), (2, 0, 1, one(1))]);
+        let pieces = told(Channels::Split, Some(3));
+        assert_eq!(pieces.iter().map(|piece| piece.0).collect::<Vec<_>>(), [1, 1, 2, 2]);
+        let second: Vec<i16> =
+            pieces.into_iter().filter(|piece| piece.0 == 2).flat_map(|piece| piece.3).collect();
+        assert_eq!(second, one(1));
+    }
+
+    #[test]
+    fn what_flac_has_no_room_for_is_found_out_before_and_its_channels_alone_have_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nine.wav");
+        std::fs::write(&path, wav_of(RATE, 9, &[7; 9000])).unwrap();
+        let of = |channels| {
+            Cutting::of(&path, Format::Wav, Measured::header(125), channels, &MediaSettings::default())
+        };
+        let Err(DecodeError::Undecodable(what)) = of(Channels::Keep) else { panic!("nine channels") };
+        assert!(what.contains("9 channels"), "{what}");
+        assert!(of(Channels::Split).is_ok());
     }
 }

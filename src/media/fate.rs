@@ -3,7 +3,7 @@
 
 use super::mime::{taken_by, upload_as};
 use super::{Format, MediaSettings};
-use crate::task::{Answers, Cause, Endpoint, Failure, Measured};
+use crate::task::{Answers, Cause, Channels, Endpoint, Failure, Measured};
 
 /// What becomes of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Terms {
     pub learned_ms: Option<u64>,
     /// The recording goes out encoded anew, whatever it is.
     pub anew: bool,
+    /// What becomes of its channels.
+    pub channels: Channels,
 }
 
 impl Terms {
@@ -44,6 +46,8 @@ impl Terms {
 const TOO_LARGE: &str = "larger than a request takes";
 const TOO_LONG: &str = "longer than a request takes";
 const EMPTY_ONCE: &str = "its first answer was empty";
+const MIXED: &str = "its channels are mixed, if it has several";
+const APART: &str = "its channels are sent apart, if it has several, and each is billed";
 
 /// What is larger is not encoded anew: to read that much again and again takes days.
 const READ_MAX: u64 = 10_000_000_000;
@@ -99,7 +103,16 @@ pub fn fate(
         return Fate::Split(TOO_LONG);
     }
     if !is_too_large {
-        return if terms.anew && is_decodable { Fate::Reencode(EMPTY_ONCE) } else { Fate::AsIs };
+        return match terms.channels {
+            Channels::Keep if terms.anew && is_decodable => Fate::Reencode(EMPTY_ONCE),
+            Channels::Keep => Fate::AsIs,
+            Channels::Mix if is_decodable => Fate::Reencode(MIXED),
+            Channels::Split if is_split => Fate::Split(APART),
+            Channels::Mix | Channels::Split => {
+                let message = format!("{}, whose channels are to be told apart: {mend}", format.says());
+                Fate::Refused(Failure::local(Cause::UnsupportedFormat, message))
+            }
+        };
     }
     let what = || format!("{size_bytes} bytes, above the limit of {most}");
     if size_bytes > READ_MAX {
@@ -125,6 +138,17 @@ pub fn is_split(format: Format, endpoint: Endpoint, settings: &MediaSettings) ->
 fn is_decodable(format: Format, endpoint: Endpoint, settings: &MediaSettings) -> bool {
     let takes_flac = upload_as(Format::Flac, endpoint).is_some();
     takes_flac && (is_decoded(format) || settings.ffmpeg.program().is_some())
+}
+
+/// Why an endpoint cannot have what is asked for of channels, if it cannot.
+pub fn channels_refusal(channels: Channels, endpoint: Endpoint) -> Option<&'static str> {
+    match channels {
+        Channels::Keep => None,
+        _ if upload_as(Format::Flac, endpoint).is_none() => Some("it takes no FLAC, which that would become"),
+        Channels::Mix => None,
+        Channels::Split if can_be_split(endpoint) => None,
+        Channels::Split => Some("its answer is about the whole recording"),
+    }
 }
 
 /// Whether answers to pieces of a recording can be joined into the answer to it. What is said of a conversation, or of a
@@ -243,6 +267,20 @@ mod tests {
         let measured = Some(Measured::header(600_000));
         let split = fate(measured, Format::Opus, 9, STT, &allowed, at_most(9));
         assert_eq!(split, Fate::Split(TOO_LONG));
+    }
+
+    #[test]
+    fn channels_are_mixed_or_sent_apart_where_they_can_be_decoded() {
+        let with = |channels| Terms { channels, ..Terms::default() };
+        assert_eq!(of(Format::Mp3, 9, STT, with(Channels::Mix)), Fate::Reencode(MIXED));
+        assert_eq!(of(Format::Mp3, 9, STT, with(Channels::Split)), Fate::Split(APART));
+        assert!(why(of(Format::Opus, 9, STT, with(Channels::Mix))).contains("allow ffmpeg under [media]"));
+        let refused = |channels, endpoint| channels_refusal(channels, endpoint).is_some();
+        assert!(refused(Channels::Split, Endpoint::Batch) && !refused(Channels::Mix, Endpoint::Batch));
+        assert!(
+            refused(Channels::Mix, Endpoint::PlatformBatch)
+                && !refused(Channels::Keep, Endpoint::PlatformBatch)
+        );
     }
 
     #[test]

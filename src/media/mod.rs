@@ -36,7 +36,7 @@ mod sniff;
 mod sound;
 
 pub use cut::{Bounds, CutError, Cutting, Piece};
-pub use fate::{Fate, Terms, can_be_split, fate, is_split};
+pub use fate::{Fate, Terms, can_be_split, channels_refusal, fate, is_split};
 pub use format::Format;
 pub use inspect::{Inspection, inspect};
 pub use join::{Excerpt, join};

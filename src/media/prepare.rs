@@ -11,7 +11,7 @@ use super::read::read_at;
 use super::{
     Cutting, DecodeError, Fate, Format, MediaSettings, Pcm, Terms, fate, glance, guess, measure, upload_name,
 };
-use crate::task::{Carriage, Cause, Endpoint, Failure, Measured, RecordingPath};
+use crate::task::{Carriage, Cause, Channels, Endpoint, Failure, Measured, RecordingPath};
 
 /// Recordings up to this size are read when they are looked at.
 pub(super) const WHOLE_MAX: u64 = 128 << 10;
@@ -90,19 +90,21 @@ pub fn prepare(
     let counts = terms.longest_ms(endpoint).is_some();
     let length = || counts.then(|| measure(&file, format, len));
     let measured = glance(&file, format, len).or_else(length);
-    let is_anew = match fate(measured, format, len, endpoint, settings, terms) {
+    let fate = |terms| fate(measured, format, len, endpoint, settings, terms);
+    let is_anew = match fate(terms) {
         Fate::Refused(failure) => return Err(Unfit::Refused(failure)),
         Fate::AsIs => false,
         Fate::Reencode(_) | Fate::Split(_) => true,
     };
-    let cutting = match upload_as(Format::Flac, endpoint).filter(|_| is_anew) {
-        None => None,
-        Some(flac) => {
-            upload = flac;
-            let measured = measured.unwrap_or_else(|| guess(&file, format, len));
-            Some(decodable(format, Cutting::of(path, format, measured, settings))?)
+    let mut cutting = None;
+    if is_anew && let Some(flac) = upload_as(Format::Flac, endpoint) {
+        let measured = measured.unwrap_or_else(|| guess(&file, format, len));
+        let anew = decodable(format, Cutting::of(path, format, measured, terms.channels, settings))?;
+        // With one channel there is nothing to be done about channels.
+        if anew.changes_channels() || fate(Terms { channels: Channels::Keep, ..terms }) != Fate::AsIs {
+            (upload, cutting) = (flac, Some(anew));
         }
-    };
+    }
     let carriage = match (endpoint.is_streaming(), &cutting) {
         (false, _) => None,
         (true, Some(_)) => Some(Carriage::Container("flac")),

@@ -18,7 +18,8 @@ pub fn silence(
     to: &mut File,
 ) -> Result<(), DecodeError> {
     let mut sound = decode(path, format, settings)?;
-    let mut to = FlacWriter::new(to, sound.shape())?;
+    let unfit = |error: std::io::Error| DecodeError::Undecodable(error.to_string());
+    let mut to = FlacWriter::new(to, sound.shape()).map_err(unfit)?;
     silenced(&mut *sound, ranges_ms, |samples| to.write(samples))?;
     to.finish()?;
     Ok(())

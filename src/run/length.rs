@@ -38,7 +38,7 @@ impl Lengths {
     /// As they are now.
     pub(super) fn terms(&self, anew: bool) -> Terms {
         let learned_ms = Some(self.learned_ms.load(Ordering::Relaxed)).filter(|ms| *ms != NOTHING);
-        Terms { longest_ms: self.said_ms, learned_ms, anew }
+        Terms { longest_ms: self.said_ms, learned_ms, anew, ..Terms::default() }
     }
 
     /// So much was answered.
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(Lengths::new(None, known).terms(false).learned_ms, None);
         assert_eq!(
             Lengths::new(Some(10), known).terms(true),
-            Terms { longest_ms: Some(10), learned_ms: None, anew: true }
+            Terms { longest_ms: Some(10), anew: true, ..Terms::default() }
         );
     }
 }

@@ -57,8 +57,8 @@ use crate::event::{RunEvent, Stopping};
 use crate::media::MediaSettings;
 use crate::queue::{QueueError, TaskStore};
 use crate::task::{
-    BudgetLimit, Endpoint, HaltReason, HaltScope, Identity, Job, Money, Month, RetryPolicy, SuspectSettings,
-    WorkerId, options_over,
+    BudgetLimit, Channels, Endpoint, HaltReason, HaltScope, Identity, Job, Money, Month, RetryPolicy,
+    SuspectSettings, WorkerId, options_over,
 };
 use crate::velma::{Client, Options};
 
@@ -177,14 +177,21 @@ pub struct Work {
     pub reuse: bool,
     /// When a result is odd.
     pub suspect: SuspectSettings,
+    /// What becomes of its recordings' channels.
+    pub channels: Channels,
 }
 
 impl Work {
     /// What a recording of it is, by the BLAKE3 of its content in hex and options of its own.
     fn identity(&self, blake3: &str, own: Option<&str>) -> Identity {
+        // Other channels are another sound.
+        let heard = match self.channels {
+            Channels::Keep => blake3,
+            other => &format!("{blake3} {other}"),
+        };
         match own {
-            None => Identity::of(blake3, self.job.endpoint, &self.job.options),
-            Some(_) => Identity::of(blake3, self.job.endpoint, &options_over(&self.job.options, own)),
+            None => Identity::of(heard, self.job.endpoint, &self.job.options),
+            Some(_) => Identity::of(heard, self.job.endpoint, &options_over(&self.job.options, own)),
         }
     }
 }

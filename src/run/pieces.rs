@@ -9,7 +9,7 @@ use super::keep::Facts;
 use super::ready::Ready;
 use super::worker::Bench;
 use crate::media::{
-    self, Bounds, CutError, Cutting, DecodeError, Format, MediaSettings, Piece, can_be_split,
+    self, Bounds, CutError, Cutting, DecodeError, Format, MediaSettings, Piece, Prepared, can_be_split,
 };
 use crate::queue::{ClaimedTask, Counted, PieceRow};
 use crate::task::{Amount, Cause, Endpoint, Stretch, Verdict};
@@ -27,6 +27,8 @@ pub(super) struct Pieces {
     pub(super) stretch: Stretch,
     /// How many there are in all, about.
     pub(super) about: u64,
+    /// Nothing comes after the one under way.
+    ends: bool,
     format: Format,
     media: MediaSettings,
 }
@@ -37,7 +39,7 @@ impl Pieces {
 
     /// Whether others come after this one.
     pub(super) fn goes_on(&self) -> bool {
-        !self.stretch.is_last
+        !self.ends
     }
 
     /// Which one is under way, from 1.
@@ -106,7 +108,7 @@ impl Bench {
             let file = tempfile::tempfile_in(&*scratch)?;
             cutting.piece(after.as_ref(), bounds, file)
         });
-        let Piece { file, bytes, stretch } = match cut.await {
+        let Piece { file, bytes, stretch, ends } = match cut.await {
             Ok(Ok(piece)) => piece,
             Ok(Err(error)) => return Exchange::none(uncut(error, self.endpoint)),
             Err(panic) => {
@@ -119,7 +121,7 @@ impl Bench {
         }
         facts.sent_ms = stretch.sent_ms();
         let (format, media) = (ready.prepared.format, self.media.clone());
-        facts.pieces = Some(Pieces { earlier, stretch, about, format, media });
+        facts.pieces = Some(Pieces { earlier, stretch, about, ends, format, media });
         ready.prepared.len = bytes;
         self.submit_from(Source::File(file), ready, facts).await
     }
@@ -135,18 +137,14 @@ impl Bench {
 
     /// Whether it has turned out, since it was looked at, that it is more than a request takes.
     pub(super) fn has_outgrown(&self, ready: &Ready) -> bool {
-        let fate = |measured| {
-            let terms = self.lengths.terms(false);
-            media::fate(
-                Some(measured),
-                ready.prepared.format,
-                ready.prepared.len,
-                self.endpoint,
-                &self.media,
-                terms,
-            )
-        };
-        ready.prepared.cutting.is_none() && matches!(fate(ready.measured), media::Fate::Split(_))
+        let terms = self.lengths.terms(false);
+        // By the same terms it would only be looked at again and again.
+        if ready.prepared.cutting.is_some() || terms.learned_ms == ready.terms.learned_ms {
+            return false;
+        }
+        let Prepared { format, len, .. } = ready.prepared;
+        let fate = media::fate(Some(ready.measured), format, len, self.endpoint, &self.media, terms);
+        matches!(fate, media::Fate::Split(_))
     }
 
     /// What an answer, or its absence, says about how much a request may hold. A service that ran out of time over much
@@ -174,6 +172,10 @@ impl Bench {
 
 fn uncut(error: CutError, endpoint: Endpoint) -> TransportError {
     match error {
+        CutError::TooLarge(_) if can_be_split(endpoint) => {
+            let mend = "allow more, by max_minutes under its [limits] or max_file_size under [scan]";
+            TransportError::Oversize(format!("a request takes too little for a piece of it: {mend}"))
+        }
         CutError::TooLarge(_) => {
             let mend = "make it smaller, for example `ffmpeg -i IN -vn -ac 1 -ar 16000 OUT.flac`";
             TransportError::Oversize(format!("{error}, and {endpoint} takes no pieces: {mend}"))

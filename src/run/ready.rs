@@ -32,6 +32,8 @@ pub(super) struct Ready {
     pub(super) prepared: Prepared,
     /// How long it is.
     pub(super) measured: Measured,
+    /// By what it was looked at.
+    pub(super) terms: Terms,
     /// How much of it one request holds at most, in milliseconds.
     pub(super) most_ms: u64,
 }
@@ -110,7 +112,10 @@ impl Preparing {
                 return;
             }
             let media = media.clone();
-            let batch: Vec<_> = batch.into_iter().map(|(c, work)| (terms(c.decoded), c, work)).collect();
+            let batch: Vec<_> = batch
+                .into_iter()
+                .map(|(c, work)| (Terms { channels: work.channels, ..terms(c.decoded) }, c, work))
+                .collect();
             self.looking.spawn_blocking(move || {
                 let look = |(terms, candidate, work)| look_safely(candidate, work, &media, exactly, terms);
                 batch.into_iter().map(look).collect()
@@ -196,6 +201,7 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: b
                     blake3,
                     prepared,
                     measured,
+                    terms,
                     most_ms,
                 }))
             } else {

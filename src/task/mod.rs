@@ -12,6 +12,7 @@
 
 mod carriage;
 mod cause;
+mod channels;
 mod decide;
 mod doubt;
 mod duration;
@@ -31,6 +32,7 @@ mod verdict;
 
 pub use carriage::{Carriage, Samples};
 pub use cause::{Billed, Cause, Failure};
+pub use channels::Channels;
 pub use decide::{Decision, Settlement, Standing, decide};
 pub use doubt::{Doubt, Evidence, Probe, Ruling, examine};
 pub use duration::{DurationMethod, Measured};

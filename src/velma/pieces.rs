@@ -33,7 +33,7 @@ pub fn join(endpoint: Endpoint, parts: &[Part<'_>]) -> Result<Response, Unreadab
         answers.push(answer);
     }
     let stretches: Vec<&Stretch> = parts.iter().map(|part| part.stretch).collect();
-    let overlap = stretches.iter().any(|stretch| stretch.heard != stretch.own);
+    let rereads = stretches.iter().any(|stretch| stretch.heard != stretch.own || stretch.channel > 0);
     let mut joined = Map::new();
     let mut keys: Vec<String> = Vec::new();
     for key in answers.iter().flat_map(Map::keys) {
@@ -60,8 +60,8 @@ pub fn join(endpoint: Endpoint, parts: &[Part<'_>]) -> Result<Response, Unreadab
             None => apart.push(key),
         }
     }
-    if overlap && let Some(said) = joined.get("utterances").and_then(Value::as_array) {
-        // What was heard twice must not be read twice.
+    if rereads && let Some(said) = joined.get("utterances").and_then(Value::as_array) {
+        // What was heard twice must not be read twice, and who speaks on another channel answers in between.
         let said: Vec<&str> = said.iter().filter_map(|said| said.get("text")?.as_str()).collect();
         let text = Value::from(said.join(" "));
         joined.entry("text").and_modify(|joined| *joined = text);
@@ -340,6 +340,7 @@ mod tests {
         let told = answer["utterances"].as_array().unwrap().iter();
         let told: Vec<_> = told.map(|said| word(&said["text"]) + " " + &word(&said["speaker"])).collect();
         assert_eq!(told, ["a C1:S1", "b C2:S1", "c C1:S1"]);
+        assert_eq!(answer["text"], "a b c");
         assert_eq!((response.duration_ms, &answer["speaker_scope"]), (Some(5000), &json!("channel")));
     }
 

@@ -156,6 +156,7 @@ impl Place {
                 mounted: false,
                 reuse: true,
                 suspect: Default::default(),
+                channels: Default::default(),
             }],
             worker: worker.clone(),
             events,

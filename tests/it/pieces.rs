@@ -9,6 +9,7 @@ use voxbatch::emulator::{Settings, Shape};
 
 use crate::support::{Jobs, STT, World, bursts, roomy, without_count};
 
+mod channels;
 mod redaction;
 
 const CONVERSATION: &str = "velma-2-batch";

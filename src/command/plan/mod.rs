@@ -118,7 +118,7 @@ async fn look(
     for twin in twins::among(root, &recordings, compared).await? {
         recordings[twin].repeats = true;
     }
-    let terms = terms(context, spec.endpoint).await?;
+    let terms = Terms { channels: config.channels, ..terms(context, spec.endpoint).await? };
     Ok(JobPlan {
         name: spec.name.clone(),
         endpoint: spec.endpoint,

@@ -97,6 +97,13 @@ const JOBS: &[Case] = &[
     ),
     ("[[job]]\nname = \"a\"\nsource = \"x\"", 1, Code::Required, "has no endpoint", "velma-2-stt-batch"),
     ("[[job]]\nname = \"a\"\nendpoint = \"velma-2-batch\"", 1, Code::Required, "has no source", "source ="),
+    (
+        "[[job]]\nname = \"a\"\nendpoint = \"velma-2-emotion-batch\"\nsource = \"x\"\nchannels = \"split\"",
+        5,
+        Code::Value,
+        "about the whole recording",
+        "keep",
+    ),
     ("[[jobs]]\nname = \"a\"", 1, Code::Unknown, "`jobs`", "did you mean `job`?"),
     ("[job]\nname = \"a\"", 1, Code::Type, "list of tables", "[[job]]"),
     ("job = [1]", 1, Code::Type, "list of tables", "[[job]]"),

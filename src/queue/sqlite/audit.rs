@@ -58,6 +58,14 @@ const NEVER: &[(&str, &str)] = &[
          UNION ALL SELECT audio_purged_at AS at FROM result
          WHERE at NOT NULL AND at NOT IN (SELECT begun_at FROM purge)",
     ),
+    (
+        "an answered piece of what has succeeded",
+        "SELECT task_id FROM piece JOIN task ON task.id = task_id WHERE state = 'succeeded'",
+    ),
+    (
+        "pieces of two contents of one recording",
+        "SELECT task_id FROM piece GROUP BY task_id HAVING count(DISTINCT identity) > 1 OR max(no) <> count(*)",
+    ),
     ("a count below nothing", "SELECT job_id FROM tally WHERE tasks < 0 OR bytes < 0"),
 ];
 

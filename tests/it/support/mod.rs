@@ -32,7 +32,7 @@ pub(crate) use self::jobs::{ENDPOINTS, Jobs, STREAMS, STT};
 pub(crate) use self::nobody::User;
 pub(crate) use self::process::{Ended, Process, without_reader};
 pub(crate) use self::proxy::{Answer, Conduct, Proxy, hang_up, hold};
-pub(crate) use self::recordings::{bursts, bursts_of, tone, without_count};
+pub(crate) use self::recordings::{bursts, bursts_of, tone, two_channels, without_count};
 
 /// No wait of a test is longer; what is waited for has then gone wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

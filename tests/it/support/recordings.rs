@@ -37,6 +37,20 @@ pub(crate) fn bursts_of(name: &str, ms: u32, at_ms: &[(u32, u32)]) -> Vec<u8> {
     bytes
 }
 
+/// A WAV of two channels, from two of one.
+pub(crate) fn two_channels(left: &[u8], right: &[u8]) -> Vec<u8> {
+    let mut bytes = left[..44].to_vec();
+    bytes[22..24].copy_from_slice(&2u16.to_le_bytes());
+    bytes[28..32].copy_from_slice(&(RATE * 4).to_le_bytes());
+    bytes[32..34].copy_from_slice(&4u16.to_le_bytes());
+    let samples = left[44..].chunks(2).zip(right[44..].chunks(2));
+    bytes.extend(samples.flat_map(|(left, right)| [left, right].concat()));
+    let data = u32::try_from(bytes.len() - 44).unwrap();
+    bytes[4..8].copy_from_slice(&(data + 36).to_le_bytes());
+    bytes[40..44].copy_from_slice(&data.to_le_bytes());
+    bytes
+}
+
 fn pitch(hash: blake3::Hash) -> f64 {
     200.0 + f64::from(u16::from_le_bytes([hash.as_bytes()[0], hash.as_bytes()[1]])) / 65.536
 }
