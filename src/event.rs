@@ -127,7 +127,7 @@ pub enum RunEvent {
         http_status: u16,
         /// The audio's length by the API's word.
         duration_ms: Option<u64>,
-        /// What was billed, as far as known.
+        /// What was billed, as far as known; of a recording in pieces, for the last one.
         billed_ms: u64,
         /// Bytes of the recording.
         bytes: u64,

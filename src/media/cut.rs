@@ -237,6 +237,8 @@ fn encode(
 mod tests {
     use std::io::Seek;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::media::sample::wav_of;
     use crate::media::sound::testing::{Held, heard, opened};
@@ -378,5 +380,28 @@ mod tests {
         let Err(DecodeError::Undecodable(what)) = of(Channels::Keep) else { panic!("nine channels") };
         assert!(what.contains("9 channels"), "{what}");
         assert!(of(Channels::Split).is_ok());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+        #[test]
+        fn whatever_the_bounds_pieces_follow_one_another_and_hold_what_they_say(
+            seconds in 1usize..40, silent in proptest::collection::vec(0usize..40, 0..6), longest_s in 3u64..30,
+            overlap_ms in prop_oneof![Just(0u64), 100..900u64], kilobytes in 40u64..400,
+        ) {
+            let samples = recording(seconds, &silent);
+            let bounds = Bounds { max_bytes: kilobytes * 1000, overlap_ms, ..bounds(Some(longest_s)) };
+            let pieces = pieces(&samples, bounds).unwrap();
+            let mut at = 0;
+            for (stretch, heard) in &pieces {
+                prop_assert_eq!(stretch.own.start, at);
+                prop_assert!(stretch.own.end > at, "each brings it on");
+                prop_assert!(stretch.sent_ms() <= longest_s * 1000);
+                prop_assert!(stretch.heard.start <= stretch.own.start && stretch.own.end <= stretch.heard.end);
+                prop_assert_eq!(heard, &samples[stretch.heard.start as usize..stretch.heard.end as usize]);
+                at = stretch.own.end;
+            }
+            prop_assert_eq!(at as usize, samples.len());
+        }
     }
 }

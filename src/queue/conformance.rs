@@ -777,6 +777,7 @@ async fn pieces_are_kept_counted_once_and_gone_when_they_have_become_a_result(b:
     assert_eq!(after.cost, Money(175));
     assert_eq!(b.store.result(id).await.unwrap().unwrap().billed_ms, 25_000);
     assert!(b.store.pieces(id).await.unwrap().is_empty());
+    assert_eq!(b.store.speeds(job.id, 9).await.unwrap(), [], "nobody waited that long for one answer");
 }
 
 async fn each_piece_has_all_its_tries_and_a_dead_worker_takes_none_of_them_away(b: Bench) {

@@ -596,7 +596,8 @@ pub trait TaskStore: Send + Sync {
     async fn set_budget(&self, limit: BudgetLimit, anew: bool, now: Timestamp) -> Result<(), QueueError>;
     /// The budget that is open, if one is, and what is spent of it.
     async fn budget(&self) -> Result<Option<Budget>, QueueError>;
-    /// The latest results of a job: milliseconds of audio, and of time from the request to the answer.
+    /// The latest results of a job that came with one request: milliseconds of audio, and of time from the request to the
+    /// answer.
     async fn speeds(&self, job: JobId, limit: u32) -> Result<Vec<(u64, u64)>, QueueError>;
 
     /// What was billed on an endpoint in a month.

@@ -192,9 +192,13 @@ fn keep_audio(
         None => (audio::whole(audio, response.duration_ms, facts.most_ms())?, own_place.clone()),
         Some(pieces) => {
             let source = job.source_of(&facts.recording);
+            let gone = |error| {
+                Unkept::Audio(format!("the recording is needed once more, and cannot be read: {error}"))
+            };
+            let mut original = File::open(&source).map_err(gone)?;
             let silenced = pieces.silence(audio, &source, &response.transcript.redaction_ranges)?;
             let mut hash = blake3::Hasher::new();
-            hash.update_reader(File::open(&source)?)?;
+            hash.update_reader(&mut original).map_err(gone)?;
             if hash.finalize().to_hex().as_str() != blake3 {
                 let what = "the recording was written to while its pieces were away";
                 return Err(Unkept::Audio(what.to_owned()));

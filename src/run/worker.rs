@@ -414,7 +414,11 @@ impl Bench {
                 about,
                 http_status: settle.request.http_status.unwrap_or(200),
                 duration_ms: settle.result.as_ref().and_then(|r| r.duration_ms),
-                billed_ms: settle.result.as_ref().map_or(0, |r| r.billed_ms),
+                // What earlier pieces were billed was told with them.
+                billed_ms: settle
+                    .result
+                    .as_ref()
+                    .map_or(0, |r| r.billed_ms.saturating_sub(r.counted.billed.audio_ms)),
                 bytes: settle.result.as_ref().map_or(0, |r| r.audio.bytes),
                 wall,
             },

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use voxbatch::emulator::{Settings, Shape};
 
-use crate::support::{Jobs, STT, World, bursts, roomy, without_count};
+use crate::support::{Jobs, STT, World, bursts, json_lines, roomy, without_count};
 
 mod channels;
 mod redaction;
@@ -54,8 +54,11 @@ fn assert_heard(begins: &[u32], expected: &[u32]) {
 fn a_recording_that_is_too_long_becomes_one_result_on_its_own_time() {
     let world = world(STT, listening(Some(35)), Some(0.5));
     world.write("calls/long.wav", &bursts("long", MINUTES * 60_000, &HEARD));
-    let run = world.run().expect(0);
-    run.told("piece=1");
+    let run = world.voxbatch(&["run", "--json"]).expect(0);
+    let events = json_lines(&run.stdout);
+    let of_pieces: Vec<&Value> = events.iter().filter(|e| e["type"] == "piece_answered").collect();
+    assert_eq!((&of_pieces[0]["piece"], &of_pieces[0]["of_about"]), (&1.into(), &6.into()));
+    assert_eq!(events.last().unwrap()["totals"]["billed_seconds"], 180, "{}", events.last().unwrap());
     let (line, begins) = only(&world);
     assert_heard(&begins, &HEARD);
     assert_eq!((&line["path"], &line["audio"]["mime"]), (&"long.wav".into(), &"audio/flac".into()));

@@ -83,7 +83,9 @@ pub(super) async fn speeds(
 ) -> Result<Vec<(u64, u64)>, QueueError> {
     let rows = sqlx::query(
         "SELECT ifnull(ifnull(duration_ms, measured_ms), 0) AS audio, max(finished_at - started_at, 0) AS wall
-         FROM result WHERE job_id = ? ORDER BY seq DESC LIMIT ?",
+         FROM result WHERE job_id = ?1
+           AND 2 > (SELECT count(*) FROM attempt WHERE attempt.task_id = result.task_id AND outcome = 'succeeded')
+         ORDER BY seq DESC LIMIT ?2",
     )
     .bind(job.0)
     .bind(i64::from(limit))
