@@ -20,8 +20,10 @@ use voxbatch::velma::{Client, Options, VelmaSettings};
 
 use crate::support::{Fault, FaultyStore, STT, When, json_lines, roomy, tone};
 
-/// Name and, if it fails for good, why. They meet a throttle, retries, a refusal by the API and one by looks.
-const RECORDINGS: [(&str, Option<&str>); 7] = [
+/// Name and, if it fails for good, why. They meet a throttle, retries, a refusal by the API and one by looks; one is more
+/// than a request takes.
+const RECORDINGS: [(&str, Option<&str>); 8] = [
+    (LONG, None),
     ("a.wav", None),
     ("b.wav", None),
     ("c.wav", None),
@@ -30,6 +32,7 @@ const RECORDINGS: [(&str, Option<&str>); 7] = [
     ("corrupt-f.wav", Some("unreadable_audio")),
     ("void.wav", Some("empty")),
 ];
+const LONG: &str = "long.wav";
 /// A case that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Of a method that is called often, the first few calls stand for all.
@@ -39,9 +42,17 @@ const AT_ONCE: usize = 8;
 #[test]
 fn a_queue_that_fails_at_any_one_call_loses_nothing_and_pays_for_nothing_twice() {
     let calls = in_time(None);
-    for needed in
-        ["claim", "settle", "sync", "set_aside", "raise_halt", "take_probe", "lift_halt", "save_pace"]
-    {
+    for needed in [
+        "claim",
+        "settle",
+        "sync",
+        "set_aside",
+        "pieces",
+        "raise_halt",
+        "take_probe",
+        "lift_halt",
+        "save_pace",
+    ] {
         assert!(calls.contains_key(needed), "{needed} is never called: {calls:?}");
     }
     let faults = calls
@@ -74,7 +85,11 @@ async fn case(fault: Option<Fault>) -> BTreeMap<&'static str, u32> {
     let home = TempDir::new().unwrap();
     let place = Place { home: home.path().to_owned(), base_url: emulator.base_url() };
     for (name, _) in RECORDINGS {
-        let bytes = if name.starts_with("void") { Vec::new() } else { tone(name, 200) };
+        let bytes = match name {
+            LONG => tone(name, 2500),
+            name if name.starts_with("void") => Vec::new(),
+            _ => tone(name, 200),
+        };
         std::fs::write(home.path().join(name), bytes).unwrap();
     }
     emulator.control(Change::Keys(Vec::new()));
@@ -231,14 +246,20 @@ impl Place {
         };
         assert_eq!(self.lines("results.jsonl"), names(false), "{fault:?}");
         assert_eq!(self.lines("failures.jsonl"), names(true), "{fault:?}");
+        let long = self.records("results.jsonl").into_iter().find(|line| line["path"] == LONG).unwrap();
+        let pieces = long["response"]["pieces"].as_array().unwrap().len();
+        assert!(pieces >= 3, "{long}");
         let billed = emulator.report().of(STT).billed;
-        assert_eq!(billed, names(false).len() as u64, "{fault:?}: paid for twice");
+        assert_eq!(billed, (names(false).len() - 1 + pieces) as u64, "{fault:?}: paid for twice");
+    }
+
+    fn records(&self, file: &str) -> Vec<Value> {
+        json_lines(&std::fs::read_to_string(self.home.join("out").join(file)).unwrap())
     }
 
     fn lines(&self, file: &str) -> Vec<String> {
-        let text = std::fs::read_to_string(self.home.join("out").join(file)).unwrap();
         let path = |line: &Value| line["path"].as_str().unwrap().to_owned();
-        let mut paths: Vec<String> = json_lines(&text).iter().map(path).collect();
+        let mut paths: Vec<String> = self.records(file).iter().map(path).collect();
         paths.sort();
         paths
     }
@@ -246,8 +267,9 @@ impl Place {
 
 fn settings() -> RunSettings {
     let wait = Duration::from_millis(5);
+    let limits = LimitSettings { concurrent: 2, longest_ms: Some(1000), ..LimitSettings::default() };
     RunSettings {
-        limits: BTreeMap::from([(endpoint(), LimitSettings { concurrent: 2, ..LimitSettings::default() })]),
+        limits: BTreeMap::from([(endpoint(), limits)]),
         retry: RetryPolicy { base: wait, max: 10 * wait, throttle_wait: wait, ..RetryPolicy::default() },
         probe_interval: Duration::ZERO,
         ..RunSettings::default()
