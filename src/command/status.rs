@@ -13,6 +13,7 @@ use super::slots::LedgerFile;
 use crate::config::Overrides;
 use crate::queue::{Budget, Halt, Tally, Usage, WorkerRow};
 use crate::report::{Column, Ledger, Table, audio, bytes, count, plural, span};
+use crate::run;
 use crate::task::{Cause, Endpoint, Filter, Job, Money, TaskState, Timestamp};
 
 /// Say where things stand
@@ -65,6 +66,8 @@ struct EndpointStanding {
     endpoint: Endpoint,
     limiter: crate::queue::LimiterState,
     usage: crate::queue::Usage,
+    /// How much audio a request holds, as the endpoint has shown.
+    learned_ms: Option<u64>,
 }
 
 impl Standing {
@@ -78,7 +81,9 @@ impl Standing {
         for endpoint in used {
             let limiter = store.limiter(endpoint).await?;
             let usage = store.usage(endpoint, now().month()).await?;
-            endpoints.push(EndpointStanding { endpoint, limiter, usage });
+            let said_ms = context.config.run.limit_of(endpoint).longest_ms;
+            let learned_ms = run::terms(said_ms, limiter.longest).learned_ms;
+            endpoints.push(EndpointStanding { endpoint, limiter, usage, learned_ms });
         }
         Ok(Standing {
             jobs,
@@ -150,6 +155,9 @@ impl Standing {
             }
             if let Some(until) = e.limiter.paused_until.filter(|until| *until > at) {
                 line += &format!(", paused for {}", span(until.since(at)));
+            }
+            if let Some(ms) = e.learned_ms {
+                line += &format!(", a request holds {} since it ran out of time over more", audio(ms));
             }
             line += &format!(", {} billed in {}", audio(e.usage.billed_ms), at.month());
             line += &reconciled(&e.usage);
@@ -241,7 +249,7 @@ impl Standing {
             .map(|e| {
                 json!({
                     "endpoint": e.endpoint.name(), "limit": e.limiter.ceiling, "effective": e.limiter.effective,
-                    "in_use": e.limiter.busy, "paused_until": e.limiter.paused_until.map(|t| t.to_string()),
+                    "in_use": e.limiter.busy, "learned_max_ms": e.learned_ms, "paused_until": e.limiter.paused_until.map(|t| t.to_string()),
                     "month": now().month().to_string(), "billed_ms": e.usage.billed_ms,
                     "maybe_billed": e.usage.unknown, "maybe_billed_ms": e.usage.unknown_ms,
                     "measured_ms": e.usage.measured_ms, "cost_usd": e.usage.cost.dollars(),

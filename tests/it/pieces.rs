@@ -102,6 +102,9 @@ fn what_the_service_gives_up_on_is_never_sent_again_as_it_was_and_teaches_for_th
     assert_eq!(plan(&world)["longer than a request takes"], 1, "{}", plan(&world));
     world.run().expect(0);
     assert_eq!(world.stt().statuses[&504], 2, "the next run knows it");
+    let status = world.voxbatch(&["status", "--json"]).expect(0).json();
+    let learned = status["endpoints"][0]["learned_max_ms"].as_u64().unwrap();
+    assert!((140_000..=150_000).contains(&learned), "{learned}");
     assert_eq!(world.results().len(), 2);
     world.voxbatch(&["verify"]).expect(0);
 }
