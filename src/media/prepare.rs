@@ -86,10 +86,9 @@ pub fn prepare(
             true => Unfit::NotNow(turned.failure),
             false => Unfit::Refused(turned.failure),
         })?;
-    // Worth counting where headers do not tell: a request that is too long comes to nothing.
-    let counts = terms.longest_ms(endpoint).is_some();
-    let length = || counts.then(|| measure(&file, format, len));
-    let measured = glance(&file, format, len).or_else(length);
+    // Worth counting where headers do not tell: a request that is too long comes to nothing. Else nobody asks.
+    let is_limited = terms.longest_ms(endpoint).is_some();
+    let measured = is_limited.then(|| measure(&file, format, len));
     let fate = |terms| fate(measured, format, len, endpoint, settings, terms);
     let is_anew = match fate(terms) {
         Fate::Refused(failure) => return Err(Unfit::Refused(failure)),
@@ -98,7 +97,8 @@ pub fn prepare(
     };
     let mut cutting = None;
     if is_anew && let Some(flac) = upload_as(Format::Flac, endpoint) {
-        let measured = measured.unwrap_or_else(|| guess(&file, format, len));
+        let length = measured.or_else(|| glance(&file, format, len));
+        let measured = length.unwrap_or_else(|| guess(&file, format, len));
         let anew = decodable(format, Cutting::of(path, format, measured, terms.channels, settings))?;
         // With one channel there is nothing to be done about channels.
         if anew.changes_channels() || fate(Terms { channels: Channels::Keep, ..terms }) != Fate::AsIs {
