@@ -133,23 +133,20 @@ impl Projector {
         loop {
             let mut progress = self.advance_streams(stale).await?;
             // Nothing is held when another process has the files.
-            let Some(held) = self.held.as_mut().filter(|held| progress.waits.is_none() && !held.overtaken)
-            else {
-                return Ok(progress);
-            };
-            match tree::advance(&*self.store, &self.job, &held.lock, &mut held.trees, true).await? {
+            let goes_on = |held: &mut Held| progress.waits.is_none() && !held.overtaken;
+            let Some(mut held) = self.held.take_if(goes_on) else { return Ok(progress) };
+            let advanced = tree::advance(&*self.store, &self.job, &held.lock, &mut held.trees, true).await;
+            held.overtaken = matches!(advanced, Ok(Advanced::Overtaken));
+            if !matches!(advanced, Ok(Advanced::Gone)) {
+                self.held = Some(held);
+            }
+            match advanced? {
                 Advanced::Done(new) => {
                     progress.records = progress.records.max(new);
                     return Ok(progress);
                 }
-                Advanced::Overtaken => {
-                    held.overtaken = true;
-                    return Ok(Progress { waits: Some(Waits::Reprocessing), ..progress });
-                }
-                Advanced::Gone => {
-                    self.held = None;
-                    lost = self.lost_again(lost)?;
-                }
+                Advanced::Overtaken => return Ok(Progress { waits: Some(Waits::Reprocessing), ..progress }),
+                Advanced::Gone => lost = self.lost_again(lost)?,
             }
         }
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::super::Waits;
 use super::super::file::Lock;
+use super::super::{FileFormat, Output, Waits};
 use super::store::{FakeStore, failed};
-use super::{assert_exactly, open};
+use super::{assert_exactly, assert_tree, open, open_with};
 use crate::task::Cause;
 
 #[tokio::test]
@@ -112,6 +112,22 @@ async fn a_step_that_is_abandoned_anywhere_does_no_harm() {
         assert_exactly(&store, temp.path());
     }
     assert!(abandoned > 4, "most steps were not let end: {abandoned}");
+}
+
+/// Files of single recordings take their places one after another by way of the same one beside.
+#[tokio::test]
+async fn a_step_that_goes_on_after_an_abandoned_one_waits_for_what_that_one_still_writes() {
+    let list = [Output::File(FileFormat::Srt)];
+    for polls in 1..12 {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Arc::new(FakeStore::default());
+        let mut projector = open_with(&store, temp.path(), &list).await.unwrap();
+        projector.patience.limit = Duration::from_secs(30);
+        (1..30).for_each(|task| store.succeed(task));
+        abandon(projector.advance(), polls, When::AtWork).await;
+        assert!(projector.finish().await.unwrap().complete);
+        assert_tree(&store, temp.path(), FileFormat::Srt);
+    }
 }
 
 #[tokio::test]
