@@ -20,6 +20,8 @@ CREATE TABLE piece (
     response    TEXT    NOT NULL CHECK (json_valid(response)),
     PRIMARY KEY (task_id, no)
 ) STRICT;
+-- Whoever is the same goes on with them.
+CREATE INDEX piece_identity ON piece (identity);
 
 -- What stands has one result; a purge of that must not leave its pieces behind.
 CREATE TRIGGER piece_joined AFTER UPDATE OF state ON task

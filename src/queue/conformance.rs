@@ -842,6 +842,29 @@ async fn what_is_cancelled_between_pieces_keeps_them_for_a_retry_by_hand(b: Benc
     assert_eq!((b.state(id).await, b.piece_texts(id).await), (TaskState::Queued, vec!["0".to_owned()]));
 }
 
+async fn one_that_is_the_same_goes_on_with_the_pieces_of_one_that_does_not_run(b: Bench) {
+    let job = b.filled(3, 2).await;
+    b.register(&b.other, "mortal").await;
+    let tasks = b.candidates(&job, 3, NOW).await;
+    let of = ["x", "x", "y"];
+    let wish_as = |name: &str, tasks: &[Candidate], of: &[&str]| ClaimRequest {
+        worker: worker(name),
+        ..b.wish_for(tasks, of)
+    };
+    let mut first = b.other.claim(wish_as("mortal", &tasks[..1], &of[..1])).await.unwrap().tasks;
+    b.advance(first.remove(0), piece(0, "x"), NOW).await;
+    let late = b.other.claim(wish_as("mortal", &tasks[..1], &of[..1])).await.unwrap().tasks.remove(0);
+    b.other.retire(worker("mortal"), 0, NOW).await.unwrap();
+    b.store.sweep(NOW).await.unwrap();
+    let claim = b.store.claim(wish_as("a", &tasks[1..], &of[1..])).await.unwrap();
+    assert_eq!(claim.tasks.len(), 2);
+    let texts = async |at: usize| b.piece_texts(tasks[at].id).await;
+    assert_eq!((texts(0).await.len(), texts(1).await, texts(2).await.len()), (0, vec!["0".to_owned()], 0));
+    assert_eq!(b.advance(late, piece(1, "x"), NOW).await, Settled::Accepted);
+    assert_eq!(texts(0).await.len(), 0, "what it would follow is the other's now");
+    assert_eq!(b.store.usage(STT, NOW.month()).await.unwrap().billed_ms, 20_000, "and it is counted");
+}
+
 async fn a_purge_takes_the_pieces_of_what_was_given_up(b: Bench) {
     let job = b.filled(1, 1).await;
     let task = b.claim(&job, 1).await.remove(0);
@@ -1772,6 +1795,7 @@ mod sqlite {
         pieces_of_another_content_are_void_and_stay_counted
         a_piece_that_comes_late_is_kept_unless_somebody_claimed_its_recording_anew
         what_is_cancelled_between_pieces_keeps_them_for_a_retry_by_hand
+        one_that_is_the_same_goes_on_with_the_pieces_of_one_that_does_not_run
         a_purge_takes_the_pieces_of_what_was_given_up
         how_much_a_request_may_hold_only_falls_and_counts_under_the_settings_of_its_day
         looks_alone_can_refuse_a_task_unless_somebody_claimed_it

@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
+use super::pieces::Pieces;
 use crate::media::{self, DecodeError, Excerpt};
+use crate::task::{Job, RecordingPath};
 use crate::velma::{Clip, StagedAudio};
 
 /// Why an answer cannot be kept.
@@ -17,6 +19,21 @@ pub(super) enum Unkept {
 impl From<io::Error> for Unkept {
     fn from(error: io::Error) -> Self {
         Unkept::Storage(error.to_string())
+    }
+}
+
+/// Takes away redacted audio of the other kind, from before: a result of which it is a part stands no more. Once the new one
+/// stands, and not before.
+pub(super) fn remove_overtaken(job: &Job, recording: &RecordingPath, kept: &RecordingPath) {
+    let kept = job.output.join(kept.as_path());
+    for other in [job.redacted_audio_of(recording), job.redacted_audio_as(recording, Pieces::AUDIO)] {
+        let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        if other != kept
+            && let Err(error) = std::fs::remove_file(&other)
+            && !gone(&error)
+        {
+            tracing::warn!(%error, "redacted audio that is overtaken could not be deleted");
+        }
     }
 }
 

@@ -193,8 +193,10 @@ impl Judge {
                 self.hear_throttle(asked, heard, &mut finding);
             }
             Verdict::Halted(..) => self.closed = true,
-            // Whoever gives up on one recording for its length is well, too.
-            Verdict::FileFault(_) | Verdict::TooLong(_) => self.hear_file_judged(heard, &mut finding),
+            // Not what was found out here, before anything was sent.
+            Verdict::FileFault(failure) if failure.http_status.is_some() => {
+                self.hear_file_judged(heard, &mut finding);
+            }
             _ => {}
         }
         finding

@@ -103,7 +103,7 @@ pub(super) async fn keep_answer(
     } else {
         // Reading a large answer and waiting for the disk are no work for the threads that feed uploads.
         let keeping = tokio::task::spawn_blocking(keep).await;
-        keeping.unwrap_or_else(|panic| Err(Unkept::Storage(format!("keep the answer: {panic}"))))
+        keeping.unwrap_or_else(|panic| Err(Unkept::Audio(format!("reading it met a bug of ours: {panic}"))))
     };
     match kept {
         Ok((mut result, is_empty)) => {
@@ -140,7 +140,7 @@ fn new_result(
     let pieces = facts.pieces.as_ref().filter(|pieces| pieces.goes_on() || !pieces.earlier.is_empty());
     let own_ms = response.duration_ms;
     if let Some(pieces) = pieces.filter(|pieces| !pieces.goes_on()) {
-        response = pieces.join(endpoint, &response.json).map_err(|e| Unkept::Storage(e.to_string()))?;
+        response = pieces.join(endpoint, &response.json).map_err(|e| Unkept::Audio(e.to_string()))?;
     }
     let goes_on = pieces.is_some_and(Pieces::goes_on);
     let (suspicions, is_empty) =
@@ -208,12 +208,6 @@ fn keep_audio(
     };
     let (bytes, sha256) = (audio.bytes, audio.sha256.clone());
     audio.persist(&place)?;
-    // One from before, of the other kind, is overtaken like one of the same name.
-    for other in [own_place.clone(), job.redacted_audio_as(&facts.recording, Pieces::AUDIO)] {
-        if other != place && other.exists() {
-            std::fs::remove_file(other)?;
-        }
-    }
     let relative = place.strip_prefix(&job.output).unwrap_or(&place);
     Ok(RedactedAudio { path: RecordingPath::from(relative), bytes, sha256 })
 }

@@ -153,8 +153,12 @@ impl Bench {
         let failure = match verdict {
             Verdict::Transient(failure) if failure.cause == Cause::ServerTimeout => failure,
             verdict => {
-                if verdict == Verdict::Success {
-                    self.lengths.prove(sent_ms);
+                let learned = (verdict == Verdict::Success).then(|| self.lengths.prove(sent_ms)).flatten();
+                if let Some(longest) = learned
+                    && let Err(error) = self.store.learn_longest(self.endpoint, longest).await
+                {
+                    let endpoint = self.endpoint;
+                    tracing::warn!(%endpoint, %error, "how much a request may hold was not saved");
                 }
                 return verdict;
             }
@@ -162,11 +166,10 @@ impl Bench {
         if !media::is_split(format, self.endpoint, &self.media) {
             return Verdict::Transient(failure);
         }
-        let Some(longest) = self.lengths.gave_up(sent_ms) else { return Verdict::Transient(failure) };
-        if let Err(error) = self.store.learn_longest(self.endpoint, longest).await {
-            tracing::warn!(endpoint = %self.endpoint, %error, "how much a request may hold was not saved");
+        match self.lengths.gave_up(sent_ms) {
+            true => Verdict::TooLong(failure),
+            false => Verdict::Transient(failure),
         }
-        Verdict::TooLong(failure)
     }
 }
 

@@ -26,17 +26,20 @@ pub(super) enum Word {
 impl Word {
     pub(super) fn of(verdict: &Verdict, settlement: &Settlement, now: Timestamp) -> Word {
         match verdict {
-            Verdict::Success | Verdict::FileFault(_) | Verdict::TooLong(_) => Word::Over,
+            Verdict::Success => Word::Over,
+            Verdict::FileFault(failure) if failure.http_status.is_some() => Word::Over,
             Verdict::Halted(..) | Verdict::Unclear(..) => Word::Stands,
-            Verdict::Throttled(_) | Verdict::Transient(_) | Verdict::Stopped(_) => {
-                Word::Nothing(match settlement {
-                    Settlement::Retry { run_at, .. } | Settlement::Snooze { run_at, .. } => run_at.since(now),
-                    Settlement::Succeed
-                    | Settlement::Advance
-                    | Settlement::Fail(_)
-                    | Settlement::Release(_) => WAIT,
-                })
-            }
+            // What was found out here, before anything was sent, says nothing; nor does a service that is too slow.
+            Verdict::FileFault(_)
+            | Verdict::TooLong(_)
+            | Verdict::Throttled(_)
+            | Verdict::Transient(_)
+            | Verdict::Stopped(_) => Word::Nothing(match settlement {
+                Settlement::Retry { run_at, .. } | Settlement::Snooze { run_at, .. } => run_at.since(now),
+                Settlement::Succeed | Settlement::Advance | Settlement::Fail(_) | Settlement::Release(_) => {
+                    WAIT
+                }
+            }),
         }
     }
 
@@ -116,6 +119,8 @@ mod tests {
         let cases = [
             (Verdict::Success, &Settlement::Succeed, Word::Over),
             (Verdict::FileFault(failure()), &fail, Word::Over),
+            (Verdict::FileFault(Failure::local(Cause::TooBig, "here")), &fail, Word::Nothing(WAIT)),
+            (Verdict::TooLong(failure()), &snooze, Word::Nothing(SOON)),
             (halted, &release, Word::Stands),
             (Verdict::Unclear(Doubt::Opaque, failure()), &snooze, Word::Stands),
             (Verdict::Throttled(failure()), &snooze, Word::Nothing(SOON)),

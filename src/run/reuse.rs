@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::crew::Ended;
-use super::now;
 use super::ready::Ready;
 use super::worker::Bench;
+use super::{audio, now};
 use crate::event::{About, RunEvent};
 use crate::queue::{Double, QueueError, RedactedAudio, ResultRow, Reuse, Settled};
 use crate::task::{Job, RecordingPath};
@@ -39,10 +39,14 @@ impl Bench {
             },
         };
         let candidate = &ready.candidate;
+        let kept = redacted_audio.as_ref().map(|audio| audio.path.clone());
         let reuse =
             Reuse { task: candidate.id, fence: candidate.fence, of: double.of, identity, redacted_audio };
         if self.store.reuse(reuse, now()).await? == Settled::Fenced {
             return Ok(false);
+        }
+        if let Some(kept) = kept {
+            audio::remove_overtaken(&ready.work.job, &candidate.path, &kept);
         }
         self.tell_reused(ready, &result).await;
         Ok(true)

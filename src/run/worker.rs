@@ -16,7 +16,7 @@ use super::keep::{Facts, counting, keep_answer};
 use super::length::Lengths;
 use super::probe::Word;
 use super::ready::Ready;
-use super::{Stop, dice, now, saving, steady};
+use super::{Stop, audio, dice, now, saving, steady};
 use crate::event::{About, RunEvent};
 use crate::media::{MediaSettings, Prepared};
 use crate::queue::{ClaimedTask, QueueError, Request, Settle, Settled, TaskStore};
@@ -88,6 +88,7 @@ impl Bench {
         self.tell(RunEvent::TaskStarted(about.clone())).await;
 
         let mut facts = Facts::of(&ready);
+        let work = Arc::clone(&facts.work);
         let counting = counting(&ready);
         let mut ready = ready;
         let (cutting, format) = (ready.prepared.cutting.take(), ready.prepared.format);
@@ -165,6 +166,10 @@ impl Bench {
         };
         if succeeded {
             self.apply(&finding, &decision).await;
+        }
+        let kept = settle.result.as_ref().and_then(|result| result.redacted_audio.as_ref());
+        if let Some(kept) = kept.filter(|_| settled == Settled::Accepted) {
+            audio::remove_overtaken(&work.job, &about.path, &kept.path);
         }
         if settled == Settled::Accepted && !kinds.is_empty() && !resend {
             self.tell(RunEvent::TaskSuspect { about: about.clone(), kinds }).await;
@@ -289,6 +294,9 @@ impl Bench {
     async fn apply(&self, finding: &Finding, decision: &Decision) {
         for news in &finding.news {
             let endpoint = self.endpoint;
+            if matches!(news, News::OutageBegan(_)) {
+                self.lengths.forget_tried();
+            }
             self.tell(match news.clone() {
                 News::Examining(doubt) => RunEvent::Examining { endpoint, doubt },
                 News::OutageBegan(failure) => RunEvent::OutageBegan { endpoint, failure },

@@ -6,7 +6,7 @@
 //! | success, of a piece that is not the last | advance | no | – |
 //! | transient | retry until tries or age run out, then fail | yes | – |
 //! | transient during an outage, unless the work was probably done | snooze | no | – |
-//! | too long | snooze for no time: what goes next is shorter | no | – |
+//! | too long | snooze: what goes next is shorter | no | – |
 //! | throttled | snooze; pause of the limiter when asked for or when it goes on | no | – |
 //! | halted | release | no | endpoint or everything |
 //! | the file's fault | fail | yes | – |
@@ -114,7 +114,8 @@ pub fn decide(verdict: Verdict, policy: &RetryPolicy, at: Standing) -> Decision 
         Verdict::Success if at.unfinished => only(Settlement::Advance),
         Verdict::Success => only(Settlement::Succeed),
         Verdict::TooLong(failure) => {
-            only(Settlement::Snooze { hold: Hold::Backoff, run_at: at.now, failure })
+            let run_at = at.now.after(policy.delay(1, at.jitter, &failure));
+            only(Settlement::Snooze { hold: Hold::Backoff, run_at, failure })
         }
         Verdict::FileFault(failure) => only(Settlement::Fail(failure)),
         Verdict::Stopped(failure) => only(Settlement::Release(failure)),
@@ -201,10 +202,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_goes_again_at_once_and_without_end() {
+    fn what_is_too_long_goes_again_soon_and_without_end() {
         let settlement = settle(Verdict::TooLong(failure(Cause::ServerTimeout)), standing(4));
-        let failure = failure(Cause::ServerTimeout);
-        assert_eq!(settlement, Settlement::Snooze { hold: Hold::Backoff, run_at: NOW, failure });
+        let Settlement::Snooze { hold: Hold::Backoff, run_at, .. } = settlement else {
+            panic!("{settlement:?}")
+        };
+        assert_eq!(
+            run_at,
+            NOW.after(RetryPolicy::default().delay(1, standing(4).jitter, &failure(Cause::ServerTimeout)))
+        );
         assert!(!settlement.uses_attempt());
     }
 

@@ -206,7 +206,8 @@ fn union(answers: &[Map<String, Value>], stretches: &[&Stretch]) -> Vec<(u64, u6
         let heard = stretch.heard_ms();
         // Nothing that a piece says reaches beyond what it has heard.
         let place = |ms: u64| ms.saturating_add(heard.start).min(heard.end);
-        all.extend(ranges(answer).into_iter().map(|(from, to)| (place(from), place(to))));
+        let told = ranges(answer).into_iter().map(|(from, to)| (from.min(to), from.max(to)));
+        all.extend(told.map(|(from, to)| (place(from), place(to))));
     }
     all.sort_unstable();
     let mut merged: Vec<(u64, u64)> = Vec::new();

@@ -455,13 +455,16 @@ impl Model {
             };
             let on_deck = tasks.len() == may as usize;
             task.start(&wish, amount, on_deck);
-            task.identity = identity;
+            task.identity = identity.clone();
             spent += amount.audio_ms;
             limiter.busy += u32::from(!on_deck);
             let alone = if on_deck { limiter.ceiling == 1 } else { nobody_else };
             let hold = task.hold(alone, limiter.busy);
             if on_deck { &mut ahead } else { &mut tasks }.push(hold.proof());
             self.holds.push(hold);
+            if let Some(same) = identity {
+                self.inherit(id, &same);
+            }
         }
         doubles.sort_by_key(|double| double.task);
         let known = doubles.clone();
@@ -472,6 +475,20 @@ impl Model {
             }
         }
         Answer::Claimed { tasks, ahead, seated, gone, doubles, limiter, halts, cap_reached }
+    }
+
+    /// The task goes on with the pieces of one that is the same and does not run.
+    fn inherit(&mut self, id: TaskId, same: &Identity) {
+        if self.tasks.iter().any(|t| t.row.id == id && !t.pieces.is_empty()) {
+            return;
+        }
+        let has_them = |t: &&mut Task| t.pieces.first().is_some_and(|piece| piece.identity == *same);
+        let idle = self.tasks.iter_mut().filter(|t| t.row.state != TaskState::Running);
+        let Some(giver) = idle.filter(has_them).min_by_key(|t| t.row.id) else { return };
+        let pieces = std::mem::take(&mut giver.pieces);
+        if let Some(taker) = self.tasks.iter_mut().find(|t| t.row.id == id) {
+            taker.pieces = pieces;
+        }
     }
 
     /// Another task that is the same: one that has its answer, or else one that runs.

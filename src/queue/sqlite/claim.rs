@@ -8,7 +8,7 @@ use sqlx::SqliteConnection;
 
 use super::budget::Caps;
 use super::rows::{Columns, array, int};
-use super::{halts, limits};
+use super::{halts, limits, pieces};
 use crate::queue::{Candidate, Claim, ClaimRequest, ClaimedTask, Double, LimiterState, QueueError};
 use crate::task::{Amount, Endpoint, Fence, Identity, JobId, TaskId, Timestamp};
 
@@ -56,8 +56,10 @@ macro_rules! candidates_where {
                 attempts, options, size_bytes > 131072
                 AND (EXISTS (SELECT 1 FROM task AS other
                          WHERE other.endpoint = task.endpoint AND other.size_bytes = task.size_bytes
-                           AND other.size_bytes > 131072 AND (other.head = task.head OR other.head IS NULL)
-                           AND other.id <> task.id)
+                           AND other.size_bytes > 131072 AND other.head = task.head AND other.id <> task.id)
+                     OR EXISTS (SELECT 1 FROM task AS other
+                         WHERE other.endpoint = task.endpoint AND other.size_bytes = task.size_bytes
+                           AND other.size_bytes > 131072 AND other.head IS NULL AND other.id <> task.id)
                      OR head IS NULL AND EXISTS (SELECT 1 FROM task AS other
                          WHERE other.endpoint = task.endpoint AND other.size_bytes = task.size_bytes
                            AND other.size_bytes > 131072 AND other.id <> task.id)) AS has_double,
@@ -168,6 +170,9 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Resu
             break;
         }
         let mut taken = take_tasks(c, wish, &batch, slots - claim.tasks.len()).await?;
+        if standing.pieces && wish.identities.is_some() && !taken.is_empty() {
+            pieces::inherit(c, identified(wish, taken.keys().copied())).await?;
+        }
         let left: Vec<TaskId> =
             batch.iter().map(|(id, _)| *id).filter(|id| !taken.contains_key(id)).collect();
         let doubles = doubles(c, wish, &left).await?;
@@ -217,6 +222,8 @@ struct Standing {
     on_deck: bool,
     /// Another process is at work on the queue, as far as its last sign of life tells.
     others: bool,
+    /// Some recording has pieces that were answered.
+    pieces: bool,
 }
 
 /// A process that has said nothing for so long waits for no slot.
@@ -231,6 +238,7 @@ impl Standing {
                     EXISTS (SELECT 1 FROM slot WHERE limiter = name AND owner = ?2) AS own,
                     EXISTS (SELECT 1 FROM deck WHERE limiter = name AND owner = ?2) AS on_deck,
                     EXISTS (SELECT 1 FROM worker WHERE ended_at IS NULL AND id <> ?2 AND beat_at > ?3) AS others,
+                    EXISTS (SELECT 1 FROM piece) AS pieces,
                     EXISTS (SELECT 1 FROM halt WHERE lifted_at IS NULL) AS halted
              FROM limiter WHERE name = ?1",
         )
@@ -241,9 +249,15 @@ impl Standing {
         .await?;
         let Some(row) = row else {
             let limiter = LimiterState::default();
-            let nobody =
-                Standing { limiter, halted: true, lone: false, own: false, on_deck: false, others: false };
-            return Ok(nobody);
+            return Ok(Standing {
+                limiter,
+                halted: true,
+                lone: false,
+                own: false,
+                on_deck: false,
+                others: false,
+                pieces: false,
+            });
         };
         Ok(Standing {
             limiter: limits::limiter(&row)?,
@@ -252,6 +266,7 @@ impl Standing {
             own: row.value("own")?,
             on_deck: row.value("on_deck")?,
             others: row.value("others")?,
+            pieces: row.value("pieces")?,
         })
     }
 }

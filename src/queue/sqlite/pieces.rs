@@ -45,12 +45,15 @@ pub(super) async fn advance(
         .bind(&identity.0)
         .execute(&mut *c)
         .await?;
+    // One that comes late may find those before it with another task that is the same, which goes on from there.
     sqlx::query(
         "INSERT INTO piece (task_id, no, identity, rate, channel, heard_from, heard_to, own_from, own_to, is_last,
                 duration_ms, billed_ms, measured_ms, cost, answered_at, response)
          SELECT ?1, ifnull(max(no), 0) + 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
          FROM piece WHERE task_id = ?1
-         HAVING (SELECT state FROM task WHERE id = ?1) <> 'succeeded'",
+         HAVING (SELECT state FROM task WHERE id = ?1) <> 'succeeded'
+            AND (?7 = 0 AND (?4 <= 1 OR max(no) IS NOT NULL)
+                 OR ?7 = (SELECT own_to FROM piece WHERE task_id = ?1 ORDER BY no DESC LIMIT 1))",
     )
     .bind(settle.task.id.0)
     .bind(&identity.0)
@@ -70,6 +73,23 @@ pub(super) async fn advance(
     .execute(c)
     .await?;
     Ok(true)
+}
+
+/// Gives tasks that were just claimed, each with what it is, the pieces of one that is the same and does not run: it would
+/// have to be paid for twice otherwise. `wish` is a JSON array of `[task, identity]`.
+pub(super) async fn inherit(c: &mut SqliteConnection, wish: String) -> Result<(), QueueError> {
+    sqlx::query(
+        "WITH moved (taker, giver) AS (
+             SELECT wish.value ->> 0, (SELECT min(task_id) FROM piece JOIN task ON task.id = task_id
+                                       WHERE piece.identity = wish.value ->> 1 AND state <> 'running')
+             FROM json_each(?1) AS wish
+             WHERE NOT EXISTS (SELECT 1 FROM piece WHERE task_id = wish.value ->> 0))
+         UPDATE piece SET task_id = taker FROM moved WHERE task_id = giver",
+    )
+    .bind(wish)
+    .execute(c)
+    .await?;
+    Ok(())
 }
 
 pub(super) async fn of(c: &mut SqliteConnection, task: TaskId) -> Result<Vec<PieceRow>, QueueError> {
