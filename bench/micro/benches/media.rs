@@ -14,7 +14,9 @@ fn look(c: &mut Criterion) {
         c.bench_function(&format!("media/sniff {name}"), |b| {
             let mut file = File::open(&path).expect("a bundled sample");
             let len = file.metadata().expect("a bundled sample").len();
-            b.iter(|| media::sniff(&mut file, len).expect("a disk that can be read").format.expect("a recording"));
+            b.iter(|| {
+                media::sniff(&mut file, len).expect("a disk that can be read").format.expect("a recording")
+            });
         });
     }
     let path = samples.join("account.wav");

@@ -12,7 +12,7 @@ use voxbatch_bench::clock::now_us;
 use voxbatch_bench::http::{Head, Heads};
 
 use crate::Thinking;
-use crate::answers::{Answers, message};
+use crate::answers::{Answers, message, success};
 use crate::books::{Books, Limits, Refusal};
 
 const STACK: usize = 128 << 10;
@@ -30,7 +30,7 @@ pub(crate) struct Server {
 /// What to do with a request whose head has been read.
 enum Plan<'s> {
     /// Let in; this will be the answer.
-    Work(&'s [u8]),
+    Work(Vec<u8>),
     Refuse(&'s [u8]),
     Tell(Vec<u8>),
 }
@@ -96,7 +96,7 @@ impl Server {
                     }
                     // Before the answer: who has it may send the next one at once.
                     self.books().answered(since, now_us(), len, thinking.as_micros() as u64);
-                    stream.write_all(answer)?;
+                    stream.write_all(&answer)?;
                 }
                 Plan::Refuse(answer) => stream.write_all(answer)?,
                 Plan::Tell(answer) => stream.write_all(&answer)?,
@@ -113,7 +113,7 @@ impl Server {
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let plain = |status, text: &str| Plan::Tell(message(status, "text/plain", text));
-        match (method, path, self.answers.success(path)) {
+        match (method, path, success(path, head.body_len())) {
             ("POST", _, Some(_)) if head.header("transfer-encoding").is_some() => {
                 plain("411 Length Required", "a length is needed")
             }
