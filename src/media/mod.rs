@@ -45,6 +45,7 @@ pub use mime::{UploadAs, taken_by, upload_as};
 pub use name::upload_name;
 pub use pcm::Pcm;
 pub use prepare::{Prepared, Unfit, prepare};
+use probe::channels;
 pub use probe::{glance, guess, measure, measure_file};
 pub use silence::silence;
 pub use sniff::{Sniffed, sniff};

@@ -9,7 +9,8 @@ use super::mime::upload_as;
 use super::name::disagrees;
 use super::read::read_at;
 use super::{
-    Cutting, DecodeError, Fate, Format, MediaSettings, Pcm, Terms, fate, glance, guess, measure, upload_name,
+    Cutting, DecodeError, Fate, Format, MediaSettings, Pcm, Terms, channels, fate, glance, guess, measure,
+    upload_name,
 };
 use crate::task::{Carriage, Cause, Channels, Endpoint, Failure, Measured, RecordingPath};
 
@@ -42,6 +43,8 @@ pub struct Prepared {
     /// What goes out in its place, where it is encoded anew: all that is said here of a name, a type and a carriage is
     /// said of that.
     pub cutting: Option<Cutting>,
+    /// It goes out as it is because it cannot be decoded here: there is no other way to send it.
+    pub is_indivisible: bool,
 }
 
 impl Prepared {
@@ -90,20 +93,34 @@ pub fn prepare(
     let is_limited = terms.longest_ms(endpoint).is_some();
     let measured = is_limited.then(|| measure(&file, format, len));
     let fate = |terms| fate(measured, format, len, endpoint, settings, terms);
-    let is_anew = match fate(terms) {
-        Fate::Refused(failure) => return Err(Unfit::Refused(failure)),
-        Fate::AsIs => false,
-        Fate::Reencode(_) | Fate::Split(_) => true,
-    };
-    let mut cutting = None;
-    if is_anew && let Some(flac) = upload_as(Format::Flac, endpoint) {
-        let length = measured.or_else(|| glance(&file, format, len));
-        let measured = length.unwrap_or_else(|| guess(&file, format, len));
-        let anew = decodable(format, Cutting::of(path, format, measured, terms.channels, settings))?;
-        // With one channel there is nothing to be done about channels.
-        if anew.changes_channels() || fate(Terms { channels: Channels::Keep, ..terms }) != Fate::AsIs {
-            (upload, cutting) = (flac, Some(anew));
+    let opened = match fate(terms) {
+        Fate::Refused(failure) => Err(Unfit::Refused(failure)),
+        Fate::AsIs => Ok(None),
+        Fate::Reencode(_) | Fate::Split(_) => {
+            let length = measured.or_else(|| glance(&file, format, len));
+            let measured = length.unwrap_or_else(|| guess(&file, format, len));
+            decodable(format, Cutting::of(path, format, measured, terms.channels, settings)).map(Some)
         }
+    };
+    let (cutting, is_indivisible) = match opened {
+        // With one channel there is nothing to be done about channels.
+        Ok(Some(anew)) if !anew.changes_channels() => {
+            (Some(anew).filter(|_| fate(Terms { channels: Channels::Keep, ..terms }) != Fate::AsIs), false)
+        }
+        Ok(cutting) => (cutting, false),
+        Err(Unfit::Refused(failure)) => {
+            // What nobody asks for is no reason to refuse what could not be done: it went out as it is before.
+            let is_mono = terms.channels != Channels::Keep && channels(&file, len) == Some(1);
+            let channels = if is_mono { Channels::Keep } else { terms.channels };
+            if fate(Terms { learned_ms: None, anew: false, channels, ..terms }) != Fate::AsIs {
+                return Err(Unfit::Refused(failure));
+            }
+            (None, true)
+        }
+        Err(not_now) => return Err(not_now),
+    };
+    if let (Some(_), Some(flac)) = (&cutting, upload_as(Format::Flac, endpoint)) {
+        upload = flac;
     }
     let carriage = match (endpoint.is_streaming(), &cutting) {
         (false, _) => None,
@@ -130,6 +147,7 @@ pub fn prepare(
         carriage,
         pcm,
         cutting,
+        is_indivisible,
     })
 }
 
@@ -180,7 +198,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::media::sample::wav;
+    use crate::media::sample::{ogg_page, timed_mp4, wav};
 
     fn prepared(path: &Path) -> Result<Prepared, Unfit> {
         let recording = RecordingPath::from(Path::new(path.file_name().unwrap()));
@@ -241,6 +259,41 @@ mod tests {
         assert!(on(Endpoint::SttBatch, at_most).unwrap().cutting.is_some());
         let Err(Unfit::Refused(failure)) = on(Endpoint::Batch, at_most) else { panic!("never split") };
         assert_eq!(failure.cause, Cause::TooBig);
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_goes_out_as_it_is_unless_somebody_asks_for_something_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let film = folder.path().join("film.m4a");
+        std::fs::write(&film, timed_mp4(10_000, 80_000)).unwrap();
+        let opus = |channels: u8| {
+            let head = [&b"OpusHead\x01"[..], &[channels, 0, 0], &48_000u32.to_le_bytes(), &[0; 3]].concat();
+            let path = folder.path().join(format!("{channels}.opus"));
+            let tags = [&b"OpusTags"[..], &[0; 8]].concat();
+            let pages = [ogg_page(2, &head), ogg_page(0, &tags), ogg_page(0, &[0xFC, 0xFF, 0xFE])];
+            std::fs::write(&path, pages.concat()).unwrap();
+            path
+        };
+        let on = |path: &Path, terms| {
+            let recording = RecordingPath::from(Path::new("call"));
+            prepare(path, &recording, Endpoint::SttBatch, &MediaSettings::default(), terms)
+        };
+        let learned = Terms { learned_ms: Some(5000), ..Terms::default() };
+        let anew = Terms { anew: true, ..Terms::default() };
+        for terms in [learned, anew, Terms { learned_ms: Some(5000), ..anew }] {
+            let found = on(&film, terms).unwrap();
+            assert!(found.cutting.is_none() && found.is_indivisible, "{terms:?}: {found:?}");
+        }
+        let said = Terms { longest_ms: Some(5000), ..Terms::default() };
+        let split = Terms { channels: Channels::Split, ..Terms::default() };
+        let mix = Terms { channels: Channels::Mix, ..Terms::default() };
+        let stereo = opus(2);
+        for (path, terms) in [(&film, said), (&film, split), (&stereo, split), (&stereo, mix)] {
+            let Err(Unfit::Refused(failure)) = on(path, terms) else { panic!("{terms:?}") };
+            assert!(failure.message.contains("convert it"), "{}", failure.message);
+        }
+        let mono = opus(1);
+        assert!([split, mix].into_iter().all(|terms| on(&mono, terms).unwrap().cutting.is_none()));
     }
 
     #[test]

@@ -90,6 +90,11 @@ pub fn guess(file: &File, format: Format, len: u64) -> Measured {
     Measured::estimated(by_rate.unwrap_or_else(|| by_size_ms(format, len)))
 }
 
+/// How many channels a recording has, where headers tell: for what cannot be decoded.
+pub(super) fn channels(file: &File, len: u64) -> Option<usize> {
+    safely(|| packets::channels(file, len))
+}
+
 /// Between 4 kbit/s, below every speech codec, and 100 Mbit/s, above every film.
 fn plausible(ms: u64, len: u64) -> bool {
     ms > 0 && ms <= len.saturating_mul(2).saturating_add(10_000) && ms >= len / 12_500

@@ -84,6 +84,12 @@ pub(super) fn flac() -> Vec<u8> {
 pub(super) fn ogg_page(flags: u8, packet: &[u8]) -> Vec<u8> {
     let mut page = [&b"OggS\0"[..], &[flags], &[0; 20], &[1, packet.len() as u8]].concat();
     page.extend(packet);
+    let mut sum = 0u32;
+    for byte in &page {
+        sum ^= u32::from(*byte) << 24;
+        (0..8).for_each(|_| sum = (sum << 1) ^ if sum >> 31 == 1 { 0x04C1_1DB7 } else { 0 });
+    }
+    page[22..26].copy_from_slice(&sum.to_le_bytes());
     page
 }
 

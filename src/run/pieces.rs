@@ -135,6 +135,11 @@ impl Bench {
         }
     }
 
+    /// Whether it can go out in pieces, as far as is known.
+    pub(super) fn can_be_less(&self, prepared: &Prepared) -> bool {
+        !prepared.is_indivisible && media::is_split(prepared.format, self.endpoint, &self.media)
+    }
+
     /// Whether it has turned out, since it was looked at, that it is more than a request takes.
     pub(super) fn has_outgrown(&self, ready: &Ready) -> bool {
         let terms = self.lengths.terms(false);
@@ -148,8 +153,9 @@ impl Bench {
     }
 
     /// What an answer, or its absence, says about how much a request may hold. A service that ran out of time over much
-    /// gets less the next time, at no cost in tries; the same is never sent twice.
-    pub(super) async fn learn_length(&self, verdict: Verdict, format: Format, sent_ms: u64) -> Verdict {
+    /// gets less the next time, at no cost in tries; the same is never sent twice. What cannot be less
+    /// is given up on like anything else, or it would go out for ever.
+    pub(super) async fn learn_length(&self, verdict: Verdict, can_be_less: bool, sent_ms: u64) -> Verdict {
         let failure = match verdict {
             Verdict::Transient(failure) if failure.cause == Cause::ServerTimeout => failure,
             verdict => {
@@ -163,7 +169,7 @@ impl Bench {
                 return verdict;
             }
         };
-        if !media::is_split(format, self.endpoint, &self.media) {
+        if !can_be_less {
             return Verdict::Transient(failure);
         }
         match self.lengths.gave_up(sent_ms) {

@@ -91,7 +91,8 @@ impl Bench {
         let work = Arc::clone(&facts.work);
         let counting = counting(&ready);
         let mut ready = ready;
-        let (cutting, format) = (ready.prepared.cutting.take(), ready.prepared.format);
+        let can_be_less = self.can_be_less(&ready.prepared);
+        let cutting = ready.prepared.cutting.take();
         let unwritten = match cutting.is_some() && !self.endpoint.returns_audio() {
             true => Unwritten::Piece,
             false => Unwritten::Audio(facts.audio_place.clone()),
@@ -113,7 +114,7 @@ impl Bench {
             }
         }
         let verdict = velma::classify(self.endpoint, &exchange);
-        let verdict = self.learn_length(verdict, format, facts.sent_ms).await;
+        let verdict = self.learn_length(verdict, can_be_less, facts.sent_ms).await;
         let piece = facts.pieces.as_ref().map(|pieces| (pieces.number(), pieces.about));
         let is_gone = matches!(exchange.outcome, Err(TransportError::JobGone));
         let (verdict, result, mut request) =

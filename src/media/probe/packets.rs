@@ -51,6 +51,13 @@ pub(super) fn promised(file: &File, len: u64) -> Option<u64> {
     sound_ms(reader.as_ref()).and_then(|ms| u64::try_from(ms).ok())
 }
 
+/// How many channels its headers say that it has.
+pub(super) fn channels(file: &File, len: u64) -> Option<usize> {
+    let reader = demuxer(Source { left: HEADERS, ..Source::new(file, len) })?;
+    let parameters = reader.first_track(TrackType::Audio)?.codec_params.as_ref()?.audio()?;
+    parameters.channels.as_ref().map(symphonia::core::audio::Channels::count)
+}
+
 fn demuxer(source: Source<'_>) -> Option<Box<dyn FormatReader + '_>> {
     let stream = MediaSourceStream::new(Box::new(source), Default::default());
     symphonia::default::get_probe()
