@@ -1,6 +1,7 @@
 //! A recording that goes out encoded anew, whole or in pieces: each claim sends what comes next. What was answered is in
 //! the queue, and no plan is: the next piece begins where the last one ends, also after a crash.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::media::{
 };
 use crate::queue::{ClaimedTask, Counted, PieceRow};
 use crate::task::{Amount, Cause, Endpoint, Stretch, Verdict};
-use crate::velma::{self, Exchange, Part, Response, Source, StagedAudio, TransportError, Unreadable};
+use crate::velma::{self, Part, Response, StagedAudio, TransportError, Unreadable};
 
 /// How far pieces reach into each other where something is to be silenced: a number that is spoken across a cut is heard
 /// whole by one of them.
@@ -79,14 +80,15 @@ impl Pieces {
 }
 
 impl Bench {
-    /// Sends what comes next of a recording that is encoded anew.
-    pub(super) async fn send_piece(
+    /// Writes what comes next of a recording that is encoded anew, which is then ready to be sent. When the run stops
+    /// meanwhile, it is left alone.
+    pub(super) async fn cut_next(
         &self,
         task: &ClaimedTask,
-        mut ready: Ready,
+        ready: &mut Ready,
         cutting: Cutting,
         facts: &mut Facts,
-    ) -> Exchange {
+    ) -> Result<File, TransportError> {
         let earlier = match self.store.pieces(task.id).await {
             Ok(known) => known,
             Err(error) => {
@@ -94,7 +96,7 @@ impl Bench {
                 tracing::warn!(task.id = task.id.0, %error, "the pieces of a recording could not be looked up");
                 self.stop.drain.cancel();
                 self.trouble().get_or_insert(error);
-                return Exchange::none(TransportError::Aborted);
+                return Err(TransportError::Aborted);
             }
         };
         // Of another content or with other options they are void.
@@ -108,22 +110,25 @@ impl Bench {
             let file = tempfile::tempfile_in(&*scratch)?;
             cutting.piece(after.as_ref(), bounds, file)
         });
-        let Piece { file, bytes, stretch, ends } = match cut.await {
-            Ok(Ok(piece)) => piece,
-            Ok(Err(error)) => return Exchange::none(uncut(error, self.endpoint)),
+        let cut = tokio::select! {
+            cut = cut => cut,
+            // Nothing would be sent of it, so nobody waits for it.
+            () = self.stop.drain.cancelled() => return Err(TransportError::Aborted),
+        };
+        let Piece { file, bytes, stretch, ends } = match cut {
+            Ok(cut) => cut.map_err(|error| uncut(error, self.endpoint))?,
             Err(panic) => {
-                return Exchange::none(TransportError::Undecodable(format!("cutting it met a bug: {panic}")));
+                return Err(TransportError::Undecodable(format!("cutting it met a bug: {panic}")));
             }
         };
         if !ready.prepared.is_fresh() {
-            let what = "it was written to while it was encoded".to_owned();
-            return Exchange::none(TransportError::SourceChanged(what));
+            return Err(TransportError::SourceChanged("it was written to while it was encoded".to_owned()));
         }
         facts.sent_ms = stretch.sent_ms();
         let (format, media) = (ready.prepared.format, self.media.clone());
         facts.pieces = Some(Pieces { earlier, stretch, about, ends, format, media });
         ready.prepared.len = bytes;
-        self.submit_from(Source::File(file), ready, facts).await
+        Ok(file)
     }
 
     fn bounds(&self) -> Bounds {

@@ -85,8 +85,6 @@ impl Bench {
         if self.stop.drain.is_cancelled() || !self.may_start(&task) || self.has_outgrown(&ready) {
             return self.put_back(task, about, Some(slot)).await;
         }
-        self.tell(RunEvent::TaskStarted(about.clone())).await;
-
         let mut facts = Facts::of(&ready);
         let work = Arc::clone(&facts.work);
         let counting = counting(&ready);
@@ -98,11 +96,25 @@ impl Bench {
             false => Unwritten::Audio(facts.audio_place.clone()),
         };
         let may_resend = facts.work.suspect.resend && !facts.resent && cutting.is_none();
+        let cut = match cutting {
+            None => None,
+            Some(cutting) => {
+                let since = now();
+                let cut = self.cut_next(&task, &mut ready, cutting, &mut facts).await;
+                // That takes a while: what has been heard meanwhile counts, too.
+                if self.stop.drain.is_cancelled() || !self.may_start(&task) || self.is_halted(since).await {
+                    return self.put_back(task, about, Some(slot)).await;
+                }
+                Some(cut)
+            }
+        };
+        self.tell(RunEvent::TaskStarted(about.clone())).await;
         let (started_at, sent_at, clock) = (now(), steady(), Instant::now());
         let begun = self.judge().begin(sent_at);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let exchange = match cutting {
-            Some(cutting) => self.send_piece(&task, ready, cutting, &mut facts).await,
+        let exchange = match cut {
+            Some(Ok(piece)) => self.submit_from(Source::File(piece), ready, &facts).await,
+            Some(Err(error)) => Exchange::none(error),
             None if self.endpoint.works_by_jobs() => self.send_or_follow(&task, ready, &mut facts).await,
             None => self.submit(ready, &facts).await,
         };
@@ -210,6 +222,12 @@ impl Bench {
             Mode::Alone(_) => task.alone,
             Mode::AskFree | Mode::Closed => false,
         }
+    }
+
+    /// Whether somebody has halted this endpoint since then: who was claimed before may be what probes an older halt.
+    async fn is_halted(&self, since: Timestamp) -> bool {
+        let halts = self.store.halts(true, now()).await.unwrap_or_default();
+        halts.iter().any(|halt| halt.raised_at >= since && halt.scope.covers(self.endpoint))
     }
 
     pub(super) async fn put_back(&self, task: ClaimedTask, about: About, slot: Option<Slot>) -> Ended {

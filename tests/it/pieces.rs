@@ -11,6 +11,7 @@ use crate::support::{Jobs, STT, World, bursts, json_lines, roomy, without_count}
 
 mod channels;
 mod redaction;
+mod stopping;
 
 const CONVERSATION: &str = "velma-2-batch";
 /// When something is heard, in milliseconds.
