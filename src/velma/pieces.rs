@@ -1,6 +1,8 @@
 //! Answers to pieces of a recording, joined into one on the recording's own time. Nothing is made up: a speaker is one of
 //! its piece, for nobody knows whether it is the same one in the next, and what cannot be joined stands with its piece.
 
+use std::ops::Range;
+
 use serde_json::{Map, Value, json};
 
 use super::Response;
@@ -116,14 +118,23 @@ fn duration(answers: &[Map<String, Value>], stretches: &[&Stretch]) -> Option<u6
 fn all_found(key: &str, answers: &[Map<String, Value>], stretches: &[&Stretch]) -> Value {
     let (scopes, _) = scopes(stretches);
     let mut all: Vec<(u64, Value)> = Vec::new();
-    for (n, (answer, stretch)) in answers.iter().zip(stretches).enumerate() {
-        let before = n.checked_sub(1).and_then(|n| stretches.get(n)).filter(|b| b.channel == stretch.channel);
+    let (mut before, mut found) = (None::<&Stretch>, Vec::<Found>::new());
+    for (n, (answer, &stretch)) in answers.iter().zip(stretches).enumerate() {
+        let before = before.replace(stretch).filter(|before| before.channel == stretch.channel);
+        let found_before = std::mem::take(&mut found);
         for item in answer.get(key).and_then(Value::as_array).into_iter().flatten() {
             let Value::Object(mut item) = item.clone() else { continue };
             shift(&mut item, stretch.heard_ms().start);
-            let start = TIMES.iter().find_map(|key| millis(&item, key)).unwrap_or(stretch.heard_ms().start);
-            if !is_its_own(&item, start, stretch, before.copied()) {
-                continue;
+            let span = span(&item);
+            // What has no time cannot be told apart from what others say.
+            let start = span.as_ref().map_or(stretch.heard_ms().start, |span| span.start);
+            if let Some(span) = span {
+                let is_told = before.is_some_and(|before| is_told(&span, before, &found_before));
+                let is_left = !is_told && is_left(&span, stretch);
+                found.push(Found { span, is_left });
+                if is_told || is_left {
+                    continue;
+                }
             }
             for key in ["speaker", "speaker_label"] {
                 if let Some(speaker) = item.get_mut(key) {
@@ -139,17 +150,37 @@ fn all_found(key: &str, answers: &[Map<String, Value>], stretches: &[&Stretch]) 
     all.into_iter().map(|(_, item)| item).collect()
 }
 
-/// Whether a piece answers for what it found, and not its neighbour, which has heard it as well. What no other has heard to
-/// its end is kept: something may be told twice so, and nothing is lost.
-fn is_its_own(item: &Map<String, Value>, start: u64, stretch: &Stretch, before: Option<&Stretch>) -> bool {
-    let own = stretch.own_ms();
+/// What a piece found, and when.
+struct Found {
+    span: Range<u64>,
+    /// The next one is to tell of it, and not this one or the one before.
+    is_left: bool,
+}
+
+/// From when to when something was heard, if that is said.
+fn span(item: &Map<String, Value>) -> Option<Range<u64>> {
+    let start = TIMES.iter().find_map(|key| millis(item, key))?;
     let length = || millis(item, "duration_ms").unwrap_or(0);
-    let end =
-        || ["end_ms", "end_time_ms"].iter().find_map(|key| millis(item, key)).unwrap_or(start + length());
-    if start < own.start {
-        return before.is_none_or(|before| end() > before.heard_ms().end);
+    let end = ["end_ms", "end_time_ms"].iter().find_map(|key| millis(item, key));
+    Some(start..end.unwrap_or_else(|| start.saturating_add(length())))
+}
+
+/// Whether something begins where the next piece answers, and has heard it as well. What no other has heard is kept,
+/// wherever it says that it begins.
+fn is_left(span: &Range<u64>, stretch: &Stretch) -> bool {
+    stretch.heard.end > stretch.own.end && span.start >= stretch.own_ms().end
+}
+
+/// Whether the piece before tells of something. Two hearings of it differ by some milliseconds, which may lie on either
+/// side of the cut: what counts is what became of that which the one before heard at the same time, most of all. What
+/// it has not heard to its end is kept: something may be told twice so, and nothing is lost.
+fn is_told(span: &Range<u64>, before: &Stretch, found: &[Found]) -> bool {
+    if span.is_empty() {
+        return span.start < before.own_ms().end;
     }
-    start < own.end || stretch.is_last
+    let common = |other: &Range<u64>| span.end.min(other.end).saturating_sub(span.start.max(other.start));
+    let most = |left| found.iter().filter(|f| f.is_left == left).map(|f| common(&f.span)).max().unwrap_or(0);
+    span.end <= before.heard_ms().end && most(false) > most(true)
 }
 
 /// What stands in front of each piece's speakers, and whether that names pieces.
@@ -222,7 +253,7 @@ fn union(answers: &[Map<String, Value>], stretches: &[&Stretch]) -> Vec<(u64, u6
 
 #[cfg(test)]
 mod tests {
-    use std::ops::Range;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -364,5 +395,79 @@ mod tests {
         );
         let times: Vec<_> = response.transcript.utterances.iter().map(|u| (u.start_ms, u.end_ms)).collect();
         assert_eq!(times, [(0, 4000), (4000, 6000), (6000, 8000)]);
+    }
+
+    #[test]
+    fn what_a_piece_hears_beyond_its_end_is_told_where_no_other_has_heard_it() {
+        let first =
+            json!({ "text": "one late", "utterances": [said(0, 900, "one"), said(10_040, 200, "late")] });
+        let second = json!({ "text": "two", "utterances": [said(500, 900, "two")] });
+        let parts = [
+            (stretch(0..10_000, 0..10_000, false), first),
+            (stretch(10_000..20_000, 10_000..20_000, true), second),
+        ];
+        let (_, response) = joined(Endpoint::SttBatch, &parts);
+        let texts: Vec<_> = response.transcript.utterances.iter().filter_map(|u| u.text.as_deref()).collect();
+        assert_eq!(texts, ["one", "late", "two"]);
+    }
+
+    #[test]
+    fn two_hearings_on_either_side_of_a_cut_are_one_utterance() {
+        for (in_first, in_second) in [(10_010, 9_980), (9_990, 10_020), (10_010, 10_020), (9_990, 9_980)] {
+            let answer = |start| json!({ "text": "x", "utterances": [said(start, 900, "x")] });
+            let parts = [
+                (stretch(0..15_000, 0..10_000, false), answer(in_first)),
+                (stretch(5000..20_000, 10_000..20_000, true), answer(in_second - 5000)),
+            ];
+            let (answer, _) = joined(Endpoint::PiiPhiRedactionBatch, &parts);
+            assert_eq!(answer["text"], "x", "{in_first} and {in_second}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_overlaps_a_cut_is_lost_or_doubled(
+            spoken in proptest::collection::vec((0u64..800, 200u64..4000), 1..40),
+            lengths in proptest::collection::vec(11_000u64..30_000, 1..5),
+            overlap in prop_oneof![Just(0u64), Just(5000)], seed in any::<u64>(),
+        ) {
+            let mut dice = fastrand::Rng::with_seed(seed);
+            let mut at = 0;
+            let truth: Vec<Range<u64>> = spoken
+                .into_iter()
+                .map(|(pause, length)| {
+                    at += pause + length;
+                    at - length..at
+                })
+                .collect();
+            let (mut begin, mut heard_in_all, mut parts) = (0, Vec::new(), Vec::new());
+            let count = lengths.len();
+            for (n, length) in lengths.into_iter().enumerate() {
+                let is_last = n + 1 == count;
+                let own = begin..if is_last { at.max(begin + length) } else { begin + length };
+                let heard =
+                    own.start.saturating_sub(overlap)..if is_last { own.end } else { own.end + overlap };
+                let mut said_here = Vec::new();
+                for (n, spoken) in truth.iter().enumerate() {
+                    let (from, to) = (spoken.start.max(heard.start), spoken.end.min(heard.end));
+                    if from + 50 > to {
+                        continue;
+                    }
+                    // No two hearings agree to the millisecond.
+                    let start = (from - heard.start + dice.u64(0..50)).saturating_sub(25);
+                    let end = (to - heard.start + dice.u64(0..50)).saturating_sub(25);
+                    said_here.push(said(start, end - start, &n.to_string()));
+                    heard_in_all.push(n);
+                }
+                parts.push((stretch(heard, own.clone(), is_last), json!({ "utterances": said_here })));
+                begin = own.end;
+            }
+            let (_, response) = joined(Endpoint::PiiPhiRedactionBatch, &parts);
+            let told = response.transcript.utterances.iter();
+            let told: Vec<usize> = told.map(|u| u.text.as_deref().unwrap().parse().unwrap()).collect();
+            // Without an overlap each half of what a cut divides is heard by one piece alone.
+            let expected = if overlap == 0 { heard_in_all } else { (0..truth.len()).collect() };
+            prop_assert_eq!(told, expected);
+        }
     }
 }
