@@ -62,11 +62,16 @@ pub fn join(endpoint: Endpoint, parts: &[Part<'_>]) -> Result<Response, Unreadab
             None => apart.push(key),
         }
     }
-    if rereads && let Some(said) = joined.get("utterances").and_then(Value::as_array) {
+    if rereads && answers.iter().all(is_in_utterances) {
         // What was heard twice must not be read twice, and who speaks on another channel answers in between.
-        let said: Vec<&str> = said.iter().filter_map(|said| said.get("text")?.as_str()).collect();
+        let said = joined.get("utterances").and_then(Value::as_array).into_iter().flatten();
+        let said: Vec<&str> = said.filter_map(|said| said.get("text")?.as_str()).collect();
         let text = Value::from(said.join(" "));
         joined.entry("text").and_modify(|joined| *joined = text);
+    }
+    if rereads {
+        // The whole text does not show who spoke on which channel, nor what was heard twice.
+        apart.push("text".to_owned());
     }
     joined.insert("speaker_scope".to_owned(), json!(if scopes(&stretches).1 { "piece" } else { "channel" }));
     let pieces: Vec<Value> =
@@ -95,6 +100,13 @@ fn piece(answer: &Map<String, Value>, stretch: &Stretch, apart: &[String]) -> Va
         piece.extend(answer.get(key).map(|value| (key.clone(), value.clone())));
     }
     Value::Object(piece)
+}
+
+/// Whether utterances say all that the text of an answer says.
+fn is_in_utterances(answer: &Map<String, Value>) -> bool {
+    let text = answer.get("text").and_then(Value::as_str).unwrap_or_default();
+    let said = answer.get("utterances").and_then(Value::as_array);
+    text.trim().is_empty() || said.is_some_and(|said| !said.is_empty())
 }
 
 fn texts(answers: &[Map<String, Value>]) -> Value {
@@ -374,6 +386,32 @@ mod tests {
         assert_eq!(told, ["a C1:S1", "b C2:S1", "c C1:S1"]);
         assert_eq!(answer["text"], "a b c");
         assert_eq!((response.duration_ms, &answer["speaker_scope"]), (Some(5000), &json!("channel")));
+    }
+
+    #[test]
+    fn what_is_told_as_text_alone_stays_with_its_channel_and_its_piece() {
+        let of = |channel, text: &str| {
+            let answer = json!({ "text": text, "duration_ms": 5000 });
+            (Stretch { channel, ..stretch(0..5000, 0..5000, true) }, answer)
+        };
+        let (answer, _) =
+            joined(Endpoint::SttBatchEnglishVfast, &[of(1, "how are you"), of(2, "well, thanks")]);
+        let pieces = &answer["pieces"];
+        assert_eq!((&pieces[0]["channel"], &pieces[0]["text"]), (&json!(1), &json!("how are you")));
+        assert_eq!((&pieces[1]["channel"], &pieces[1]["text"]), (&json!(2), &json!("well, thanks")));
+        assert_eq!(answer["text"], "how are you well, thanks");
+        let with = |text: &str, utterances| json!({ "text": text, "utterances": utterances });
+        for utterances in [json!([]), json!([said(0, 900, "three")])] {
+            let (answer, _) = joined(
+                Endpoint::PiiPhiRedactionBatch,
+                &[
+                    (stretch(0..12_000, 0..10_000, false), with("one two", json!([]))),
+                    (stretch(8000..20_000, 10_000..20_000, true), with("two three", utterances)),
+                ],
+            );
+            assert_eq!(answer["text"], "one two two three", "nothing is lost");
+            assert_eq!(answer["pieces"][1]["text"], "two three");
+        }
     }
 
     #[test]
