@@ -12,8 +12,8 @@ use super::worker::Bench;
 use crate::media::{
     self, Bounds, CutError, Cutting, DecodeError, Format, MediaSettings, Piece, Prepared, can_be_split,
 };
-use crate::queue::{ClaimedTask, Counted, PieceRow};
-use crate::task::{Amount, Cause, Endpoint, Stretch, Verdict};
+use crate::queue::{ClaimedTask, Counted, PieceRow, QueueError};
+use crate::task::{Amount, Cause, Endpoint, Identity, Measured, Stretch, TaskId, Verdict};
 use crate::velma::{self, Part, Response, StagedAudio, TransportError, Unreadable};
 
 /// How far pieces reach into each other where something is to be silenced: a number that is spoken across a cut is heard
@@ -89,7 +89,7 @@ impl Bench {
         cutting: Cutting,
         facts: &mut Facts,
     ) -> Result<File, TransportError> {
-        let earlier = match self.store.pieces(task.id).await {
+        let earlier = match self.answered(task.id, ready.identity.as_ref()).await {
             Ok(known) => known,
             Err(error) => {
                 // Nobody knows what was paid for already: nothing may be sent.
@@ -99,9 +99,6 @@ impl Bench {
                 return Err(TransportError::Aborted);
             }
         };
-        // Of another content or with other options they are void.
-        let is_whole = earlier.iter().all(|piece| Some(&piece.identity) == ready.identity.as_ref());
-        let earlier = if is_whole { earlier } else { Vec::new() };
         let bounds = self.bounds();
         let about = cutting.about(bounds);
         let (after, scratch) = (earlier.last().map(|piece| piece.stretch.clone()), Arc::clone(&self.scratch));
@@ -129,6 +126,21 @@ impl Bench {
         facts.pieces = Some(Pieces { earlier, stretch, about, ends, format, media });
         ready.prepared.len = bytes;
         Ok(file)
+    }
+
+    /// What was answered of a recording so far. Of another content or with other options it is void.
+    async fn answered(&self, task: TaskId, identity: Option<&Identity>) -> Result<Vec<PieceRow>, QueueError> {
+        let known = self.store.pieces(task).await?;
+        let is_whole = known.iter().all(|piece| Some(&piece.identity) == identity);
+        Ok(if is_whole { known } else { Vec::new() })
+    }
+
+    /// Reserves no more for a recording that goes out in pieces than the next one can hold: what is stored is paid for.
+    pub(super) async fn reserve_next(&self, ready: &mut Ready) -> Result<(), QueueError> {
+        let earlier = self.answered(ready.candidate.id, ready.identity.as_ref()).await?;
+        let last = earlier.last().map(|piece| &piece.stretch);
+        ready.most_ms = ready.most_ms.min(left_ms(ready.measured, last, self.bounds().overlap_ms));
+        Ok(())
     }
 
     fn bounds(&self) -> Bounds {
@@ -184,6 +196,18 @@ impl Bench {
     }
 }
 
+/// How much of a recording, or of the channel that comes next, is left after a piece, with what was heard before.
+fn left_ms(measured: Measured, last: Option<&Stretch>, overlap_ms: u64) -> u64 {
+    let all = measured.duration_ms;
+    match last {
+        // Of what is only guessed nobody knows how much is left.
+        Some(last) if measured.is_certain() && !last.is_last => {
+            all.saturating_sub(last.own_ms().end).saturating_add(overlap_ms).min(all)
+        }
+        _ => all,
+    }
+}
+
 fn uncut(error: CutError, endpoint: Endpoint) -> TransportError {
     match error {
         CutError::TooLarge(_) if can_be_split(endpoint) => {
@@ -197,5 +221,22 @@ fn uncut(error: CutError, endpoint: Endpoint) -> TransportError {
         CutError::Decode(DecodeError::Io(error)) => TransportError::SourceRead(error.to_string()),
         CutError::Decode(DecodeError::Undecodable(what)) => TransportError::Undecodable(what),
         CutError::Write(error) => TransportError::Storage(format!("a piece of it: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_not_reserved_again_unless_nobody_knows_how_much_is_left() {
+        let after = |end, is_last| Stretch { rate: 1000, channel: 1, heard: 0..end, own: 0..end, is_last };
+        let whole = Measured::header(10_000);
+        assert_eq!(left_ms(whole, None, 500), 10_000);
+        assert_eq!(left_ms(whole, Some(&after(9000, false)), 0), 1000);
+        assert_eq!(left_ms(whole, Some(&after(9000, false)), 500), 1500);
+        assert_eq!(left_ms(whole, Some(&after(400, false)), 500), 10_000, "no more than there is");
+        assert_eq!(left_ms(whole, Some(&after(10_000, true)), 0), 10_000, "the next channel");
+        assert_eq!(left_ms(Measured::estimated(10_000), Some(&after(9000, false)), 0), 10_000);
     }
 }

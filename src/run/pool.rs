@@ -346,8 +346,14 @@ impl Pool {
 
     async fn take_in(&mut self, looked: Looked) {
         let (candidate, settlement) = match looked {
-            Looked::Fit(ready) => {
+            Looked::Fit(mut ready) => {
                 self.looks.remove(&ready.candidate.id);
+                if ready.prepared.cutting.is_some()
+                    && let Err(error) = self.bench.reserve_next(&mut ready).await
+                {
+                    self.preparing.take(ready.candidate.id);
+                    return self.stop_for(error);
+                }
                 return self.preparing.keep(*ready);
             }
             Looked::Away(candidate, work) => return self.put_off(&candidate, &work),

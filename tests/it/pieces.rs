@@ -159,15 +159,31 @@ fn lossy_recordings_are_decoded_and_cut_where_they_were_heard() {
     world.voxbatch(&["verify"]).expect(0);
 }
 
+/// What no encoder makes smaller.
+fn noise(ms: u32) -> Vec<u8> {
+    let mut noise = bursts("noise", ms, &[]);
+    let mut dice = fastrand::Rng::with_seed(1);
+    noise[44..].iter_mut().for_each(|byte| *byte = dice.u8(..));
+    noise
+}
+
+#[test]
+fn pieces_that_are_paid_for_are_not_held_against_a_cap_once_more() {
+    let world = World::new(listening(None));
+    world.configure(&Jobs { concurrent: 2, monthly_hours: Some(65.0 / 3600.0), ..Jobs::default() });
+    world.edit("[scan]\n", "[scan]\nmax_file_size = \"400 kB\"\n");
+    world.write("calls/noise.wav", &noise(60_000));
+    world.run().expect(0);
+    assert!(world.stt().bodies >= 3);
+    assert_eq!(only(&world).0["billed_ms"], 60_000);
+}
+
 #[test]
 fn what_is_too_large_goes_out_as_flac_and_in_pieces_only_if_that_is_not_enough() {
     let world = world(STT, listening(None), None);
     world.edit("[scan]\n", "[scan]\nmax_file_size = \"400 kB\"\n");
     world.write("calls/quiet.wav", &bursts("quiet", 40_000, &[1000]));
-    let mut noise = bursts("noise", 60_000, &[]);
-    let mut dice = fastrand::Rng::with_seed(1);
-    noise[44..].iter_mut().for_each(|byte| *byte = dice.u8(..));
-    world.write("calls/noise.wav", &noise);
+    world.write("calls/noise.wav", &noise(60_000));
     let plan = world.voxbatch(&["plan", "--json"]).expect(0).json()["jobs"][0].clone();
     assert_eq!(plan["reencoded"]["larger than a request takes"], 1, "{plan}");
     assert_eq!(plan["split"]["larger than a request takes"], 1, "{plan}");
