@@ -50,7 +50,7 @@ use self::deck::Deck;
 use self::judge::Judge;
 use self::length::Lengths;
 use self::pace::Pace;
-use self::pool::{End, Pool, Terms};
+use self::pool::{End, Pool, Setup};
 use self::quota::Quota;
 use self::worker::Bench;
 use crate::event::{RunEvent, Stopping};
@@ -411,7 +411,7 @@ async fn pool(
         media: run.media.clone(),
         scratch: run.scratch.as_path().into(),
     };
-    let terms = Terms {
+    let setup = Setup {
         telling,
         ended,
         worker: run.worker.clone(),
@@ -424,7 +424,7 @@ async fn pool(
         watching: run.settings.watching,
         feed: run.feed.clone(),
     };
-    Ok(Pool::new(bench, terms))
+    Ok(Pool::new(bench, setup))
 }
 
 async fn stay_alive(store: Arc<dyn TaskStore>, worker: WorkerId, events: mpsc::Sender<RunEvent>) {

@@ -89,16 +89,8 @@ impl Bench {
         cutting: Cutting,
         facts: &mut Facts,
     ) -> Result<File, TransportError> {
-        let earlier = match self.answered(task.id, ready.identity.as_ref()).await {
-            Ok(known) => known,
-            Err(error) => {
-                // Nobody knows what was paid for already: nothing may be sent.
-                tracing::warn!(task.id = task.id.0, %error, "the pieces of a recording could not be looked up");
-                self.stop.drain.cancel();
-                self.trouble().get_or_insert(error);
-                return Err(TransportError::Aborted);
-            }
-        };
+        let earlier = self.answered(task.id, ready.identity.as_ref()).await;
+        let earlier = self.paid_for(task.id, earlier)?;
         let bounds = self.bounds();
         let about = cutting.about(bounds);
         let (after, scratch) = (earlier.last().map(|piece| piece.stretch.clone()), Arc::clone(&self.scratch));

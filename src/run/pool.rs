@@ -103,7 +103,7 @@ pub(super) struct Pool {
 }
 
 /// What a pool needs besides its bench.
-pub(super) struct Terms {
+pub(super) struct Setup {
     /// Ends with the bench's events.
     pub(super) telling: JoinHandle<Result<(), QueueError>>,
     /// How its workers end.
@@ -120,8 +120,8 @@ pub(super) struct Terms {
 }
 
 impl Pool {
-    pub(super) fn new(bench: Bench, terms: Terms) -> Self {
-        let Terms {
+    pub(super) fn new(bench: Bench, setup: Setup) -> Self {
+        let Setup {
             telling,
             ended,
             worker,
@@ -133,7 +133,7 @@ impl Pool {
             quota,
             watching,
             feed,
-        } = terms;
+        } = setup;
         Pool {
             bench: Arc::new(bench),
             telling,

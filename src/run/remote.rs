@@ -18,15 +18,9 @@ impl Bench {
         ready: Ready,
         facts: &mut Facts,
     ) -> Exchange {
-        let known = match self.store.remote_job(task.id).await {
+        let known = match self.paid_for(task.id, self.store.remote_job(task.id).await) {
             Ok(known) => known,
-            Err(error) => {
-                // Nobody knows whether there is a job: nothing may be sent.
-                tracing::warn!(task.id = task.id.0, %error, "whether it was accepted before could not be looked up");
-                self.stop.drain.cancel();
-                self.trouble().get_or_insert(error);
-                return Exchange::none(TransportError::Aborted);
-            }
+            Err(aborted) => return Exchange::none(aborted),
         };
         let at_once = known.is_some();
         let (mut exchange, job) = match known {

@@ -252,6 +252,21 @@ impl Bench {
         }
     }
 
+    /// What the queue knows of a task that was paid for already, be it a job or pieces. If that cannot be looked up,
+    /// nothing may be sent.
+    pub(super) fn paid_for<T>(
+        &self,
+        task: TaskId,
+        known: Result<T, QueueError>,
+    ) -> Result<T, TransportError> {
+        known.map_err(|error| {
+            tracing::warn!(task.id = task.0, %error, "what was paid for already could not be looked up");
+            self.stop.drain.cancel();
+            self.trouble().get_or_insert(error);
+            TransportError::Aborted
+        })
+    }
+
     pub(super) async fn submit(&self, mut ready: Ready, facts: &Facts) -> Exchange {
         let is_fresh = ready.prepared.is_fresh();
         let source = match ready.prepared.whole.take() {

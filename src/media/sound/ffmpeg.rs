@@ -262,7 +262,7 @@ mod tests {
         let shape = sound.shape();
         assert_eq!(shape, Shape { rate: 48_000, channels: 1 });
         let samples = heard(Box::new(sound));
-        assert!(shape.ms(samples.len() as u64) > 1000 && samples.iter().any(|s| s.abs() > 1000));
+        assert!(samples.len() > 48_000 && samples.iter().any(|s| s.abs() > 1000));
     }
 
     #[test]

@@ -31,12 +31,6 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// So many frames as milliseconds, to the nearest.
-    pub fn ms(self, frames: u64) -> u64 {
-        let rate = u128::from(self.rate.max(1));
-        u64::try_from((u128::from(frames) * 1000 + rate / 2) / rate).unwrap_or(u64::MAX)
-    }
-
     /// So many milliseconds as frames.
     pub fn frames(self, ms: u64) -> u64 {
         u64::try_from(u128::from(ms) * u128::from(self.rate) / 1000).unwrap_or(u64::MAX)
