@@ -58,6 +58,8 @@ pub struct TaskRow {
     pub finished_at: Option<Timestamp>,
     /// What it comes with.
     pub metadata: Metadata,
+    /// Its answer was empty although it is loud: it goes out once more, decoded.
+    pub decoded: bool,
 }
 
 /// One claim of a task and what came of it.

@@ -451,7 +451,9 @@ fn bug(who: &str, panic: &tokio::task::JoinError) -> QueueError {
 }
 
 fn candidate_of(row: TaskRow) -> Candidate {
-    let TaskRow { id, job, path, size_bytes, modified_ns, measured, fence, attempts, metadata, .. } = row;
+    let TaskRow {
+        id, job, path, size_bytes, modified_ns, measured, fence, attempts, metadata, decoded, ..
+    } = row;
     // Chosen before, so it was looked at with its doubles.
     let has_double = size_bytes > 128 << 10;
     let options = metadata.options;
@@ -466,6 +468,6 @@ fn candidate_of(row: TaskRow) -> Candidate {
         attempts,
         options,
         has_double,
-        decoded: false,
+        decoded,
     }
 }

@@ -92,6 +92,16 @@ fn what_is_empty_but_loud_is_sent_once_more_decoded_and_billed_for_it() {
 }
 
 #[test]
+fn what_goes_out_once_more_is_decoded_also_when_a_run_is_to_do_no_others() {
+    for args in [&["run"][..], &["run", "--limit", "1"]] {
+        let world = scripted("", vec![("archive", STT, "calls")]);
+        world.write("calls/empty_text_once.wav", &tone("once", 5000));
+        world.voxbatch(args).expect(0);
+        assert_eq!((world.stt().bodies, &world.results()[0]["audio"]["mime"]), (2, &"audio/flac".into()));
+    }
+}
+
+#[test]
 fn it_is_not_sent_once_more_when_that_is_switched_off_or_it_is_silent() {
     let world = scripted("", vec![("archive", STT, "calls")]);
     world.edit("[run]\n", "[suspect]\nresend = false\n\n[run]\n");

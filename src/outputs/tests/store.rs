@@ -182,6 +182,7 @@ pub(in crate::outputs) fn failed(id: i64, path: &str, cause: Cause) -> TaskRow {
         changed_at: Timestamp(0),
         finished_at: Some(Timestamp(1_798_761_599_009)),
         metadata: Metadata::default(),
+        decoded: false,
     }
 }
 

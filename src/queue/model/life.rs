@@ -46,6 +46,7 @@ impl Task {
             changed_at: now,
             finished_at: None,
             metadata: Metadata::default(),
+            decoded: false,
         };
         Task {
             row,

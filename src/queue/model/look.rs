@@ -107,7 +107,7 @@ async fn tasks(store: &dyn TaskStore, model: &mut Model) -> Seen {
             return Err(format!("`{words}` does not name {number} deaths"));
         }
     }
-    let mut wanted: Vec<TaskRow> = model.tasks.iter().map(|t| t.row.clone()).collect();
+    let mut wanted: Vec<TaskRow> = model.tasks.iter().map(row).collect();
     wanted.sort_by_key(|t| t.id);
     if told.len() == wanted.len() {
         for (told, wanted) in told.into_iter().zip(wanted) {
@@ -250,6 +250,10 @@ async fn candidates(store: &dyn TaskStore, model: &Model) -> Seen {
         same("when the next is due", store.next_due(endpoint, ids).await.unwrap(), waiting)?;
     }
     Ok(())
+}
+
+fn row(task: &Task) -> TaskRow {
+    TaskRow { decoded: task.resent == Resent::Now, ..task.row.clone() }
 }
 
 fn candidate(task: &Task) -> Candidate {

@@ -26,7 +26,7 @@ pub(super) async fn task(c: &mut SqliteConnection, id: TaskId) -> Result<Option<
     query.build().fetch_optional(c).await?.as_ref().map(row).transpose()
 }
 
-const TASK: &str = "SELECT task.*, job.name AS job_name FROM task JOIN job ON job.id = task.job_id";
+const TASK: &str = "SELECT task.*, task.resent = 1 AS decoded, job.name AS job_name FROM task JOIN job ON job.id = task.job_id";
 
 fn row(row: &SqliteRow) -> Result<TaskRow, QueueError> {
     Ok(TaskRow {
@@ -55,6 +55,7 @@ fn row(row: &SqliteRow) -> Result<TaskRow, QueueError> {
         changed_at: row.time("changed_at")?,
         finished_at: row.time_or_null("finished_at")?,
         metadata: row.metadata()?,
+        decoded: row.value("decoded")?,
     })
 }
 
