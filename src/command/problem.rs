@@ -154,7 +154,7 @@ fn of_output(error: &OutputError) -> Problem {
     let full = error.is_disk_full();
     let code = if full { "E-OUT-FULL" } else { "E-OUT-CHANGED" };
     let problem = Problem::new(code, failed_to(error))
-        .state("every result is safe in the queue; files are made from it again at no cost");
+        .state("what the queue has is safe; files are made from it again at no cost");
     if full {
         let path = match error {
             OutputError::Io { path, .. } => Some(path.as_path()),

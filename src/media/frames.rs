@@ -50,6 +50,22 @@ pub(super) fn find(bytes: &[u8], whole: bool) -> Option<Stream> {
     })
 }
 
+/// The sizes of the first frames of this kind that follow one another somewhere in these bytes.
+pub(super) fn sizes(bytes: &[u8], like: &Frame) -> Vec<usize> {
+    let is_kin = |frame: &Frame| frame.kin == like.kin && frame.stream == like.stream;
+    let chain = |start: usize| {
+        let mut at = start;
+        std::iter::from_fn(|| {
+            let next = bytes.get(at..).and_then(frame).filter(is_kin)?;
+            at += next.bytes;
+            Some(next.bytes)
+        })
+        .collect::<Vec<_>>()
+    };
+    let starts = (0..bytes.len()).filter(|&i| bytes[i] == 0xFF);
+    starts.map(chain).find(|chain| chain.len() >= BEHIND_JUNK).unwrap_or_default()
+}
+
 /// The frame that begins here.
 pub(super) fn frame(bytes: &[u8]) -> Option<Frame> {
     let head: [u8; 4] = bytes.get(..4)?.try_into().ok()?;

@@ -68,7 +68,7 @@ mod tests {
         let halt = RunEvent::HaltRaised { scope, reason, evidence: "x".to_owned(), until: Some(at(0)) };
         assert_eq!(
             notice(&halt).unwrap(),
-            "halted velma-2-stt-batch: the month's audio hours set in jobs.toml are used up (until 2026-11-20 01:00:02 UTC)"
+            "halted velma-2-stt-batch: your own limit of hours or cost is used up (until 2026-11-20 01:00:02 UTC)"
         );
         let grace = Duration::from_secs(75);
         let stop = |why| notice(&RunEvent::Draining { in_flight: 1, grace, why }).unwrap();

@@ -60,7 +60,7 @@ impl StopReason {
             StopReason::Deadline => "stopped at the deadline",
             StopReason::Signal => "stopped by a signal",
             StopReason::Halted(_) => "halted",
-            StopReason::Unusable => "stopped: the API could not be reached",
+            StopReason::Unusable => "stopped: the API could not be used",
             StopReason::LocalState => "stopped: a problem on this machine",
             StopReason::Bug => "stopped by a bug",
         }

@@ -20,6 +20,7 @@ mod pieces;
 mod pool;
 mod probe;
 mod quota;
+mod raise;
 mod ready;
 mod remote;
 mod reuse;

@@ -63,6 +63,10 @@ impl Bench {
             fence: candidate.fence,
         };
         let from = result.reused_from.unwrap_or(result.task);
+        if !result.suspicions.is_empty() {
+            let kinds = result.suspicions.iter().map(|one| one.kind).collect();
+            self.tell(RunEvent::TaskSuspect { about: about.clone(), kinds }).await;
+        }
         self.tell(RunEvent::TaskReused {
             about,
             from,

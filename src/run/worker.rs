@@ -21,8 +21,8 @@ use crate::event::{About, RunEvent};
 use crate::media::{MediaSettings, Prepared};
 use crate::queue::{ClaimedTask, QueueError, Request, Settle, Settled, TaskStore};
 use crate::task::{
-    Cause, Decision, Endpoint, Failure, HaltOrder, HaltReason, HaltScope, RetryPolicy, Settlement, Standing,
-    Suspect, TaskId, Timestamp, Verdict, decide,
+    Cause, Decision, Endpoint, Failure, RetryPolicy, Settlement, Standing, Suspect, TaskId, Timestamp,
+    Verdict, decide,
 };
 use crate::velma::{self, Client, Decoded, Exchange, Source, Streamed, Submission, TransportError};
 
@@ -360,39 +360,6 @@ impl Bench {
         }
     }
 
-    /// Stores a halt, so that every process and the next run know.
-    pub(super) async fn raise(&self, order: HaltOrder) {
-        let at = now();
-        let until = order.reason.ends_with_the_month().then(|| at.month().end().after(HALT_SLACK));
-        match self.store.raise_halt(order.clone(), until, self.raised_by.clone(), at).await {
-            Ok(true) => {
-                self.all_stopped.fetch_or(order.scope == HaltScope::Everything, Ordering::Relaxed);
-                let HaltOrder { scope, reason, evidence } = order;
-                self.tell(RunEvent::HaltRaised { scope, reason, evidence, until }).await;
-            }
-            Ok(false) => {}
-            Err(error) => tracing::error!(endpoint = %self.endpoint, %error, "a halt was not stored"),
-        }
-    }
-
-    /// Raises the halt that a verdict about no task in particular calls for.
-    pub(super) async fn raise_for(&self, reason: HaltReason, failure: Failure) {
-        let standing = Standing {
-            endpoint: self.endpoint,
-            attempts: 0,
-            repeats: 0,
-            first_failed_at: None,
-            unfinished: false,
-            outage: false,
-            throttle_rounds: 1,
-            now: now(),
-            jitter: 0.0,
-        };
-        if let Some(order) = decide(Verdict::Halted(reason, failure), &self.policy, standing).halt {
-            self.raise(order).await;
-        }
-    }
-
     /// A result that was received is paid for: storing it is tried for as long as that makes sense. The slot is left
     /// as soon as the queue has been asked: what it is asked next it does after that.
     async fn settle(&self, settle: &Arc<Settle>, leave: impl FnOnce()) -> Result<Settled, QueueError> {
@@ -495,6 +462,3 @@ pub(super) fn about(task: &ClaimedTask, ready: &Ready) -> About {
         fence: task.fence,
     }
 }
-
-/// Months turn somewhere: the API names no zone, and clocks differ.
-const HALT_SLACK: Duration = Duration::from_secs(15 * 60);

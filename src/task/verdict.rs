@@ -90,7 +90,7 @@ impl HaltReason {
     pub fn says(self) -> &'static str {
         match self {
             HaltReason::MonthlyHours => "the month's audio hours for this model are used up",
-            HaltReason::Budget => "the month's audio hours set in jobs.toml are used up",
+            HaltReason::Budget => "your own limit of hours or cost is used up",
             HaltReason::Credits => "the organisation has no credits left",
             HaltReason::KeyRefused => "the API does not accept the key",
             HaltReason::ModelNotEnabled => "the key may not use this model",

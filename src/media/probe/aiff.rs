@@ -24,6 +24,8 @@ pub(super) fn told(file: &File, len: u64) -> Option<Measured> {
 struct Common {
     channels: u64,
     frames: u64,
+    /// Bits of a sample, where each has its own.
+    bits: u64,
     rate: u64,
     codec: [u8; 4],
 }
@@ -36,6 +38,7 @@ impl Common {
         Some(Common {
             channels: u64::from(u16::from_be_bytes([chunk[0], chunk[1]])).max(1),
             frames: u64::from(be32(chunk, 2)?),
+            bits: u64::from(u16::from_be_bytes([*chunk.get(6)?, *chunk.get(7)?])),
             rate: (1.0..=1e9).contains(&rate).then_some(rate as u64)?,
             codec: chunk.get(18..22).and_then(|codec| codec.try_into().ok()).unwrap_or(*b"NONE"),
         })
@@ -47,6 +50,12 @@ impl Common {
         Some(match &self.codec {
             b"ima4" => bytes / 34 / self.channels * 64,
             b"GSM " | b"agsm" => bytes / 33 / self.channels * 160,
+            // What is not compressed is as long as it is large, however it was counted.
+            b"NONE" | b"twos" | b"sowt" | b"raw " | b"fl32" | b"FL32" | b"fl64" | b"FL64"
+                if self.bits > 0 =>
+            {
+                bytes / self.channels / self.bits.div_ceil(8)
+            }
             _ => u64::try_from(u128::from(self.frames) * u128::from(bytes) / u128::from(promised.max(1)))
                 .ok()?,
         })
@@ -72,8 +81,9 @@ mod tests {
     }
 
     #[test]
-    fn compressed_sound_goes_by_its_packets_however_they_were_counted() {
+    fn sound_goes_by_its_packets_and_samples_however_they_were_counted() {
         assert_eq!(of(&aiff(b"NONE\0\0", 16_000, 32_000)), Some(Measured::header(2000)));
+        assert_eq!(of(&aiff(b"NONE\0\0", 48_000, 32_000)), Some(Measured::header(2000)), "counted wrongly");
         for counted in [250, 16_000] {
             assert_eq!(of(&aiff(b"ima4\0\0", counted, 8500)), Some(Measured::header(2000)));
         }

@@ -1,5 +1,5 @@
 //! MP3: the count of frames that encoders leave in the first one (Xing, Info, VBRI), if the bytes it counts are the bytes
-//! that are there. Without a count only counting tells: a bit rate at the start says nothing of the rest.
+//! that are there, and frames of here and there are as large as it says. Without a count only counting tells: a bit rate at the start says nothing of the rest.
 
 use std::fs::File;
 
@@ -13,6 +13,8 @@ use crate::task::Measured;
 const FIRST: usize = 2048;
 /// Tags behind the sound that are no reason for doubt: ID3v1.
 const TAG: u64 = 128;
+/// A look at some frames.
+const LOOK: usize = 8 << 10;
 
 pub(super) fn told(file: &File, len: u64) -> Option<Measured> {
     let start = audio_start(file).ok()?;
@@ -24,8 +26,28 @@ pub(super) fn told(file: &File, len: u64) -> Option<Measured> {
     if end > there || there - end > TAG + first.bytes as u64 {
         return None;
     }
+    if !agrees(file, &first, start, &count) {
+        return None;
+    }
     let samples = u64::from(count.frames) * u64::from(first.samples);
     samples_ms(samples.saturating_sub(count.padding), u64::from(first.rate)).map(Measured::header)
+}
+
+/// Whether frames at three places are about as large as those that were counted. Where all are of one size, they must be;
+/// elsewhere talk and silence differ.
+fn agrees(file: &File, first: &Frame, start: u64, count: &Count) -> bool {
+    let places = [0, count.bytes / 2, count.bytes / 4 * 3].map(|at| start + at);
+    let look = |at| frames::sizes(&read_at(file, at, LOOK).unwrap_or_default(), first);
+    let sizes: Vec<usize> = places.into_iter().flat_map(look).collect();
+    let (Some(least), Some(most)) = (sizes.iter().min(), sizes.iter().max()) else {
+        return count.bytes < LOOK as u64; // too short for a look
+    };
+    let mean = sizes.iter().sum::<usize>() as f64 / sizes.len() as f64;
+    let ratio = mean * f64::from(count.frames) / count.bytes as f64;
+    let allowed = if most - least <= 1 { 1.05 } else { 2.0 };
+    // The frame that counts is not always counted.
+    let slack = 1.0 + 2.0 / f64::from(count.frames.max(1));
+    (1.0 / allowed / slack..=allowed * slack).contains(&ratio)
 }
 
 struct Count {
@@ -92,6 +114,13 @@ mod tests {
         assert_eq!(of(&file[..50 * 417]), None, "cut");
         assert_eq!(of(&[file, mp3(100)].concat()), None, "another file behind it");
         assert_eq!(of(&mp3(100)), None, "no count");
+    }
+
+    #[test]
+    fn a_count_of_other_frames_than_there_are_is_not() {
+        for frames in [33, 60, 130, 1000] {
+            assert_eq!(of(&counted(frames, 101 * 417)), None, "{frames} frames");
+        }
     }
 
     #[test]
