@@ -45,6 +45,7 @@ impl Terms {
 
 const TOO_LARGE: &str = "larger than a request takes";
 const TOO_LONG: &str = "longer than a request takes";
+const NOT_TAKEN: &str = "of a format that the endpoint does not take";
 const EMPTY_ONCE: &str = "its first answer was empty";
 const MIXED: &str = "its channels are mixed, if it has several";
 const APART: &str = "its channels are sent apart, if it has several, and each is billed";
@@ -64,10 +65,9 @@ pub fn fate(
     settings: &MediaSettings,
     terms: Terms,
 ) -> Fate {
-    if upload_as(format, endpoint).is_none() {
-        let message =
-            format!("{} is not taken by {endpoint}, which takes {}", format.says(), taken_by(endpoint));
-        return Fate::Refused(Failure::local(Cause::UnsupportedFormat, message));
+    let is_taken = upload_as(format, endpoint).is_some();
+    if !is_taken && !is_decodable(format, endpoint, settings) {
+        return Fate::Refused(not_taken(format.says(), endpoint));
     }
     let refused =
         |what: String, mend: &str| Fate::Refused(Failure::local(Cause::TooBig, format!("{what}: {mend}")));
@@ -104,6 +104,7 @@ pub fn fate(
     }
     if !is_too_large {
         return match terms.channels {
+            Channels::Keep if !is_taken => Fate::Reencode(NOT_TAKEN),
             Channels::Keep if terms.anew && is_decodable => Fate::Reencode(EMPTY_ONCE),
             Channels::Keep => Fate::AsIs,
             Channels::Mix if is_decodable => Fate::Reencode(MIXED),
@@ -135,7 +136,17 @@ pub fn is_split(format: Format, endpoint: Endpoint, settings: &MediaSettings) ->
     is_decodable(format, endpoint, settings) && can_be_split(endpoint)
 }
 
-fn is_decodable(format: Format, endpoint: Endpoint, settings: &MediaSettings) -> bool {
+/// Why `what` does not go out at all.
+pub(super) fn not_taken(what: &str, endpoint: Endpoint) -> Failure {
+    let message = format!(
+        "{what} is not taken by {endpoint}, which takes {}: convert it, for example `ffmpeg -i IN -vn OUT.flac`",
+        taken_by(endpoint)
+    );
+    Failure::local(Cause::UnsupportedFormat, message)
+}
+
+/// Whether an endpoint can have it as FLAC, as far as that shows before it is opened.
+pub(super) fn is_decodable(format: Format, endpoint: Endpoint, settings: &MediaSettings) -> bool {
     let takes_flac = upload_as(Format::Flac, endpoint).is_some();
     takes_flac && (is_decoded(format) || settings.ffmpeg.program().is_some())
 }
@@ -174,7 +185,7 @@ fn whole_only(endpoint: Endpoint) -> &'static str {
 /// Whether sound of this format is decoded here, in nearly all of its codecs. Whether it is in the one at hand shows when
 /// it is opened.
 fn is_decoded(format: Format) -> bool {
-    !matches!(format, Format::Opus | Format::Amr | Format::Wma | Format::Au | Format::Other)
+    !matches!(format, Format::Opus | Format::Amr | Format::Wma | Format::Au | Format::Mp2 | Format::Other)
 }
 
 /// Whether it holds samples as they are, so that FLAC makes it smaller.
@@ -212,6 +223,20 @@ mod tests {
     fn what_fits_goes_out_as_it_is() {
         assert_eq!(of(Format::Wav, 100_000, STT, at_most(10)), Fate::AsIs);
         assert!(why(of(Format::Amr, 9, STT, Terms::default())).contains("is not taken by"));
+    }
+
+    #[test]
+    fn what_is_not_taken_goes_out_as_what_is_if_it_can_be_decoded() {
+        for format in [Format::Caf, Format::Matroska, Format::Rf64] {
+            assert_eq!(of(format, 9, STT, Terms::default()), Fate::Reencode(NOT_TAKEN), "{format:?}");
+        }
+        assert!(
+            why(of(Format::Caf, 9, Endpoint::PlatformBatch, Terms::default())).contains("is not taken by")
+        );
+        let with = MediaSettings { ffmpeg: Ffmpeg::Auto, ..settings() };
+        let fate = |format| fate(None, format, 9, STT, &with, Terms::default());
+        let by_ffmpeg = with.ffmpeg.program().is_some();
+        assert_eq!(fate(Format::Amr) == Fate::Reencode(NOT_TAKEN), by_ffmpeg);
     }
 
     #[test]

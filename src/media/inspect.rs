@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::mime::{UploadAs, taken_by, upload_as};
+use super::fate::{is_decodable, not_taken};
+use super::mime::upload_as;
 use super::name::{Claim, claim, claims_headerless, disagrees, extension};
 use super::prepare::WHOLE_MAX;
 use super::sniff::{UNKNOWN, look};
@@ -37,7 +38,7 @@ pub enum Inspection {
 /// Looks at one file. Content that is audio is always a recording, whatever its name. Content that is not is refused,
 /// unless its name says that it only lies beside recordings.
 pub fn inspect(path: &Path, endpoint: Endpoint, settings: &MediaSettings) -> Inspection {
-    match examine(path, endpoint) {
+    match examine(path, endpoint, settings) {
         Ok(found) => {
             let measured = glance(&found.file, found.format, found.len);
             // What a request may hold is looked at before each one: by then it may be known better.
@@ -75,7 +76,6 @@ pub(super) struct Examined {
     pub(super) len: u64,
     pub(super) modified_ns: i64,
     pub(super) format: Format,
-    pub(super) upload: UploadAs,
 }
 
 /// A file that may not.
@@ -99,7 +99,7 @@ impl Turned {
 }
 
 /// Opens, looks, and checks. Messages do not name the path: whoever shows them does, as far as it may be shown.
-pub(super) fn examine(path: &Path, endpoint: Endpoint) -> Result<Examined, Turned> {
+pub(super) fn examine(path: &Path, endpoint: Endpoint, settings: &MediaSettings) -> Result<Examined, Turned> {
     let (mut file, meta) = open(path)?;
     let len = meta.len();
     if len == 0 {
@@ -115,15 +115,12 @@ pub(super) fn examine(path: &Path, endpoint: Endpoint) -> Result<Examined, Turne
         }
         return Err(Turned::not_a_recording(path, Cause::NotAudio, &sniffed.what, not_audio(path, &sniffed)));
     };
-    let Some(upload) = upload_as(format, endpoint) else {
-        let message = format!(
-            "{} is not taken by {endpoint}, which takes {}: convert it, for example `ffmpeg -i IN -vn OUT.flac`",
-            sniffed.what,
-            taken_by(endpoint)
-        );
-        return Err(Turned::refused(Cause::UnsupportedFormat, message));
-    };
-    Ok(Examined { file, head, len, modified_ns: modified_ns(&meta), format, upload })
+    if upload_as(format, endpoint).is_none() && !is_decodable(format, endpoint, settings) {
+        // With what it is by content, which says more than its format.
+        let failure = not_taken(&sniffed.what, endpoint);
+        return Err(Turned { failure, companion: None, passing: false });
+    }
+    Ok(Examined { file, head, len, modified_ns: modified_ns(&meta), format })
 }
 
 /// Opens for reading only, and says what it opened. Without blocking: a named pipe must not hold a worker until somebody

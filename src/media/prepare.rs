@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::carriage::carriage;
+use super::fate::not_taken;
 use super::inspect::{Examined, examine, modified_ns as modified_at};
 use super::mime::upload_as;
 use super::name::disagrees;
@@ -84,8 +85,8 @@ pub fn prepare(
     settings: &MediaSettings,
     terms: Terms,
 ) -> Result<Prepared, Unfit> {
-    let Examined { file, head, len, modified_ns, format, mut upload } =
-        examine(path, endpoint).map_err(|turned| match turned.passing {
+    let Examined { file, head, len, modified_ns, format } =
+        examine(path, endpoint, settings).map_err(|turned| match turned.passing {
             true => Unfit::NotNow(turned.failure),
             false => Unfit::Refused(turned.failure),
         })?;
@@ -119,9 +120,9 @@ pub fn prepare(
         }
         Err(not_now) => return Err(not_now),
     };
-    if let (Some(_), Some(flac)) = (&cutting, upload_as(Format::Flac, endpoint)) {
-        upload = flac;
-    }
+    let goes_out_as = if cutting.is_some() { Format::Flac } else { format };
+    let upload = upload_as(goes_out_as, endpoint)
+        .ok_or_else(|| Unfit::Refused(not_taken(goes_out_as.says(), endpoint)))?;
     let carriage = match (endpoint.is_streaming(), &cutting) {
         (false, _) => None,
         (true, Some(_)) => Some(Carriage::Container("flac")),
@@ -235,6 +236,33 @@ mod tests {
         let path = folder.path().join("call.wav");
         std::fs::write(&path, wav(8000, 8000 * 9)).unwrap();
         assert!(prepared(&path).unwrap().whole.is_none());
+    }
+
+    /// A second of little-endian samples.
+    fn caf() -> Vec<u8> {
+        let mut file = b"caff\0\x01\0\0desc\0\0\0\0\0\0\0\x20".to_vec();
+        file.extend(8000f64.to_be_bytes());
+        file.extend(b"lpcm");
+        [2u32, 2, 1, 1, 16].iter().for_each(|number| file.extend(number.to_be_bytes()));
+        file.extend(b"data");
+        file.extend((4 + 16_000u64).to_be_bytes());
+        file.extend([0; 4]);
+        file.extend(wav(8000, 8000).split_off(44));
+        file
+    }
+
+    #[test]
+    fn what_is_of_a_format_that_is_not_taken_goes_out_as_flac_if_it_can_be_decoded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("call.caf");
+        std::fs::write(&path, caf()).unwrap();
+        let found = prepared(&path).unwrap();
+        assert!(found.cutting.is_some());
+        assert_eq!((found.mime, found.upload_name.as_str()), ("audio/flac", "call.flac"));
+        assert_eq!((found.format, found.measured(None, true)), (Format::Caf, Measured::header(1000)));
+        std::fs::write(&path, &caf()[..60]).unwrap();
+        let Err(Unfit::Refused(failure)) = prepared(&path) else { panic!("there is no sound in it") };
+        assert_eq!(failure.cause, Cause::UnsupportedFormat);
     }
 
     #[test]
