@@ -186,6 +186,8 @@ fn answer() -> NewResult {
         billed_ms: 8_000,
         cost: Money::default(),
         redacted_audio: None,
+        piece: None,
+        counted: Default::default(),
         made: Made::default(),
         suspicions: Vec::new(),
     }

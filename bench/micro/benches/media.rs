@@ -21,8 +21,10 @@ fn look(c: &mut Criterion) {
     }
     let path = samples.join("account.wav");
     let (recording, settings) = (RecordingPath::from_bytes(*b"account.wav"), MediaSettings::default());
+    let prepare =
+        || media::prepare(&path, &recording, Endpoint::SttBatch, &settings, media::Terms::default());
     c.bench_function("media/prepare account.wav", |b| {
-        b.iter(|| media::prepare(&path, &recording, Endpoint::SttBatch, &settings).expect("a recording").len);
+        b.iter(|| prepare().expect("a recording").len);
     });
 }
 
