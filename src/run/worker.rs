@@ -19,7 +19,7 @@ use super::ready::Ready;
 use super::{Stop, audio, dice, now, saving, steady};
 use crate::event::{About, RunEvent};
 use crate::media::{MediaSettings, Prepared};
-use crate::queue::{ClaimedTask, QueueError, Request, Settle, Settled, TaskStore};
+use crate::queue::{ClaimedTask, Halt, QueueError, Request, Settle, Settled, TaskStore};
 use crate::task::{
     Cause, Decision, Endpoint, Failure, RetryPolicy, Settlement, Standing, Suspect, TaskId, Timestamp,
     Verdict, decide,
@@ -224,10 +224,17 @@ impl Bench {
         }
     }
 
-    /// Whether somebody has halted this endpoint since then: who was claimed before may be what probes an older halt.
+    /// Whether somebody has halted this endpoint since then: who was claimed before may be what probes an older halt. Where
+    /// that cannot be looked up, nothing is sent on the chance.
     async fn is_halted(&self, since: Timestamp) -> bool {
-        let halts = self.store.halts(true, now()).await.unwrap_or_default();
-        halts.iter().any(|halt| halt.raised_at >= since && halt.scope.covers(self.endpoint))
+        let covers = |halt: &Halt| halt.raised_at >= since && halt.scope.covers(self.endpoint);
+        self.store.halts(true, now()).await.map_or_else(
+            |error| {
+                tracing::warn!(endpoint = %self.endpoint, %error, "halts could not be looked up");
+                true
+            },
+            |halts| halts.iter().any(covers),
+        )
     }
 
     pub(super) async fn put_back(&self, task: ClaimedTask, about: About, slot: Option<Slot>) -> Ended {
