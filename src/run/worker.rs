@@ -277,7 +277,7 @@ impl Bench {
     pub(super) async fn submit(&self, mut ready: Ready, facts: &Facts) -> Exchange {
         let is_fresh = ready.prepared.is_fresh();
         let source = match ready.prepared.whole.take() {
-            Some(bytes) if is_fresh => Source::Whole(bytes.into()),
+            Some(bytes) if is_fresh => Source::Whole(bytes.into(), ready.blake3.take()),
             _ => match ready.prepared.file.try_clone() {
                 Ok(file) => Source::File(file),
                 Err(error) => return Exchange::none(TransportError::SourceRead(error.to_string())),

@@ -158,8 +158,8 @@ impl Stamp {
 pub enum Source {
     /// Open for reading; sent from its beginning.
     File(File),
-    /// All of it, read before.
-    Whole(Bytes),
+    /// All of it, read before; with its BLAKE3 in hex, if that was taken then.
+    Whole(Bytes, Option<String>),
 }
 
 /// A recording that is ready to be sent.
@@ -168,6 +168,8 @@ pub(super) struct Upload {
     bytes: Pieces,
     left: u64,
     hash: blake3::Hasher,
+    /// What the hash will come to, where that is known before.
+    blake3: Option<String>,
     progress: Arc<Progress>,
 }
 
@@ -184,8 +186,12 @@ impl Upload {
         len: u64,
         progress: Arc<Progress>,
     ) -> Result<Self, TransportError> {
+        let mut blake3 = None;
         let (bytes, found) = match source {
-            Source::Whole(bytes) => (Pieces::Whole(bytes.clone()), bytes.len() as u64),
+            Source::Whole(bytes, known) => {
+                blake3 = known;
+                (Pieces::Whole(bytes.clone()), bytes.len() as u64)
+            }
             Source::File(file) => {
                 let opened = tokio::task::spawn_blocking(move || {
                     let mut file = file;
@@ -203,7 +209,7 @@ impl Upload {
         if found != len {
             return Err(TransportError::SourceChanged(format!("it had {len} bytes, now {found}")));
         }
-        Ok(Upload { bytes, left: len, hash: blake3::Hasher::new(), progress })
+        Ok(Upload { bytes, left: len, hash: blake3::Hasher::new(), blake3, progress })
     }
 
     /// The file's bytes: exactly as many as were promised, or an error.
@@ -225,12 +231,15 @@ impl Upload {
     /// The next bytes of the file, and what is left; `None` at its end, with which its hash is known.
     pub(super) async fn next(mut self: Box<Self>) -> Result<(Option<Bytes>, Box<Self>), TransportError> {
         if self.left == 0 {
-            let _ = self.progress.blake3.set(self.hash.finalize().to_hex().to_string());
+            let hash = self.blake3.take().unwrap_or_else(|| self.hash.finalize().to_hex().to_string());
+            let _ = self.progress.blake3.set(hash);
             return Ok((None, self));
         }
         if let Pieces::Whole(bytes) = &mut self.bytes {
             let chunk = bytes.split_off(0);
-            self.hash.update(&chunk);
+            if self.blake3.is_none() {
+                self.hash.update(&chunk);
+            }
             self.left = 0;
             return Ok((Some(chunk), self));
         }

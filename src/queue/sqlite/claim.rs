@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use serde_json::json;
 use sqlx::SqliteConnection;
 
 use super::budget::Caps;
@@ -21,7 +20,7 @@ pub(super) async fn candidates(
     limit: u32,
     now: Timestamp,
 ) -> Result<Vec<Candidate>, QueueError> {
-    let skip = array(skip.iter().map(|id| json!(id.0)));
+    let skip = array(skip.iter().map(|id| id.0));
     let mut chosen = Vec::new();
     for which in [DUE, READY] {
         let mut queues = Vec::new();
@@ -65,7 +64,7 @@ macro_rules! candidates_where {
                            AND other.size_bytes > 131072 AND other.id <> task.id)) AS has_double,
                 resent = 1 AS decoded
              FROM task WHERE state = 'queued' AND endpoint = ?1 AND job_id = ?2
-              AND id NOT IN (SELECT value FROM json_each(?3)) AND ",
+              AND id NOT IN (SELECT value FROM jsonb_each(?3)) AND ",
             $which,
             " LIMIT ?4"
         )
@@ -294,8 +293,8 @@ async fn seat(
     let mut seated =
         rows.iter().map(|row| Ok(TaskId(row.value("task_id")?))).collect::<Result<Vec<_>, QueueError>>()?;
     seated.sort_unstable();
-    sqlx::query("DELETE FROM deck WHERE task_id IN (SELECT value FROM json_each(?1))")
-        .bind(array(seated.iter().map(|id| json!(id.0))))
+    sqlx::query("DELETE FROM deck WHERE task_id IN (SELECT value FROM jsonb_each(?1))")
+        .bind(array(seated.iter().map(|id| id.0)))
         .execute(c)
         .await?;
     Ok(seated)
@@ -311,7 +310,7 @@ async fn take_tasks(
     let rows = sqlx::query(
         "UPDATE task SET state = 'running', hold = NULL, owner = ?2, fence = fence + 1,
                 identity = wish.value ->> 1
-         FROM json_each(?1) AS wish
+         FROM jsonb_each(?1) AS wish
          WHERE task.id = wish.value ->> 0 AND state = 'queued' AND (hold IS NULL OR run_at <= ?3)
            AND (NOT ?4 OR NOT EXISTS (SELECT 1 FROM task AS other
                 WHERE substr(other.identity, 1, 12) = substr(wish.value ->> 1, 1, 12)
@@ -337,17 +336,17 @@ async fn take_tasks(
     let mut seen = HashSet::new(); // one may be wished for twice
     let holds = tasks.iter().filter(|(id, _)| seen.insert(*id)).filter_map(|(id, amount)| {
         let task = taken.get(id)?;
-        Some(json!([task.id.0, task.fence.0, int(amount.audio_ms), int(amount.cost.0)]))
+        Some((task.id.0, task.fence.0, int(amount.audio_ms), int(amount.cost.0)))
     });
     let in_slots = slots.min(taken.len());
     let done = sqlx::query(
         "INSERT INTO attempt (task_id, fence, worker, started_at)
-         SELECT value ->> 0, value ->> 1, ?2, ?3 FROM json_each(?1);
+         SELECT value ->> 0, value ->> 1, ?2, ?3 FROM jsonb_each(?1);
          INSERT INTO deck (task_id, fence, limiter, owner, reserved_ms, reserved_cost)
-         SELECT value ->> 0, value ->> 1, ?4, ?2, value ->> 2, value ->> 3 FROM json_each(?1) WHERE key >= ?6;
+         SELECT value ->> 0, value ->> 1, ?4, ?2, value ->> 2, value ->> 3 FROM jsonb_each(?1) WHERE key >= ?6;
          UPDATE slot SET task_id = held.value ->> 0, fence = held.value ->> 1, owner = ?2,
                 reserved_ms = held.value ->> 2, reserved_cost = held.value ->> 3, lone = ?5
-         FROM json_each(?1) AS held
+         FROM jsonb_each(?1) AS held
          JOIN (SELECT no AS free, row_number() OVER (ORDER BY no) - 1 AS turn
                FROM slot WHERE limiter = ?4 AND task_id IS NULL) ON turn = held.key
          WHERE limiter = ?4 AND no = free AND held.key < ?6",
@@ -370,7 +369,7 @@ async fn take_tasks(
 fn identified(wish: &ClaimRequest, tasks: impl Iterator<Item = TaskId>) -> String {
     let identity =
         |id: &TaskId| wish.identities.as_ref().and_then(|all| all.get(id)).map(|same| same.0.as_str());
-    array(tasks.map(|id| json!([id.0, identity(&id)])))
+    array(tasks.map(|id| (id.0, identity(&id))))
 }
 
 /// Which of these were left because another one is the same, or may be: what has its answer first.
@@ -384,7 +383,7 @@ async fn doubles(
     }
     let rows = sqlx::query(
         "SELECT task.id AS task, other.id AS other, other.state = 'succeeded' AS answered
-         FROM json_each(?1) AS wish JOIN task ON task.id = wish.value ->> 0
+         FROM jsonb_each(?1) AS wish JOIN task ON task.id = wish.value ->> 0
               JOIN task AS other ON substr(other.identity, 1, 12) = substr(wish.value ->> 1, 1, 12)
                    AND other.identity = wish.value ->> 1 AND other.id <> task.id
          WHERE task.state = 'queued' AND (task.hold IS NULL OR task.run_at <= ?2)
@@ -392,7 +391,7 @@ async fn doubles(
                 WHERE task_id = other.id AND finished_at >= task.reuse_after))
          UNION ALL
          SELECT task.id, other.id, 0
-         FROM json_each(?1) AS wish JOIN task ON task.id = wish.value ->> 0
+         FROM jsonb_each(?1) AS wish JOIN task ON task.id = wish.value ->> 0
               JOIN task AS other INDEXED BY task_held
                    ON other.endpoint = task.endpoint AND other.size_bytes = task.size_bytes
          WHERE task.state = 'queued' AND (task.hold IS NULL OR task.run_at <= ?2) AND task.size_bytes > 131072

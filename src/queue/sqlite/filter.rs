@@ -202,7 +202,7 @@ pub(super) fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now: Tim
         query.push(")");
     }
     if !filter.suspects.is_empty() {
-        query.push(" AND task.state = 'succeeded' AND EXISTS (SELECT 1 FROM result, json_each(result.suspect) AS odd WHERE result.task_id = task.id");
+        query.push(" AND task.state = 'succeeded' AND EXISTS (SELECT 1 FROM result, jsonb_each(result.suspect) AS odd WHERE result.task_id = task.id");
         one_of(query, "odd.value ->> 'kind'", filter.suspects.iter().map(|kind| kind.word().to_owned()));
         query.push(")");
     }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use sqlx::SqliteConnection;
 
 use super::jobs::{self, RANK};
@@ -19,9 +19,8 @@ pub(super) async fn recognise(
 ) -> Result<Recognised, QueueError> {
     let seen = files.iter().map(|f| {
         let Metadata { fields, options } = &f.metadata;
-        json!([hex(f.path.as_bytes()), int(f.size_bytes), f.modified_ns, fields, options])
+        (hex(f.path.as_bytes()), int(f.size_bytes), f.modified_ns, fields, options)
     });
-    let seen: Vec<Value> = seen.collect();
     // A LEFT JOIN: names come first, each is looked up. Left to itself, SQLite would go through the whole job for
     // each name instead.
     let rows = sqlx::query(
@@ -33,11 +32,11 @@ pub(super) async fn recognise(
                              AND task.metadata IS file.value ->> 3 AND task.options IS file.value ->> 4
                              AND NOT (task.state = 'failed' AND task.fence = 0 AND task.cause = 'config_refused'),
                              0) AS same
-               FROM json_each(?1) AS file
+               FROM jsonb_each(?1) AS file
                     LEFT JOIN task ON task.job_id = ?2 AND task.path = unhex(file.value ->> 0))
          GROUP BY format, refused, same",
     )
-    .bind(Value::from(seen).to_string())
+    .bind(array(seen))
     .bind(job.0)
     .fetch_all(c)
     .await?;
@@ -144,7 +143,6 @@ async fn add(
     tasks: &[NewTask],
     now: Timestamp,
 ) -> Result<u64, QueueError> {
-    let found: Vec<Value> = tasks.iter().map(as_json).collect();
     let sql = format!(
         "INSERT INTO task (job_id, endpoint, path, size_bytes, modified_ns, format, duration_ms, duration_method,
                            rank, state, run_at, cause, message, billed, created_at, changed_at, finished_at,
@@ -157,14 +155,14 @@ async fn add(
                                      value ->> 5 AS message, value ->> 6 AS duration_ms,
                                      value ->> 7 AS duration_method, value ->> 8 AS metadata, value ->> 9 AS own,
                                      value ->> 10 AS head
-                              FROM json_each(?3))
+                              FROM jsonb_each(?3))
          WHERE job.id = ?1
          ON CONFLICT (job_id, path) DO NOTHING"
     );
     let added = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(job.0)
         .bind(now.0)
-        .bind(Value::from(found).to_string())
+        .bind(array(tasks.iter().map(as_row)))
         .execute(c)
         .await?;
     Ok(added.rows_affected())
@@ -252,13 +250,12 @@ async fn standing(
     job: JobId,
     tasks: &[NewTask],
 ) -> Result<HashMap<Vec<u8>, Standing>, QueueError> {
-    let names: Vec<String> = tasks.iter().map(|t| hex(t.path.as_bytes())).collect();
     // CROSS JOIN: in this order, one look-up a name.
     let rows = sqlx::query(
         "SELECT t.id, t.path, t.size_bytes, t.modified_ns, t.state, t.fence, t.cause, t.metadata, t.options
-         FROM json_each(?1) AS name CROSS JOIN task AS t ON t.job_id = ?2 AND t.path = unhex(name.value)",
+         FROM jsonb_each(?1) AS name CROSS JOIN task AS t ON t.job_id = ?2 AND t.path = unhex(name.value)",
     )
-    .bind(Value::from(names).to_string())
+    .bind(array(tasks.iter().map(|t| hex(t.path.as_bytes()))))
     .bind(job.0)
     .fetch_all(c)
     .await?;
@@ -341,13 +338,14 @@ fn refusal(task: &NewTask) -> (Option<&'static str>, Option<&str>) {
     (refusal.map(|f| f.cause.word()), refusal.map(|f| f.message.as_str()))
 }
 
-fn as_json(task: &NewTask) -> Value {
+/// In the order in which [`add`] takes it apart.
+fn as_row(task: &NewTask) -> impl Serialize {
     let (cause, message) = refusal(task);
     let path = hex(task.path.as_bytes());
     let (ms, method) = (task.measured.map(|m| int(m.duration_ms)), task.measured.map(|m| m.method.word()));
     let Metadata { fields, options } = &task.metadata;
     let size = int(task.size_bytes);
-    json!([path, size, task.modified_ns, task.format, cause, message, ms, method, fields, options, task.head])
+    (path, size, task.modified_ns, task.format, cause, message, ms, method, fields, options, task.head)
 }
 
 /// Queued recordings that nobody has measured yet.
@@ -386,16 +384,10 @@ pub(super) async fn keep_measured(
 ) -> Result<(), QueueError> {
     let measured = measured.iter().map(|(task, measured)| {
         let Unmeasured { id, file, .. } = task;
-        json!([
-            id.0,
-            int(file.size_bytes),
-            file.modified_ns,
-            int(measured.duration_ms),
-            measured.method.word()
-        ])
+        (id.0, int(file.size_bytes), file.modified_ns, int(measured.duration_ms), measured.method.word())
     });
     sqlx::query(
-        "UPDATE task SET duration_ms = m.value ->> 3, duration_method = m.value ->> 4 FROM json_each(?1) AS m
+        "UPDATE task SET duration_ms = m.value ->> 3, duration_method = m.value ->> 4 FROM jsonb_each(?1) AS m
          WHERE task.id = m.value ->> 0 AND size_bytes = m.value ->> 1 AND modified_ns = m.value ->> 2
            AND state IN ('queued', 'running')",
     )

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::{Row, SqliteConnection};
 
-use super::rows::{Columns, path_bytes, path_from};
+use super::rows::{Columns, array, path_bytes, path_from};
 use crate::queue::{JobSpec, QueueError, WorkerRow};
 use crate::task::{Job, JobId, Order, Timestamp, WorkerId, options_key};
 
@@ -142,7 +142,7 @@ pub(super) async fn learn_fields(
          WHERE id = ?1",
     )
     .bind(job.0)
-    .bind(serde_json::Value::from(known.clone()).to_string())
+    .bind(array(&known))
     .execute(c)
     .await?;
     Ok(known)

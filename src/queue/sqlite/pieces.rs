@@ -82,7 +82,7 @@ pub(super) async fn inherit(c: &mut SqliteConnection, wish: String) -> Result<()
         "WITH moved (taker, giver) AS (
              SELECT wish.value ->> 0, (SELECT min(task_id) FROM piece JOIN task ON task.id = task_id
                                        WHERE piece.identity = wish.value ->> 1 AND state <> 'running')
-             FROM json_each(?1) AS wish
+             FROM jsonb_each(?1) AS wish
              WHERE NOT EXISTS (SELECT 1 FROM piece WHERE task_id = wish.value ->> 0))
          UPDATE piece SET task_id = taker FROM moved WHERE task_id = giver",
     )

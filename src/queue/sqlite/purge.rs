@@ -4,7 +4,7 @@
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 
-use super::rows::{Columns, int};
+use super::rows::{Columns, array, int};
 use crate::queue::{Purge, Purgeable, QueueError};
 use crate::task::{JobId, RecordingPath, Timestamp};
 
@@ -17,7 +17,7 @@ const KEPT: &str =
      FROM task WHERE state IN ('failed', 'cancelled') AND id IN (SELECT task_id FROM piece))";
 
 /// What is concerned: ?1 the jobs, ?2 the latest end, ?3 whether answers go, ?4 whether audio goes.
-const CONCERNED: &str = "job_id IN (SELECT value FROM json_each(?1)) AND finished_at <= ?2
+const CONCERNED: &str = "job_id IN (SELECT value FROM jsonb_each(?1)) AND finished_at <= ?2
      AND (?3 AND purged_at IS NULL OR ?4 AND audio_path IS NOT NULL AND audio_purged_at IS NULL)";
 
 pub(super) async fn purgeable(c: &mut SqliteConnection, purge: &Purge) -> Result<Vec<Purgeable>, QueueError> {
@@ -53,7 +53,7 @@ fn row(row: &SqliteRow) -> Result<Purgeable, QueueError> {
 }
 
 fn jobs(purge: &Purge) -> String {
-    serde_json::json!(purge.jobs.iter().map(|job| job.0).collect::<Vec<_>>()).to_string()
+    array(purge.jobs.iter().map(|job| job.0))
 }
 
 /// Tombstones, files that say too much, and a note that this is not the end of it: all or nothing.
@@ -80,7 +80,7 @@ pub(super) async fn purge(
         .await?;
     sqlx::query(
         "DELETE FROM piece WHERE ?3 AND task_id IN (SELECT id FROM task WHERE state IN ('failed', 'cancelled')
-             AND job_id IN (SELECT value FROM json_each(?1)) AND finished_at <= ?2)",
+             AND job_id IN (SELECT value FROM jsonb_each(?1)) AND finished_at <= ?2)",
     )
     .bind(jobs(&purge))
     .bind(purge.finished_by.0)

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, Type};
 
@@ -92,9 +93,14 @@ pub(super) fn int(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// Rows for `json_each`: one statement for all of them.
-pub(super) fn array(rows: impl Iterator<Item = serde_json::Value>) -> String {
-    serde_json::Value::Array(rows.collect()).to_string()
+/// Rows for `jsonb_each`: one statement for all of them. Not `json_each`, which writes each row out as text again, for
+/// each look at a field of it to read.
+pub(super) fn array<T: Serialize>(rows: impl IntoIterator<Item = T>) -> String {
+    let mut json = Vec::new();
+    // What is put in has text for keys, and writing to memory goes well: nothing can fail.
+    let written = serde_json::Serializer::new(&mut json).collect_seq(rows);
+    debug_assert!(written.is_ok(), "{written:?}");
+    String::from_utf8(json).unwrap_or_default()
 }
 
 /// A folder as raw bytes.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::json;
 use sqlx::SqliteConnection;
 
@@ -95,6 +96,24 @@ async fn settle_each_once(
     Ok(moved)
 }
 
+/// What [`close`] writes of one attempt.
+#[derive(Serialize)]
+struct End<'a> {
+    id: i64,
+    fence: i64,
+    ended_at: i64,
+    outcome: &'a str,
+    cause: Option<&'a str>,
+    status: Option<u16>,
+    request: Option<&'a str>,
+    retry_after: Option<i64>,
+    sent: i64,
+    billed: &'a str,
+    message: Option<&'a str>,
+    moved: i64,
+    heir: Option<i64>,
+}
+
 /// Frees the slots or hands them over, also of tasks that have moved on: their requests are over. Closes the attempts.
 async fn close(
     c: &mut SqliteConnection,
@@ -106,28 +125,28 @@ async fn close(
         let Settle { task, settlement, request, now, .. } = settle;
         let failure = settlement.failure();
         let moved = moved.contains(&task.id);
-        json!({
-            "id": task.id.0,
-            "fence": task.fence.0,
-            "ended_at": now.0,
-            "outcome": if moved { settlement.outcome() } else { "fenced" },
-            "cause": failure.map(|f| f.cause.word()),
-            "status": request.http_status.or(failure.and_then(|f| f.http_status)),
-            "request": request.request_id,
-            "retry_after": failure.and_then(retry_after_ms),
-            "sent": int(request.bytes_sent),
-            "billed": failure.map_or(Billed::Yes, |f| f.billed).word(),
-            "message": failure.map(|f| f.message.as_str()),
-            "moved": i64::from(moved),
-            "heir": heir.map(|id| id.0),
-        })
+        End {
+            id: task.id.0,
+            fence: task.fence.0,
+            ended_at: now.0,
+            outcome: if moved { settlement.outcome() } else { "fenced" },
+            cause: failure.map(|f| f.cause.word()),
+            status: request.http_status.or(failure.and_then(|f| f.http_status)),
+            request: request.request_id.as_deref(),
+            retry_after: failure.and_then(retry_after_ms),
+            sent: int(request.bytes_sent),
+            billed: failure.map_or(Billed::Yes, |f| f.billed).word(),
+            message: failure.map(|f| f.message.as_str()),
+            moved: i64::from(moved),
+            heir: heir.map(|id| id.0),
+        }
     });
     // Who was put back from the deck inherits nothing any more; who inherits is on deck no more.
     sqlx::query(
-        "DELETE FROM deck WHERE (task_id, fence) IN (SELECT value ->> 'id', value ->> 'fence' FROM json_each(?1));
+        "DELETE FROM deck WHERE (task_id, fence) IN (SELECT value ->> 'id', value ->> 'fence' FROM jsonb_each(?1));
          UPDATE slot SET task_id = deck.task_id, fence = deck.fence, owner = deck.owner,
                 reserved_ms = ifnull(deck.reserved_ms, 0), reserved_cost = ifnull(deck.reserved_cost, 0), lone = 0
-         FROM json_each(?1) AS ended LEFT JOIN deck ON deck.task_id = ended.value ->> 'heir'
+         FROM jsonb_each(?1) AS ended LEFT JOIN deck ON deck.task_id = ended.value ->> 'heir'
          WHERE slot.task_id = ended.value ->> 'id' AND slot.fence = ended.value ->> 'fence';
          DELETE FROM deck WHERE EXISTS (SELECT 1 FROM slot WHERE slot.task_id = deck.task_id);
          UPDATE attempt SET ended_at = ended.value ->> 'ended_at', outcome = ended.value ->> 'outcome',
@@ -135,7 +154,7 @@ async fn close(
                 request_id = ended.value ->> 'request', retry_after_ms = ended.value ->> 'retry_after',
                 bytes_sent = ended.value ->> 'sent', billed = ended.value ->> 'billed',
                 message = ended.value ->> 'message'
-         FROM json_each(?1) AS ended
+         FROM jsonb_each(?1) AS ended
          WHERE task_id = ended.value ->> 'id' AND fence = ended.value ->> 'fence'
            AND (attempt.outcome IS NULL OR ended.value ->> 'moved')",
     )
@@ -188,23 +207,34 @@ fn lose(sum: &mut Usage, reserved: Amount) {
     sum.unknown_cost = sum.unknown_cost + reserved.cost;
 }
 
+/// What [`succeed`] writes of one task.
+#[derive(Serialize)]
+struct Done<'a> {
+    id: i64,
+    fence: i64,
+    status: Option<u16>,
+    format: &'a str,
+    ms: Option<i64>,
+    method: Option<&'a str>,
+    now: i64,
+    resend: i64,
+}
+
 /// A success counts also when the task was taken back meanwhile and nobody has claimed it anew, whatever became of
 /// the task then: it is paid for. Once its attempt has been settled, it does not.
 async fn succeed(
     c: &mut SqliteConnection,
     successes: &[(&Settle, &NewResult)],
 ) -> Result<HashSet<TaskId>, QueueError> {
-    let done = successes.iter().map(|(settle, result)| {
-        json!({
-            "id": settle.task.id.0,
-            "fence": settle.task.fence.0,
-            "status": settle.request.http_status,
-            "format": result.audio.format,
-            "ms": result.measured.map(|m| int(m.duration_ms)),
-            "method": result.measured.map(|m| m.method.word()),
-            "now": settle.now.0,
-            "resend": i64::from(settle.resend),
-        })
+    let done = successes.iter().map(|(settle, result)| Done {
+        id: settle.task.id.0,
+        fence: settle.task.fence.0,
+        status: settle.request.http_status,
+        format: &result.audio.format,
+        ms: result.measured.map(|m| int(m.duration_ms)),
+        method: result.measured.map(|m| m.method.word()),
+        now: settle.now.0,
+        resend: i64::from(settle.resend),
     });
     let rows = sqlx::query(
         "UPDATE task SET state = iif(resent = 0 AND done.value ->> 'resend' AND NOT cancel_requested, 'queued', 'succeeded'),
@@ -217,7 +247,7 @@ async fn succeed(
                 duration_method = ifnull(done.value ->> 'method', duration_method), changed_at = done.value ->> 'now',
                 finished_at = iif(resent = 0 AND done.value ->> 'resend' AND NOT cancel_requested, NULL,
                                   done.value ->> 'now')
-         FROM json_each(?1) AS done
+         FROM jsonb_each(?1) AS done
          WHERE task.id = done.value ->> 'id' AND task.fence = done.value ->> 'fence' AND EXISTS (SELECT 1
              FROM attempt WHERE task_id = task.id AND attempt.fence = task.fence
               AND (outcome IS NULL OR outcome = 'lost'))
@@ -263,9 +293,9 @@ async fn identify(
         return Ok(());
     }
     sqlx::query(
-        "UPDATE task SET identity = found.value ->> 1 FROM json_each(?1) AS found WHERE task.id = found.value ->> 0",
+        "UPDATE task SET identity = found.value ->> 1 FROM jsonb_each(?1) AS found WHERE task.id = found.value ->> 0",
     )
-    .bind(array(found_out.iter().map(|(id, identity)| json!([id.0, identity]))))
+    .bind(array(found_out.iter().map(|(id, identity)| (id.0, identity))))
     .execute(c)
     .await?;
     Ok(())

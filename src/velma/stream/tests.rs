@@ -144,7 +144,7 @@ async fn send_as(
         endpoint,
         options: &options,
         len: bytes.len() as u64,
-        source: Source::Whole(bytes.into()),
+        source: Source::Whole(bytes.into(), None),
         upload_name: "call.wav",
         mime: "audio/wav",
         audio_beside: beside,
