@@ -4,6 +4,8 @@
 //! declared in the order in which a newcomer should read them; each may import only what stands on a
 //! lower floor (ARCHITECTURE.md draws the floors, `tests/architecture.rs` holds them).
 
+#![forbid(unsafe_code)]
+
 pub mod task;
 
 pub mod event;

@@ -58,7 +58,7 @@ impl SqliteStore {
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
-            .connect_with(options(&path).pragma("query_only", "ON"))
+            .connect_with(options(&path).pragma("query_only", "ON").pragma("cache_size", "-512"))
             .await
             .map_err(|e| named(e.into()))?;
         drop(turn);
