@@ -49,7 +49,7 @@ impl Facts {
             bytes: ready.prepared.len,
             format: ready.prepared.format.word(),
             mime: ready.prepared.mime,
-            blake3: ready.blake3.clone().filter(|_| ready.prepared.cutting.is_some()),
+            blake3: ready.blake3.clone().filter(|_| ready.next.is_some()),
             sent_ms: ready.measured.duration_ms,
             pieces: None,
             recording: ready.candidate.path.clone(),

@@ -37,7 +37,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -411,6 +411,7 @@ async fn pool(
         lengths: Lengths::new(limit.longest_ms, limiter.longest),
         media: run.media.clone(),
         scratch: run.scratch.as_path().into(),
+        room: Arc::new(Semaphore::new(pieces::room())),
     };
     let setup = Setup {
         telling,

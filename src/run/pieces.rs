@@ -1,20 +1,22 @@
-//! A recording that goes out encoded anew, whole or in pieces: each claim sends what comes next. What was answered is in
-//! the queue, and no plan is: the next piece begins where the last one ends, also after a crash.
+//! A recording that goes out encoded anew, whole or in pieces: each claim sends what comes next, which was written before it.
+//! What was answered is in the queue, and no plan is: the next piece begins where the last one ends, also after a crash.
 
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::audio::{Unkept, remade};
 use super::keep::Facts;
-use super::ready::Ready;
+use super::ready::{Looked, Ready};
 use super::worker::Bench;
 use crate::media::{
     self, Bounds, CutError, Cutting, DecodeError, Format, MediaSettings, Piece, Prepared, can_be_split,
 };
-use crate::queue::{ClaimedTask, Counted, PieceRow, QueueError};
-use crate::task::{Amount, Cause, Endpoint, Identity, Measured, Stretch, TaskId, Verdict};
-use crate::velma::{self, Part, Response, StagedAudio, TransportError, Unreadable};
+use crate::queue::{Candidate, Counted, PieceRow, QueueError};
+use crate::task::{Amount, Cause, Endpoint, Failure, Identity, Stretch, TaskId, Verdict};
+use crate::velma::{self, Part, Response, StagedAudio, Unreadable};
 
 /// How far pieces reach into each other where something is to be silenced: a number that is spoken across a cut is heard
 /// whole by one of them.
@@ -79,45 +81,81 @@ impl Pieces {
     }
 }
 
+/// What comes next of a recording that goes out encoded anew, written before there is a slot for it.
+pub(super) struct Next {
+    file: File,
+    bytes: u64,
+    stretch: Stretch,
+    /// What was answered last when it was written.
+    after: Option<Stretch>,
+    bounds: Bounds,
+    about: u64,
+    ends: bool,
+    /// So many lie in the scratch folder at most, until they are sent.
+    _room: OwnedSemaphorePermit,
+}
+
+/// Pieces that are being written, or wait for a slot: one for each core that can write one, and room for who is quicker.
+pub(super) fn room() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8)
+}
+
 impl Bench {
-    /// Writes what comes next of a recording that is encoded anew, which is then ready to be sent. When the run stops
-    /// meanwhile, it is left alone.
-    pub(super) async fn cut_next(
-        &self,
-        task: &ClaimedTask,
-        ready: &mut Ready,
-        cutting: Cutting,
-        facts: &mut Facts,
-    ) -> Result<File, TransportError> {
-        let earlier = self.answered(task.id, ready.identity.as_ref()).await;
-        let earlier = self.paid_for(task.id, earlier)?;
-        let bounds = self.bounds();
+    /// Writes what comes next of a recording that is encoded anew, which is then ready to be sent. It has no slot yet: what
+    /// others say of it meanwhile is looked at when it is claimed.
+    pub(super) async fn cut_next(&self, mut ready: Ready, cutting: Cutting) -> Looked {
+        let Ok(room) = Arc::clone(&self.room).acquire_owned().await else {
+            return Looked::Unusable(QueueError::Closed); // nobody closes it
+        };
+        let earlier = match self.answered(ready.candidate.id, ready.identity.as_ref()).await {
+            Ok(earlier) => earlier,
+            Err(error) => return Looked::Unusable(error),
+        };
+        let after = earlier.last().map(|piece| piece.stretch.clone());
+        let (bounds, scratch) = (self.bounds(), Arc::clone(&self.scratch));
         let about = cutting.about(bounds);
-        let (after, scratch) = (earlier.last().map(|piece| piece.stretch.clone()), Arc::clone(&self.scratch));
+        let before = after.clone();
         let cut = tokio::task::spawn_blocking(move || {
             // Without a name: whatever happens, nothing of it is left.
             let file = tempfile::tempfile_in(&*scratch)?;
-            cutting.piece(after.as_ref(), bounds, file)
+            cutting.piece(before.as_ref(), bounds, file)
         });
-        let cut = tokio::select! {
-            cut = cut => cut,
-            // Nothing would be sent of it, so nobody waits for it.
-            () = self.stop.drain.cancelled() => return Err(TransportError::Aborted),
-        };
-        let Piece { file, bytes, stretch, ends } = match cut {
-            Ok(cut) => cut.map_err(|error| uncut(error, self.endpoint))?,
+        let Piece { file, bytes, stretch, ends } = match cut.await {
+            Ok(Ok(piece)) => piece,
+            Ok(Err(error)) => return self.uncut(ready.candidate, error),
             Err(panic) => {
-                return Err(TransportError::Undecodable(format!("cutting it met a bug: {panic}")));
+                let message = format!("encoding it anew met a bug of ours; please report it: {panic}");
+                return Looked::Refused(ready.candidate, Failure::local(Cause::UnreadableAudio, message));
             }
         };
         if !ready.prepared.is_fresh() {
-            return Err(TransportError::SourceChanged("it was written to while it was encoded".to_owned()));
+            return Looked::NotNow(ready.candidate, written_to());
+        }
+        ready.most_ms = stretch.sent_ms();
+        ready.next = Some(Next { file, bytes, stretch, after, bounds, about, ends, _room: room });
+        Looked::Fit(Box::new(ready))
+    }
+
+    /// Takes what was written for its turn, if it still is what comes next; otherwise it has to be looked at anew.
+    pub(super) async fn take_next(
+        &self,
+        task: TaskId,
+        next: Next,
+        ready: &mut Ready,
+        facts: &mut Facts,
+    ) -> Option<File> {
+        let earlier = self.answered(task, ready.identity.as_ref()).await;
+        let earlier = self.paid_for(task, earlier).ok()?;
+        let Next { file, bytes, stretch, after, bounds, about, ends, _room } = next;
+        let is_next = earlier.last().map(|piece| &piece.stretch) == after.as_ref();
+        if !is_next || bounds != self.bounds() || !ready.prepared.is_fresh() {
+            return None;
         }
         facts.sent_ms = stretch.sent_ms();
         let (format, media) = (ready.prepared.format, self.media.clone());
         facts.pieces = Some(Pieces { earlier, stretch, about, ends, format, media });
         ready.prepared.len = bytes;
-        Ok(file)
+        Some(file)
     }
 
     /// What was answered of a recording so far. Of another content or with other options it is void.
@@ -125,14 +163,6 @@ impl Bench {
         let known = self.store.pieces(task).await?;
         let is_whole = known.iter().all(|piece| Some(&piece.identity) == identity);
         Ok(if is_whole { known } else { Vec::new() })
-    }
-
-    /// Reserves no more for a recording that goes out in pieces than the next one can hold: what is stored is paid for.
-    pub(super) async fn reserve_next(&self, ready: &mut Ready) -> Result<(), QueueError> {
-        let earlier = self.answered(ready.candidate.id, ready.identity.as_ref()).await?;
-        let last = earlier.last().map(|piece| &piece.stretch);
-        ready.most_ms = ready.most_ms.min(left_ms(ready.measured, last, self.bounds().overlap_ms));
-        Ok(())
     }
 
     fn bounds(&self) -> Bounds {
@@ -153,7 +183,7 @@ impl Bench {
     pub(super) fn has_outgrown(&self, ready: &Ready) -> bool {
         let terms = self.lengths.terms(false);
         // By the same terms it would only be looked at again and again.
-        if ready.prepared.cutting.is_some() || terms.learned_ms == ready.terms.learned_ms {
+        if ready.next.is_some() || terms.learned_ms == ready.terms.learned_ms {
             return false;
         }
         let Prepared { format, len, .. } = ready.prepared;
@@ -186,49 +216,32 @@ impl Bench {
             false => Verdict::Transient(failure),
         }
     }
-}
 
-/// How much of a recording, or of the channel that comes next, is left after a piece, with what was heard before.
-fn left_ms(measured: Measured, last: Option<&Stretch>, overlap_ms: u64) -> u64 {
-    let all = measured.duration_ms;
-    match last {
-        // Of what is only guessed nobody knows how much is left.
-        Some(last) if measured.is_certain() && !last.is_last => {
-            all.saturating_sub(last.own_ms().end).saturating_add(overlap_ms).min(all)
-        }
-        _ => all,
+    fn uncut(&self, candidate: Candidate, error: CutError) -> Looked {
+        let refused = |cause, message: String| Failure::local(cause, message);
+        let failure = match error {
+            CutError::TooLarge(_) if can_be_split(self.endpoint) => {
+                let mend = "allow more, by max_minutes under its [limits] or max_file_size under [scan]";
+                refused(Cause::TooBig, format!("a request takes too little for a piece of it: {mend}"))
+            }
+            CutError::TooLarge(_) => {
+                let mend = "make it smaller, for example `ffmpeg -i IN -vn -ac 1 -ar 16000 OUT.flac`";
+                refused(Cause::TooBig, format!("{error}, and {} takes no pieces: {mend}", self.endpoint))
+            }
+            CutError::Decode(DecodeError::Undecodable(what)) => refused(Cause::UnreadableAudio, what),
+            CutError::Decode(DecodeError::Io(error)) => {
+                let failure = Failure::local(Cause::SourceUnreadable, error.to_string());
+                return Looked::NotNow(candidate, failure);
+            }
+            CutError::Write(source) => {
+                return Looked::Unusable(QueueError::Io { path: self.scratch.to_path_buf(), source });
+            }
+        };
+        Looked::Refused(candidate, failure)
     }
 }
 
-fn uncut(error: CutError, endpoint: Endpoint) -> TransportError {
-    match error {
-        CutError::TooLarge(_) if can_be_split(endpoint) => {
-            let mend = "allow more, by max_minutes under its [limits] or max_file_size under [scan]";
-            TransportError::Oversize(format!("a request takes too little for a piece of it: {mend}"))
-        }
-        CutError::TooLarge(_) => {
-            let mend = "make it smaller, for example `ffmpeg -i IN -vn -ac 1 -ar 16000 OUT.flac`";
-            TransportError::Oversize(format!("{error}, and {endpoint} takes no pieces: {mend}"))
-        }
-        CutError::Decode(DecodeError::Io(error)) => TransportError::SourceRead(error.to_string()),
-        CutError::Decode(DecodeError::Undecodable(what)) => TransportError::Undecodable(what),
-        CutError::Write(error) => TransportError::Storage(format!("a piece of it: {error}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_stored_is_not_reserved_again_unless_nobody_knows_how_much_is_left() {
-        let after = |end, is_last| Stretch { rate: 1000, channel: 1, heard: 0..end, own: 0..end, is_last };
-        let whole = Measured::header(10_000);
-        assert_eq!(left_ms(whole, None, 500), 10_000);
-        assert_eq!(left_ms(whole, Some(&after(9000, false)), 0), 1000);
-        assert_eq!(left_ms(whole, Some(&after(9000, false)), 500), 1500);
-        assert_eq!(left_ms(whole, Some(&after(400, false)), 500), 10_000, "no more than there is");
-        assert_eq!(left_ms(whole, Some(&after(10_000, true)), 0), 10_000, "the next channel");
-        assert_eq!(left_ms(Measured::estimated(10_000), Some(&after(9000, false)), 0), 10_000);
-    }
+/// Nobody wrote to it while it was read, or it has to be read again.
+fn written_to() -> Failure {
+    Failure::local(Cause::SourceChanged, "it was written to while it was encoded")
 }

@@ -174,7 +174,8 @@ impl Pool {
     /// Works until there is a reason to stop, and never leaves a request behind.
     pub(super) async fn run(mut self) -> End {
         let end = self.work().await;
-        let Pool { bench, telling, .. } = self;
+        let Pool { bench, telling, preparing, .. } = self;
+        drop(preparing); // nobody waits for what is still being encoded
         drop(bench); // the last one who tells
         match telling.await {
             Ok(Ok(())) => end,
@@ -347,17 +348,15 @@ impl Pool {
     async fn take_in(&mut self, looked: Looked) {
         let (candidate, settlement) = match looked {
             Looked::Fit(mut ready) => {
-                self.looks.remove(&ready.candidate.id);
-                if ready.prepared.cutting.is_some()
-                    && let Err(error) = self.bench.reserve_next(&mut ready).await
-                {
-                    self.preparing.take(ready.candidate.id);
-                    return self.stop_for(error);
+                if let Some(cutting) = ready.prepared.cutting.take() {
+                    let bench = Arc::clone(&self.bench);
+                    return self.preparing.go_on(async move { bench.cut_next(*ready, cutting).await });
                 }
+                self.looks.remove(&ready.candidate.id);
                 return self.preparing.keep(*ready);
             }
             Looked::Away(candidate, work) => return self.put_off(&candidate, &work),
-            Looked::NoPlace(path, source) => return self.stop_for(QueueError::Io { path, source }),
+            Looked::Unusable(error) => return self.stop_for(error),
             Looked::Refused(candidate, failure) => (candidate, Settlement::Fail(failure)),
             Looked::NotNow(candidate, failure) => {
                 let looks = self.looks.entry(candidate.id).or_default();

@@ -14,8 +14,9 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::Work;
 use super::away::is_away;
+use super::pieces::Next;
 use crate::media::{self, MediaSettings, Prepared, Terms, Unfit};
-use crate::queue::Candidate;
+use crate::queue::{Candidate, QueueError};
 use crate::task::{Amount, Cause, Failure, Identity, Measured, TaskId, options_over};
 use crate::velma::Options;
 
@@ -36,6 +37,8 @@ pub(super) struct Ready {
     pub(super) terms: Terms,
     /// How much of it one request holds at most, in milliseconds.
     pub(super) most_ms: u64,
+    /// What goes out in its place, where it is encoded anew.
+    pub(super) next: Option<Next>,
 }
 
 /// What looking at a candidate showed.
@@ -48,8 +51,8 @@ pub(super) enum Looked {
     NotNow(Candidate, Failure),
     /// Its job's source is gone: nothing can be said of the file.
     Away(Candidate, Arc<Work>),
-    /// The place for what comes back cannot be used.
-    NoPlace(PathBuf, io::Error),
+    /// The queue, or a place that is needed, cannot be used.
+    Unusable(QueueError),
 }
 
 /// Looked at one after the other on one thread: at least so many, to make a thread worth its while; and no more than a
@@ -131,6 +134,11 @@ impl Preparing {
         }
     }
 
+    /// What has been looked at is not ready yet: something more is to be done first, which ends in another look.
+    pub(super) fn go_on(&mut self, more: impl Future<Output = Looked> + Send + 'static) {
+        self.looking.spawn(async move { vec![more.await] });
+    }
+
     /// Keeps a fit one.
     pub(super) fn keep(&mut self, ready: Ready) {
         if let Some(turn) = self.turns.get(&ready.candidate.id) {
@@ -166,7 +174,7 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: b
     if work.job.endpoint.returns_audio()
         && let Err((folder, error)) = make_place(&work.job.redacted_audio_of(&candidate.path))
     {
-        return Looked::NoPlace(folder, error);
+        return Looked::Unusable(QueueError::Io { path: folder, source: error });
     }
     let own = candidate.options.as_deref().map(|own| {
         let all = options_over(&work.job.options, Some(own));
@@ -191,8 +199,6 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: b
             if as_scanned || has_settled(prepared.modified_ns, &work) {
                 let known = candidate.measured.filter(|_| as_scanned);
                 let measured = prepared.measured(known, exactly);
-                let longest = terms.longest_ms(work.job.endpoint).filter(|_| prepared.cutting.is_some());
-                let most_ms = longest.map_or(measured.duration_ms, |most| most.min(measured.duration_ms));
                 Looked::Fit(Box::new(Ready {
                     candidate,
                     work,
@@ -202,7 +208,8 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: b
                     prepared,
                     measured,
                     terms,
-                    most_ms,
+                    most_ms: measured.duration_ms,
+                    next: None,
                 }))
             } else {
                 Looked::NotNow(candidate, Failure::local(Cause::SourceChanged, "it is still being written"))

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::crew::{Ended, Slot};
 use super::deck::Deck;
@@ -19,7 +19,7 @@ use super::ready::Ready;
 use super::{Stop, audio, dice, now, saving, steady};
 use crate::event::{About, RunEvent};
 use crate::media::{MediaSettings, Prepared};
-use crate::queue::{ClaimedTask, Halt, QueueError, Request, Settle, Settled, TaskStore};
+use crate::queue::{ClaimedTask, QueueError, Request, Settle, Settled, TaskStore};
 use crate::task::{
     Cause, Decision, Endpoint, Failure, RetryPolicy, Settlement, Standing, Suspect, TaskId, Timestamp,
     Verdict, decide,
@@ -60,6 +60,8 @@ pub(super) struct Bench {
     pub(super) media: MediaSettings,
     /// A folder for passing files.
     pub(super) scratch: Arc<Path>,
+    /// How many of these may wait there for a slot.
+    pub(super) room: Arc<Semaphore>,
 }
 
 impl Bench {
@@ -90,31 +92,22 @@ impl Bench {
         let counting = counting(&ready);
         let mut ready = ready;
         let can_be_less = self.can_be_less(&ready.prepared);
-        let cutting = ready.prepared.cutting.take();
-        let unwritten = match cutting.is_some() && !self.endpoint.returns_audio() {
-            true => Unwritten::Piece,
-            false => Unwritten::Audio(facts.audio_place.clone()),
-        };
-        let may_resend = facts.work.suspect.resend && !facts.resent && cutting.is_none();
-        let cut = match cutting {
+        let audio_place = facts.audio_place.clone();
+        let next = ready.next.take();
+        let may_resend = facts.work.suspect.resend && !facts.resent && next.is_none();
+        let anew = match next {
             None => None,
-            Some(cutting) => {
-                let since = now();
-                let cut = self.cut_next(&task, &mut ready, cutting, &mut facts).await;
-                // That takes a while: what has been heard meanwhile counts, too.
-                if self.stop.drain.is_cancelled() || !self.may_start(&task) || self.is_halted(since).await {
-                    return self.put_back(task, about, Some(slot)).await;
-                }
-                Some(cut)
-            }
+            Some(next) => match self.take_next(task.id, next, &mut ready, &mut facts).await {
+                Some(file) => Some(file),
+                None => return self.put_back(task, about, Some(slot)).await,
+            },
         };
         self.tell(RunEvent::TaskStarted(about.clone())).await;
         let (started_at, sent_at, clock) = (now(), steady(), Instant::now());
         let begun = self.judge().begin(sent_at);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let exchange = match cut {
-            Some(Ok(piece)) => self.submit_from(Source::File(piece), ready, &facts).await,
-            Some(Err(error)) => Exchange::none(error),
+        let exchange = match anew {
+            Some(file) => self.submit_from(Source::File(file), ready, &facts).await,
             None if self.endpoint.works_by_jobs() => self.send_or_follow(&task, ready, &mut facts).await,
             None => self.submit(ready, &facts).await,
         };
@@ -134,7 +127,7 @@ impl Bench {
         // Otherwise the job is asked for again when the task has its next turn.
         request.job_over = self.endpoint.works_by_jobs()
             && (is_gone || matches!(verdict, Verdict::Success | Verdict::FileFault(_)));
-        let verdict = self.stop_if_unstorable(verdict, unwritten);
+        let verdict = self.stop_if_unstorable(verdict, audio_place);
         let heard = Heard {
             task: task.id,
             alone: task.alone,
@@ -196,18 +189,11 @@ impl Bench {
 
     /// An answer that cannot be stored here would not be stored the next time either, and be paid for again: the
     /// run ends, and the task goes back as it was.
-    fn stop_if_unstorable(&self, verdict: Verdict, unwritten: Unwritten) -> Verdict {
+    fn stop_if_unstorable(&self, verdict: Verdict, path: PathBuf) -> Verdict {
         match verdict {
             Verdict::Transient(failure) if failure.cause == Cause::LocalStorage => {
                 let message = failure.message.clone();
-                let error = match unwritten {
-                    Unwritten::Audio(path) => QueueError::Audio { path, message },
-                    Unwritten::Piece => {
-                        let path = self.scratch.to_path_buf();
-                        QueueError::Io { path, source: std::io::Error::other(message) }
-                    }
-                };
-                self.trouble().get_or_insert(error);
+                self.trouble().get_or_insert(QueueError::Audio { path, message });
                 self.stop.drain.cancel();
                 Verdict::Stopped(failure)
             }
@@ -222,19 +208,6 @@ impl Bench {
             Mode::Alone(_) => task.alone,
             Mode::AskFree | Mode::Closed => false,
         }
-    }
-
-    /// Whether somebody has halted this endpoint since then: who was claimed before may be what probes an older halt. Where
-    /// that cannot be looked up, nothing is sent on the chance.
-    async fn is_halted(&self, since: Timestamp) -> bool {
-        let covers = |halt: &Halt| halt.raised_at >= since && halt.scope.covers(self.endpoint);
-        self.store.halts(true, now()).await.map_or_else(
-            |error| {
-                tracing::warn!(endpoint = %self.endpoint, %error, "halts could not be looked up");
-                true
-            },
-            |halts| halts.iter().any(covers),
-        )
     }
 
     pub(super) async fn put_back(&self, task: ClaimedTask, about: About, slot: Option<Slot>) -> Ended {
@@ -449,14 +422,6 @@ impl Bench {
         };
         self.tell(event).await;
     }
-}
-
-/// What there was no room for, if there was none.
-enum Unwritten {
-    /// Redacted audio, which belongs here.
-    Audio(PathBuf),
-    /// What was to go out.
-    Piece,
 }
 
 pub(super) fn about(task: &ClaimedTask, ready: &Ready) -> About {

@@ -148,7 +148,6 @@ fn lost(error: &TransportError, body_sent: bool) -> Verdict {
         TransportError::Unsendable(_) => Verdict::FileFault(failure(Cause::RequestRefused, Billed::No)),
         TransportError::SourceChanged(_) => Verdict::Transient(failure(Cause::SourceChanged, perhaps)),
         TransportError::Undecodable(_) => Verdict::FileFault(failure(Cause::UnreadableAudio, perhaps)),
-        TransportError::Oversize(_) => Verdict::FileFault(failure(Cause::TooBig, Billed::No)),
         TransportError::SourceRead(_) => Verdict::Transient(failure(Cause::SourceUnreadable, perhaps)),
         TransportError::Stalled => Verdict::Transient(failure(Cause::Stalled, perhaps)),
         TransportError::Timeout { .. } => Verdict::Transient(failure(Cause::Timeout, perhaps)),

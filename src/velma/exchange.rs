@@ -73,9 +73,6 @@ pub enum TransportError {
     /// What it sounds like could not be found out; the connection was given up.
     #[error("the recording could not be decoded: {0}")]
     Undecodable(String),
-    /// It is more than a request takes, whatever is done about it.
-    #[error("{0}")]
-    Oversize(String),
     /// While uploading, no byte moved for too long.
     #[error("the upload stood still for too long")]
     Stalled,

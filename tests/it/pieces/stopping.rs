@@ -1,15 +1,13 @@
-//! What happens while a recording is still being encoded: nothing of it is sent any more.
+//! What happens while a recording is still being encoded: it has no slot and no attempt, and nothing of it is sent.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::Value;
-use voxbatch::emulator::SAMPLES;
 
 use super::{listening, world};
-use crate::support::{PATIENCE, STT, World, bursts, two_channels};
+use crate::support::{PATIENCE, STT, World, bursts};
 
 /// Stands in for a slow encoder: it is asked once what there is, and then works until `go` is there.
 const SLOW: &str = "#!/bin/sh
@@ -17,6 +15,9 @@ cd \"$(dirname \"$0\")\"
 if [ -e asked ]; then
     : > encoding
     while [ ! -e go ]; do sleep 0.02; done
+    cat sound.wav
+    : > encoded
+    exit
 fi
 : > asked
 exec cat sound.wav
@@ -25,14 +26,12 @@ exec cat sound.wav
 /// One recording that only that program decodes.
 fn encoding() -> World {
     let world = world(STT, listening(None), None);
-    world.edit("name = \"archive\"", "name = \"archive\"\nchannels = \"mix\"");
     world.edit("[[job]]", "[media]\nffmpeg = \"./slow\"\n\n[[job]]");
     world.write("slow", SLOW.as_bytes());
     fs::set_permissions(world.path("slow"), fs::Permissions::from_mode(0o755)).unwrap();
-    let side = bursts("side", 5_000, &[1_000]);
-    world.write("sound.wav", &two_channels(&side, &side));
-    let opus = SAMPLES.iter().find(|sample| sample.name == "kitchen.opus").unwrap();
-    world.write("calls/kitchen.opus", opus.bytes);
+    world.write("sound.wav", &bursts("side", 5_000, &[1_000]));
+    let frame = [[0x3C].as_slice(), &[0xD5; 31]].concat();
+    world.write("calls/radio.amr", &[b"#!AMR\n".as_slice(), &frame.repeat(250)].concat());
     world
 }
 
@@ -50,12 +49,13 @@ fn when_encoding(world: &World) {
 }
 
 /// It waits for its turn as if nothing had been.
-fn is_put_back(world: &World) -> bool {
-    let attempts = world.attempts();
-    let [attempt] = &attempts[..] else { return false };
-    let what = (&attempt["outcome"], &attempt["cause"], &attempt["http_status"]);
-    what == (&"released".into(), &"interrupted".into(), &Value::Null)
-        && world.task("kitchen.opus")["attempts"] == 0
+fn is_untouched(world: &World) -> bool {
+    let task = world.task("radio.amr");
+    world.attempts().is_empty() && (&task["state"], &task["attempts"]) == (&"queued".into(), &0.into())
+}
+
+fn is_sent_once(world: &World) -> bool {
+    (world.stt().bodies, &world.results()[0]["attempts"]) == (1, &1.into())
 }
 
 #[test]
@@ -66,10 +66,10 @@ fn the_first_ctrl_c_while_a_recording_is_encoded_sends_nothing_and_waits_for_no_
     run.signal(Signal::INT);
     run.wait().expect(130);
     assert_eq!(world.stt().requests, 0);
-    assert!(is_put_back(&world), "{:#?}", world.attempts());
+    assert!(is_untouched(&world), "{:#?}", world.attempts());
     world.write("go", b"");
     world.run().expect(0);
-    assert_eq!((world.stt().bodies, world.results()[0]["attempts"].clone()), (1, 1.into()));
+    assert!(is_sent_once(&world));
     assert_eq!(world.results()[0]["billed_ms"], 5_000);
 }
 
@@ -80,9 +80,28 @@ fn a_pause_while_a_recording_is_encoded_sends_nothing_until_resume() {
     when_encoding(&world);
     world.voxbatch(&["pause"]).expect(0);
     world.write("go", b"");
-    when("it is put back", || is_put_back(&world));
+    when("it is encoded", || world.path("encoded").exists());
+    assert!(is_untouched(&world), "{:#?}", world.attempts());
     assert_eq!(world.stt().requests, 0);
     world.voxbatch(&["resume"]).expect(0);
     run.wait().expect(0);
-    assert_eq!((world.stt().bodies, world.results()[0]["attempts"].clone()), (1, 1.into()));
+    assert!(is_sent_once(&world));
+}
+
+#[test]
+fn while_a_recording_is_encoded_the_only_slot_serves_others() {
+    let world = encoding();
+    world.edit("concurrent = 2", "concurrent = 1");
+    world.edit("name = \"archive\"", "name = \"archive\"\norder = \"path\"");
+    for name in ["second.wav", "third.wav"] {
+        world.write(&format!("calls/{name}"), &bursts(name, 1_000, &[500]));
+    }
+    let run = world.start(&["run"]);
+    when_encoding(&world);
+    when("the others have their answers", || world.stt().bodies == 2);
+    world.write("go", b"");
+    run.wait().expect(0);
+    let order: Vec<_> = world.results().iter().map(|line| line["path"].clone()).collect();
+    assert_eq!(order, ["second.wav", "third.wav", "radio.amr"]);
+    assert_eq!(world.stt().bodies, 3);
 }
