@@ -6,7 +6,9 @@ use std::io::{Cursor, Seek, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use file_format::FileFormat;
-use symphonia::core::codecs::audio::AudioDecoder;
+use opus_pure::{MAX_PACKET_SAMPLES, OpusDecoder};
+use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
+use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder};
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream};
@@ -124,8 +126,10 @@ fn measure(source: Box<dyn MediaSource>) -> Option<(Sound, &'static str)> {
     let track = reader.default_track(TrackType::Audio)?;
     let (id, base) = (track.id, track.time_base?);
     let parameters = track.codec_params.as_ref()?.audio()?;
-    // Without a decoder (Opus) the packets still tell the length.
-    let decoder = symphonia::default::get_codecs().make_audio_decoder(parameters, &Default::default()).ok();
+    // An Opus file begins with what its encoder was late by; Ogg counts it, nobody plays it.
+    let is_late = parameters.codec == CODEC_ID_OPUS && named == "ogg";
+    let late_ms = track.delay.filter(|_| is_late).map_or(0.0, |frames| f64::from(frames) / 48.0);
+    let decoder = Decoder::of(parameters);
     let ms = |ticks: Timestamp| base.calc_time(ticks).map_or(0.0, |time| time.as_secs_f64() * 1000.0);
     let mut listener =
         Listener { decoder, loud: Vec::new(), stretches: Vec::new(), samples: Vec::new(), good: 0, bad: 0 };
@@ -139,10 +143,10 @@ fn measure(source: Box<dyn MediaSource>) -> Option<(Sound, &'static str)> {
         let end = start.saturating_add(packet.dur);
         let (first, last) = span.unwrap_or((start, end));
         span = Some((first.min(start), last.max(end)));
-        listener.hear(&packet, ms(start) - ms(first));
+        listener.hear(&packet, ms(start) - ms(first) - late_ms);
     }
     let (first, last) = span?;
-    let duration_ms = (ms(last) - ms(first)).round() as u64;
+    let duration_ms = (ms(last) - ms(first) - late_ms).round() as u64;
     if duration_ms == 0 || listener.bad > listener.good {
         return None;
     }
@@ -153,9 +157,43 @@ fn measure(source: Box<dyn MediaSource>) -> Option<(Sound, &'static str)> {
     Some((Sound { duration_ms, silent_windows, loud_ms }, named))
 }
 
+/// Whatever makes sound of packets. Without one they still tell the length.
+enum Decoder {
+    Symphonia(Box<dyn AudioDecoder>),
+    Opus(Box<OpusDecoder>, usize),
+}
+
+impl Decoder {
+    fn of(parameters: &AudioCodecParameters) -> Option<Decoder> {
+        if parameters.codec == CODEC_ID_OPUS {
+            let channels = parameters.channels.as_ref()?.count();
+            return Some(Decoder::Opus(Box::new(OpusDecoder::new(48_000, channels).ok()?), channels));
+        }
+        let decoder = symphonia::default::get_codecs().make_audio_decoder(parameters, &Default::default());
+        decoder.ok().map(Decoder::Symphonia)
+    }
+
+    /// Its samples, interleaved; how many channels, and the rate.
+    fn decode(&mut self, packet: &Packet, samples: &mut Vec<f32>) -> Option<(usize, u32)> {
+        match self {
+            Decoder::Symphonia(decoder) => {
+                let heard = decoder.decode(packet).ok()?;
+                heard.copy_to_vec_interleaved(samples);
+                Some((heard.spec().channels().count().max(1), heard.spec().rate().max(1)))
+            }
+            Decoder::Opus(decoder, channels) => {
+                samples.resize(MAX_PACKET_SAMPLES * *channels, 0.0);
+                let frames = decoder.decode(&packet.data, MAX_PACKET_SAMPLES, samples).ok()?;
+                samples.truncate(frames * *channels);
+                Some((*channels, 48_000))
+            }
+        }
+    }
+}
+
 /// Decodes packets and notes which windows hold anything.
 struct Listener {
-    decoder: Option<Box<dyn AudioDecoder>>,
+    decoder: Option<Decoder>,
     loud: Vec<bool>,
     /// Beginnings and ends in milliseconds.
     stretches: Vec<[f64; 2]>,
@@ -170,14 +208,12 @@ impl Listener {
         if at_ms >= DECODED_MS as f64 {
             return;
         }
-        let Ok(heard) = decoder.decode(packet) else {
+        let Some((channels, rate)) = decoder.decode(packet, &mut self.samples) else {
             self.bad += 1;
             return;
         };
         self.good += 1;
-        let channels = heard.spec().channels().count().max(1);
-        let rate = f64::from(heard.spec().rate().max(1));
-        heard.copy_to_vec_interleaved(&mut self.samples);
+        let rate = f64::from(rate);
         for (index, frame) in self.samples.chunks(channels).enumerate() {
             let window = ((at_ms + index as f64 * 1000.0 / rate) as u64 / WINDOW_MS) as usize;
             if self.loud.len() <= window {

@@ -4,8 +4,7 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
-use super::sound::{DecodeError, FlacWriter, Shape, Sound, decode, mono, resampled_to};
-use super::{Ffmpeg, Format, MediaSettings};
+use super::sound::{DecodeError, FlacWriter, Shape, Sound, decode_here, mono, resampled_to};
 
 /// A piece that cannot be decoded and is no longer than this holds no word, and becomes silence.
 const NOTHING_MS: u64 = 150;
@@ -33,8 +32,6 @@ pub fn join(
     length_ms: u64,
     to: &mut File,
 ) -> Result<(), DecodeError> {
-    // They are MP3, which needs no other program.
-    let settings = MediaSettings { ffmpeg: Ffmpeg::Off, ..MediaSettings::default() };
     let mut scratch = tempfile::NamedTempFile::new()?;
     let mut track: Option<Track<'_>> = None;
     let mut to = Some(to);
@@ -43,7 +40,8 @@ pub fn join(
         scratch.as_file().set_len(0)?;
         scratch.seek(SeekFrom::Start(0))?;
         scratch.write_all(&bytes)?;
-        let sound = match decode(scratch.path(), Format::Mp3, &settings) {
+        // They are MP3, which needs no other program.
+        let sound = match decode_here(scratch.path()) {
             Ok(sound) => sound,
             Err(DecodeError::Undecodable(_)) if duration_ms <= NOTHING_MS => continue,
             Err(error) => return Err(error),

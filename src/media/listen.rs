@@ -1,13 +1,8 @@
 //! Listens to a whole recording: how long it is loud. Costs as much as decoding does, so it is for the few that are odd.
 
-use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, TrackType};
-use symphonia::core::io::MediaSourceStream;
-use symphonia::core::meta::MetadataOptions;
+use super::sound::decode_here;
 
 /// A window of time that is loud or is not.
 const WINDOW_MS: u64 = 100;
@@ -15,11 +10,13 @@ const WINDOW_MS: u64 = 100;
 /// How many milliseconds of a recording are louder than so many decibels below full scale. `None`: it cannot be decoded
 /// here.
 pub fn loud_ms(path: &Path, silence_db: u32) -> Option<u64> {
-    let limit = 10f64.powf(-f64::from(silence_db) / 20.0);
-    let (mut loud, mut sum, mut samples, mut window) = (0u64, 0f64, 0u64, 0u64);
-    decode(File::open(path).ok()?, |block, channels, rate| {
-        window = (u64::from(rate) * u64::from(channels) * WINDOW_MS / 1000).max(1);
-        for sample in block {
+    let limit = 10f64.powf(-f64::from(silence_db) / 20.0) * 32_768.0;
+    let mut sound = decode_here(path).ok()?;
+    let shape = sound.shape();
+    let window = (shape.frames(WINDOW_MS) * u64::from(shape.channels)).max(1);
+    let (mut loud, mut sum, mut samples, mut block) = (0u64, 0f64, 0u64, Vec::new());
+    while sound.next(&mut block).ok()? {
+        for sample in &block {
             sum += f64::from(*sample) * f64::from(*sample);
             samples += 1;
             if samples == window {
@@ -27,42 +24,8 @@ pub fn loud_ms(path: &Path, silence_db: u32) -> Option<u64> {
                 (sum, samples) = (0.0, 0);
             }
         }
-    })?;
-    Some(loud * WINDOW_MS)
-}
-
-/// Hands over the samples of a file, interleaved. `None`: most of it cannot be decoded.
-fn decode(file: File, each: impl FnMut(&[f32], u16, u32)) -> Option<()> {
-    // A decoder that panics has merely not understood.
-    catch_unwind(AssertUnwindSafe(|| decode_blocks(file, each))).ok().flatten()
-}
-
-fn decode_blocks(file: File, mut each: impl FnMut(&[f32], u16, u32)) -> Option<()> {
-    let stream = MediaSourceStream::new(Box::new(file), Default::default());
-    let mut reader = symphonia::default::get_probe()
-        .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
-        .ok()?;
-    let track = reader.default_track(TrackType::Audio)?;
-    let id = track.id;
-    let parameters = track.codec_params.as_ref()?.audio()?;
-    let mut decoder =
-        symphonia::default::get_codecs().make_audio_decoder(parameters, &Default::default()).ok()?;
-    let (mut good, mut bad, mut samples) = (0u64, 0u64, Vec::new());
-    while let Ok(Some(packet)) = reader.next_packet() {
-        if packet.track_id != id {
-            continue;
-        }
-        let Ok(heard) = decoder.decode(&packet) else {
-            bad += 1;
-            continue;
-        };
-        good += 1;
-        let channels = u16::try_from(heard.spec().channels().count()).ok()?.max(1);
-        let rate = heard.spec().rate().max(1);
-        heard.copy_to_vec_interleaved(&mut samples);
-        each(&samples, channels, rate);
     }
-    (good > bad).then_some(())
+    Some(loud * WINDOW_MS)
 }
 
 #[cfg(test)]

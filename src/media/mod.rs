@@ -49,7 +49,9 @@ use probe::channels;
 pub use probe::{glance, guess, measure, measure_file};
 pub use silence::silence;
 pub use sniff::{Sniffed, sniff};
-pub use sound::{DecodeError, Ffmpeg, FlacWriter, Shape, Sound, channel, decode, mono, resampled_to};
+pub use sound::{
+    DecodeError, Ffmpeg, FlacWriter, OpusWriter, Shape, Sound, channel, decode, mono, resampled_to,
+};
 
 use crate::task::Endpoint;
 

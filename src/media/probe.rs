@@ -31,7 +31,8 @@ use crate::task::Measured;
 /// The length, whatever it takes: within some milliseconds for all that symphonia or this room can read. Reads the
 /// whole file where headers cannot be trusted. The cursor stays where it is.
 pub fn measure(file: &File, format: Format, len: u64) -> Measured {
-    let by_packets = || safely(|| counted(file, format, len)).filter(|m| plausible(m.duration_ms, len));
+    let by_packets =
+        || safely(|| counted(file, format, len)).filter(|m| plausible(format, m.duration_ms, len));
     glance(file, format, len).or_else(by_packets).unwrap_or_else(|| guess(file, format, len))
 }
 
@@ -48,7 +49,7 @@ pub fn measure_file(path: &Path, size_bytes: u64, modified: i64) -> Option<Measu
 /// The length at first glance, where headers can be trusted: that is nearly everywhere. Reads a few blocks. The cursor
 /// stays where it is.
 pub fn glance(file: &File, format: Format, len: u64) -> Option<Measured> {
-    safely(|| told(file, format, len)).filter(|told| plausible(told.duration_ms, len))
+    safely(|| told(file, format, len)).filter(|told| plausible(format, told.duration_ms, len))
 }
 
 /// One strange file in a million must not end the run: a reader that panics has merely not answered.
@@ -86,18 +87,25 @@ fn counted(file: &File, format: Format, len: u64) -> Option<Measured> {
 /// By the demuxer's own guess, which goes by the bit rate at the start, else by the size. For reserving hours, when the
 /// time to count is not there.
 pub fn guess(file: &File, format: Format, len: u64) -> Measured {
-    let by_rate = safely(|| packets::promised(file, len)).filter(|&ms| plausible(ms, len));
+    let by_rate = safely(|| packets::promised(file, len)).filter(|&ms| plausible(format, ms, len));
     Measured::estimated(by_rate.unwrap_or_else(|| by_size_ms(format, len)))
 }
 
-/// How many channels a recording has, where headers tell: for what cannot be decoded.
+/// How many channels a recording has, where headers tell.
 pub(super) fn channels(file: &File, len: u64) -> Option<usize> {
     safely(|| packets::channels(file, len))
 }
 
-/// Between 4 kbit/s, below every speech codec, and 100 Mbit/s, above every film.
-fn plausible(ms: u64, len: u64) -> bool {
-    ms > 0 && ms <= len.saturating_mul(2).saturating_add(10_000) && ms >= len / 12_500
+/// The same for a file by its name. Opens it for reading only.
+pub fn channels_of(path: &Path) -> Option<u16> {
+    let (file, about) = open(path).ok()?;
+    channels(&file, about.len()).and_then(|channels| u16::try_from(channels).ok())
+}
+
+/// Between 4 kbit/s, below every speech codec, and 100 Mbit/s, above every film. Opus says silence in two bytes a packet.
+fn plausible(format: Format, ms: u64, len: u64) -> bool {
+    let ms_a_byte = if format == Format::Opus { 60 } else { 2 };
+    ms > 0 && ms <= len.saturating_mul(ms_a_byte).saturating_add(10_000) && ms >= len / 12_500
 }
 
 /// Bytes a second as archives of speech usually have them, on the low side: better to reserve too much.

@@ -30,9 +30,14 @@ pub(super) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
     be32(bytes, at).map(u32::swap_bytes)
 }
 
+/// Two bytes as a big-endian number.
+pub(super) fn be16(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
+}
+
 /// Two bytes as a little-endian number.
 pub(super) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
+    be16(bytes, at).map(u16::swap_bytes)
 }
 
 /// Eight bytes as a big-endian number.

@@ -1,13 +1,16 @@
 //! Sound as samples: decoded block by block, so that memory does not grow with the recording. 16 bits a sample: more
 //! than any speech model hears, and half of what wider samples take.
 //!
-//! [`decode`] opens a recording, [`mono`], [`channel`] and [`resampled_to`] change it on its way, [`FlacWriter`] writes
-//! it down. What is decoded here needs no other program; `ffmpeg` reads more, where it is allowed.
+//! [`decode`] opens a recording, [`mono`], [`channel`] and [`resampled_to`] change it on its way, [`FlacWriter`] and
+//! [`OpusWriter`] write it down. What is decoded here needs no other program; `ffmpeg` reads more, where it is allowed.
 
+mod codec;
 mod decoder;
 mod ffmpeg;
 mod flac;
 mod mix;
+mod ogg_opus;
+mod opus;
 mod resample;
 #[cfg(test)]
 pub(in crate::media) mod testing;
@@ -20,6 +23,7 @@ use super::{Format, MediaSettings};
 
 pub use self::ffmpeg::Ffmpeg;
 pub use self::flac::FlacWriter;
+pub use self::ogg_opus::OpusWriter;
 
 /// How samples are to be read: frames of one sample for each channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,8 +100,8 @@ pub fn resampled_to(sound: Box<dyn Sound>, rate: u32) -> Result<Box<dyn Sound>, 
 /// # Errors
 /// [`DecodeError::Undecodable`] says what the content is and what would help.
 pub fn decode(path: &Path, format: Format, settings: &MediaSettings) -> Result<Box<dyn Sound>, DecodeError> {
-    let error = match File::open(path).map_err(DecodeError::Io).and_then(decoder::Decoder::open) {
-        Ok(sound) => return Ok(Box::new(sound)),
+    let error = match decode_here(path) {
+        Ok(sound) => return Ok(sound),
         Err(error @ DecodeError::Io(_)) => return Err(error),
         Err(error) => error,
     };
@@ -107,4 +111,12 @@ pub fn decode(path: &Path, format: Format, settings: &MediaSettings) -> Result<B
             "{error}: allow ffmpeg under [media] in jobs.toml, or convert it, for example `ffmpeg -i IN -vn OUT.flac`"
         ))),
     }
+}
+
+/// The same without any other program.
+///
+/// # Errors
+/// [`DecodeError::Undecodable`] says what the content is.
+pub(in crate::media) fn decode_here(path: &Path) -> Result<Box<dyn Sound>, DecodeError> {
+    Ok(Box::new(decoder::Decoder::open(File::open(path)?)?))
 }

@@ -130,7 +130,15 @@ mod tests {
 
     #[test]
     fn what_was_heard_at_a_time_is_heard_at_that_time() {
-        for (from, to) in [(44_100u32, 16_000u32), (8000, 16_000), (48_000, 8000), (22_050, 24_000)] {
+        for (from, to) in [
+            (44_100u32, 16_000u32),
+            (8000, 16_000),
+            (48_000, 8000),
+            (22_050, 24_000),
+            (44_100, 24_000),
+            (22_050, 16_000),
+            (11_025, 8000),
+        ] {
             let sound = Held::new(from, 1, clicks(from, 3));
             let there = heard(Box::new(Resampled::new(Box::new(sound), to).unwrap()));
             assert_eq!(there.len(), 3 * to as usize, "{from} to {to}");
