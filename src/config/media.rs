@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::reader::Reader;
-use super::value::{Kind, Location, Size, Wrong};
+use super::value::{Kind, Location, Size, Switch, Wrong};
 use crate::media::{Ffmpeg, MediaSettings};
 
 /// `[media]`, and the size that stands under `[scan]`.
@@ -13,6 +13,7 @@ pub(super) fn read(reader: &mut Reader<'_>, location: Location<'_>) -> MediaSett
     MediaSettings {
         max_bytes: reader.get("scan.max_file_size", &Size, d.max_bytes),
         ffmpeg: reader.get("media.ffmpeg", &Decoder(location), d.ffmpeg),
+        opus: reader.get("media.opus", &Switch, d.opus),
     }
 }
 

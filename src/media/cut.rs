@@ -1,25 +1,13 @@
-//! What is too large or too long for a request, as FLACs that are not: the whole recording if that is enough, else one
-//! piece after the other, cut where it is quiet. Nothing is kept of a piece but the file that it is written to.
+//! A piece of a recording that is too large or too long for a request, as a FLAC that is not, cut where it is quiet. Nothing
+//! is kept of a piece but the file that it is written to.
 
 use std::fs::File;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 
+use super::Format;
 use super::quiet::{places, quietest};
-use super::sound::{DecodeError, FlacWriter, Shape, Sound, channel, decode, mono};
-use super::{Format, MediaSettings};
-use crate::task::{Channels, Measured, Stretch};
-
-/// A recording that is encoded anew. Nothing is open.
-#[derive(Debug, Clone)]
-pub struct Cutting {
-    path: PathBuf,
-    format: Format,
-    settings: MediaSettings,
-    shape: Shape,
-    channels: Channels,
-    measured: Measured,
-}
+use super::sound::{DecodeError, FlacWriter, Shape, Sound};
+use crate::task::Stretch;
 
 /// What one piece may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +25,10 @@ pub struct Bounds {
 /// A piece in its file, which stands at its beginning.
 #[derive(Debug)]
 pub struct Piece {
-    /// FLAC.
+    /// In this format.
     pub file: File,
+    /// FLAC, or Opus of the whole.
+    pub format: Format,
     /// Its size.
     pub bytes: u64,
     /// What of the recording it is.
@@ -61,72 +51,6 @@ pub enum CutError {
     Write(#[from] std::io::Error),
 }
 
-impl Cutting {
-    /// Of a recording, if there is any sound to be had of it that FLAC has room for.
-    pub(super) fn of(
-        path: &Path,
-        format: Format,
-        measured: Measured,
-        channels: Channels,
-        settings: &MediaSettings,
-    ) -> Result<Cutting, DecodeError> {
-        let shape = decode(path, format, settings)?.shape();
-        let channels = if shape.channels == 1 { Channels::Keep } else { channels };
-        let cutting =
-            Cutting { path: path.to_owned(), format, settings: settings.clone(), shape, channels, measured };
-        let alone = Shape { channels: 1, ..shape };
-        let written = if channels == Channels::Keep { shape } else { alone };
-        FlacWriter::new(std::io::Cursor::new(Vec::new()), written).map_err(|_| {
-            DecodeError::Undecodable(format!(
-                "FLAC has no room for {} channels at {} Hz",
-                shape.channels, shape.rate
-            ))
-        })?;
-        Ok(cutting)
-    }
-
-    /// Whether it has several channels, of which something is asked.
-    pub(super) fn changes_channels(&self) -> bool {
-        self.channels != Channels::Keep
-    }
-
-    /// How many pieces there will be, about.
-    pub fn about(&self, bounds: Bounds) -> u64 {
-        let times = if self.channels == Channels::Split { u64::from(self.shape.channels) } else { 1 };
-        let longest_ms = bounds.longest_ms.unwrap_or(u64::MAX).max(1);
-        self.measured.duration_ms.div_ceil(longest_ms).max(1) * times
-    }
-
-    /// Writes the piece that comes after another one, or the first one.
-    ///
-    /// # Errors
-    /// See [`CutError`].
-    pub fn piece(&self, after: Option<&Stretch>, bounds: Bounds, to: File) -> Result<Piece, CutError> {
-        let sound = decode(&self.path, self.format, &self.settings)?;
-        let about = self.shape.frames(self.measured.duration_ms);
-        let (number, begin) = self.next(after);
-        let sound = match self.channels {
-            Channels::Keep => sound,
-            Channels::Mix => mono(sound),
-            Channels::Split => channel(sound, number - 1),
-        };
-        let mut piece = cut(sound, begin, about, bounds, to)?;
-        piece.stretch.channel = number;
-        piece.ends =
-            piece.stretch.is_last && (self.channels != Channels::Split || number == self.shape.channels);
-        Ok(piece)
-    }
-
-    /// Which channel comes next, and from which frame on: one after the other, from 1; 0 for all of them.
-    fn next(&self, after: Option<&Stretch>) -> (u16, u64) {
-        match after {
-            None => (u16::from(self.channels == Channels::Split), 0),
-            Some(before) if before.is_last => (before.channel + 1, 0),
-            Some(before) => (before.channel, before.own.end),
-        }
-    }
-}
-
 /// How much fits into a piece.
 #[derive(Debug, Clone, Copy)]
 struct Room {
@@ -145,7 +69,7 @@ struct Block {
 }
 
 /// Writes what begins at a frame. `about` is where the recording ends, as far as that is known.
-fn cut(
+pub(super) fn cut(
     mut sound: Box<dyn Sound>,
     begin: u64,
     about: u64,
@@ -169,7 +93,8 @@ fn cut(
         let (file, bytes) = to.finish()?;
         let heard = from..from + frames;
         let own = begin.min(heard.end)..heard.end;
-        return Ok(Piece { file, bytes, stretch: stretch(shape, heard, own, true), ends: true });
+        let stretch = stretch(shape, heard, own, true);
+        return Ok(Piece { file, format: Format::Flac, bytes, stretch, ends: true });
     }
     let fitting =
         blocks.iter().zip(1u64..).take_while(|(b, n)| n * size <= room.frames && b.bytes <= room.bytes);
@@ -194,10 +119,11 @@ fn cut(
     let file = to.finish_after(end as usize, bytes)?;
     file.set_len(bytes)?;
     let (heard, own) = (from..from + end * size, begin..from + place * size);
-    Ok(Piece { file, bytes, stretch: stretch(shape, heard, own, false), ends: false })
+    let stretch = stretch(shape, heard, own, false);
+    Ok(Piece { file, format: Format::Flac, bytes, stretch, ends: false })
 }
 
-fn stretch(shape: Shape, heard: Range<u64>, own: Range<u64>, is_last: bool) -> Stretch {
+pub(super) fn stretch(shape: Shape, heard: Range<u64>, own: Range<u64>, is_last: bool) -> Stretch {
     Stretch { rate: shape.rate, channel: 0, heard, own, is_last }
 }
 
@@ -240,7 +166,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::media::sample::wav_of;
     use crate::media::sound::testing::{Held, heard, opened};
 
     const RATE: u32 = 8000;
@@ -330,56 +255,6 @@ mod tests {
             assert_eq!(heard, &samples[stretch.heard.start as usize..stretch.heard.end as usize]);
             assert!(stretch.sent_ms() <= 13_000);
         }
-    }
-
-    #[test]
-    fn channels_are_kept_mixed_or_come_one_after_the_other() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("stereo.wav");
-        let samples: Vec<i16> = (0..40_000i32).flat_map(|n| [(n / 4) as i16, (-n / 8) as i16]).collect();
-        std::fs::write(&path, wav_of(RATE, 2, &samples)).unwrap();
-        let told = |channels, longest_s| {
-            let settings = MediaSettings::default();
-            let cutting =
-                Cutting::of(&path, Format::Wav, Measured::header(5000), channels, &settings).unwrap();
-            assert_eq!(cutting.changes_channels(), channels != Channels::Keep);
-            let (mut told, mut after) = (Vec::new(), None);
-            loop {
-                let to = tempfile::tempfile().unwrap();
-                let mut piece = cutting.piece(after.as_ref(), bounds(longest_s), to).unwrap();
-                piece.file.rewind().unwrap();
-                let sound = opened(piece.file);
-                let (shape, heard) = (sound.shape(), heard(sound));
-                told.push((piece.stretch.channel, piece.stretch.own.start, shape.channels, heard));
-                after = Some(piece.stretch);
-                if piece.ends {
-                    return told;
-                }
-            }
-        };
-        assert_eq!(told(Channels::Keep, None), [(0, 0, 2, samples.clone())]);
-        let mix: Vec<i16> = samples.chunks(2).map(|pair| (pair[0] + pair[1]) / 2).collect();
-        assert_eq!(told(Channels::Mix, None), [(0, 0, 1, mix)]);
-        let one = |number: usize| samples.iter().copied().skip(number).step_by(2).collect::<Vec<i16>>();
-        assert_eq!(told(Channels::Split, None), [(1, 0, 1, one(0)), (2, 0, 1, one(1))]);
-        let pieces = told(Channels::Split, Some(3));
-        assert_eq!(pieces.iter().map(|piece| piece.0).collect::<Vec<_>>(), [1, 1, 2, 2]);
-        let second: Vec<i16> =
-            pieces.into_iter().filter(|piece| piece.0 == 2).flat_map(|piece| piece.3).collect();
-        assert_eq!(second, one(1));
-    }
-
-    #[test]
-    fn what_flac_has_no_room_for_is_found_out_before_and_its_channels_alone_have_room() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("nine.wav");
-        std::fs::write(&path, wav_of(RATE, 9, &[7; 9000])).unwrap();
-        let of = |channels| {
-            Cutting::of(&path, Format::Wav, Measured::header(125), channels, &MediaSettings::default())
-        };
-        let Err(DecodeError::Undecodable(what)) = of(Channels::Keep) else { panic!("nine channels") };
-        assert!(what.contains("9 channels"), "{what}");
-        assert!(of(Channels::Split).is_ok());
     }
 
     proptest! {

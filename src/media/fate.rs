@@ -1,7 +1,10 @@
-//! What has to happen to a recording before it can go out, cheapest first: nothing, encoding it anew, or splitting it.
+//! What has to happen to a recording before it can go out, cheapest first: nothing, encoding it anew (as FLAC, else as
+//! Opus), or splitting it.
 //! Whoever prepares files answers here, and a plan counts by it.
 
+use super::lossy::{bits, may_be_lossy};
 use super::mime::{taken_by, upload_as};
+use super::sound::Shape;
 use super::{Format, MediaSettings};
 use crate::task::{Answers, Cause, Channels, Endpoint, Failure, Measured};
 
@@ -10,8 +13,10 @@ use crate::task::{Answers, Cause, Channels, Endpoint, Failure, Measured};
 pub enum Fate {
     /// It goes out as it is.
     AsIs,
-    /// It is encoded anew first, and why. It is split if that is not enough.
+    /// It is encoded anew as FLAC, and why. If that is not enough it goes the ways below, as far as they are open to it.
     Reencode(&'static str),
+    /// It is encoded anew as Opus, and why: FLAC would not be enough.
+    Compress(&'static str),
     /// It is cut into pieces first, and why.
     Split(&'static str),
     /// It does not go out.
@@ -29,6 +34,8 @@ pub struct Terms {
     pub anew: bool,
     /// What becomes of its channels.
     pub channels: Channels,
+    /// More is asked than what was said: how a voice sounds. Lossy coding may shift the answer.
+    pub hears_voices: bool,
 }
 
 impl Terms {
@@ -44,6 +51,7 @@ impl Terms {
 }
 
 const TOO_LARGE: &str = "larger than a request takes";
+const TOO_LARGE_FOR_FLAC: &str = "larger than a request takes, also as FLAC: as Opus";
 const TOO_LONG: &str = "longer than a request takes";
 const NOT_TAKEN: &str = "of a format that the endpoint does not take";
 const EMPTY_ONCE: &str = "its first answer was empty";
@@ -56,15 +64,22 @@ const READ_MAX: u64 = 10_000_000_000;
 /// Bytes that FLAC makes of a thousand of plain samples, about. It depends on how loud it is.
 const FLAC_PER_MILLE: u64 = 600;
 
+/// What a recording looks like before it is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Looks {
+    /// By content.
+    pub format: Format,
+    /// Of the file.
+    pub size_bytes: u64,
+    /// How long it is, where that is known.
+    pub measured: Option<Measured>,
+    /// How many channels it has, where headers tell and somebody asked.
+    pub channels: Option<u16>,
+}
+
 /// Decides by what is known before anything of it is read again: a plan asks this of every recording.
-pub fn fate(
-    measured: Option<Measured>,
-    format: Format,
-    size_bytes: u64,
-    endpoint: Endpoint,
-    settings: &MediaSettings,
-    terms: Terms,
-) -> Fate {
+pub fn fate(looks: Looks, endpoint: Endpoint, settings: &MediaSettings, terms: Terms) -> Fate {
+    let Looks { format, size_bytes, measured, channels } = looks;
     let is_taken = upload_as(format, endpoint).is_some();
     if !is_taken && !is_decodable(format, endpoint, settings) {
         return Fate::Refused(not_taken(format.says(), endpoint));
@@ -123,11 +138,22 @@ pub fn fate(
                                 `ffmpeg -i IN -vn -f segment -segment_time 3600 OUT-%03d.flac`",
         );
     }
-    match (is_decodable, is_plain(format) && size_bytes / 1000 * FLAC_PER_MILLE <= most) {
-        (false, _) => refused(what(), mend),
-        (true, true) => Fate::Reencode(TOO_LARGE),
-        (true, false) if is_split => Fate::Split(TOO_LARGE),
-        (true, false) => refused(what(), whole_only(endpoint)),
+    let has_one = channels == Some(1) || terms.channels == Channels::Mix;
+    let is_whole = has_one || terms.channels == Channels::Keep;
+    let room = || {
+        // Of what does not tell its channels or its length: two, and no longer than there is room for.
+        let shape = Shape { rate: 48_000, channels: if has_one { 1 } else { channels.unwrap_or(2) } };
+        bits(shape, measured.map_or(0, |measured| measured.duration_ms), most)
+    };
+    let is_small_as_flac = is_plain(format) && size_bytes / 1000 * FLAC_PER_MILLE <= most;
+    match is_decodable {
+        false => refused(what(), mend),
+        true if is_small_as_flac => Fate::Reencode(TOO_LARGE),
+        true if is_whole && may_be_lossy(endpoint, settings, terms) && room().is_some() => {
+            Fate::Compress(TOO_LARGE_FOR_FLAC)
+        }
+        true if is_split => Fate::Split(TOO_LARGE),
+        true => refused(what(), whole_only(endpoint)),
     }
 }
 
@@ -185,7 +211,7 @@ fn whole_only(endpoint: Endpoint) -> &'static str {
 /// Whether sound of this format is decoded here, in nearly all of its codecs. Whether it is in the one at hand shows when
 /// it is opened.
 fn is_decoded(format: Format) -> bool {
-    !matches!(format, Format::Opus | Format::Amr | Format::Wma | Format::Au | Format::Mp2 | Format::Other)
+    !matches!(format, Format::Amr | Format::Wma | Format::Au | Format::Mp2 | Format::Other)
 }
 
 /// Whether it holds samples as they are, so that FLAC makes it smaller.
@@ -199,13 +225,20 @@ mod tests {
     use crate::media::Ffmpeg;
 
     const STT: Endpoint = Endpoint::SttBatch;
+    /// It takes AMR, which is not decoded here.
+    const VOICES: Endpoint = Endpoint::SyntheticVoiceDetectionBatch;
 
     fn settings() -> MediaSettings {
-        MediaSettings { max_bytes: 100_000, ffmpeg: Ffmpeg::Off }
+        MediaSettings { max_bytes: 100_000, ffmpeg: Ffmpeg::Off, opus: true }
+    }
+
+    fn looks(format: Format, size_bytes: u64, minutes: u64) -> Looks {
+        let measured = Some(Measured::header(minutes * 60_000));
+        Looks { format, size_bytes, measured, channels: None }
     }
 
     fn of(format: Format, size: u64, endpoint: Endpoint, terms: Terms) -> Fate {
-        fate(Some(Measured::header(600_000)), format, size, endpoint, &settings(), terms)
+        fate(looks(format, size, 10), endpoint, &settings(), terms)
     }
 
     fn at_most(minutes: u64) -> Terms {
@@ -234,7 +267,7 @@ mod tests {
             why(of(Format::Caf, 9, Endpoint::PlatformBatch, Terms::default())).contains("is not taken by")
         );
         let with = MediaSettings { ffmpeg: Ffmpeg::Auto, ..settings() };
-        let fate = |format| fate(None, format, 9, STT, &with, Terms::default());
+        let fate = |format| fate(looks(format, 9, 10), STT, &with, Terms::default());
         let by_ffmpeg = with.ffmpeg.program().is_some();
         assert_eq!(fate(Format::Amr) == Fate::Reencode(NOT_TAKEN), by_ffmpeg);
     }
@@ -245,6 +278,56 @@ mod tests {
         assert_eq!(of(Format::Wav, 300_000, STT, Terms::default()), Fate::Split(TOO_LARGE));
         assert_eq!(of(Format::Mp3, 100_001, STT, Terms::default()), Fate::Split(TOO_LARGE));
         assert_eq!(of(Format::Wav, 1 << 40, Endpoint::SttStreaming, Terms::default()), Fate::AsIs);
+    }
+
+    /// A WAV of 2 h with so many channels, where a request takes 100 MB.
+    fn two_hours(endpoint: Endpoint, channels: Option<u16>, terms: Terms) -> Fate {
+        let long = Looks { channels, ..looks(Format::Wav, 1_270_000_000, 120) };
+        fate(long, endpoint, &MediaSettings::default(), terms)
+    }
+
+    #[test]
+    fn what_flac_does_not_make_small_enough_goes_out_whole_as_opus_if_that_does_no_harm() {
+        let plain = Terms::default();
+        let as_opus = Fate::Compress(TOO_LARGE_FOR_FLAC);
+        for endpoint in [STT, Endpoint::Batch, Endpoint::PiiPhiRedactionBatch] {
+            assert_eq!(two_hours(endpoint, Some(2), plain), as_opus, "{endpoint}");
+        }
+        let settings = MediaSettings::default();
+        let of = |looks| fate(looks, STT, &settings, plain);
+        for format in [Format::Mp3, Format::Flac, Format::Opus, Format::Mp4] {
+            assert_eq!(
+                of(looks(format, 200_000_000, 120)),
+                as_opus,
+                "FLAC makes nothing of {format:?} smaller"
+            );
+        }
+        assert_eq!(two_hours(VOICES, Some(2), plain), Fate::Split(TOO_LARGE));
+        assert!(why(two_hours(Endpoint::EmotionBatch, Some(2), plain)).contains("about the whole"));
+        let of_voices = Terms { hears_voices: true, ..plain };
+        assert_eq!(two_hours(STT, Some(2), of_voices), Fate::Split(TOO_LARGE));
+        assert!(why(two_hours(Endpoint::Batch, Some(2), of_voices)).contains("whole or not at all"));
+        let no = MediaSettings { opus: false, ..MediaSettings::default() };
+        assert_eq!(fate(looks(Format::Mp3, 200_000_000, 120), STT, &no, plain), Fate::Split(TOO_LARGE));
+    }
+
+    #[test]
+    fn each_channel_needs_its_bits_and_what_is_sent_by_channel_is_sent_in_pieces() {
+        let six_hours = |channels, terms| {
+            let long = Looks { channels, ..looks(Format::Wav, 1_270_000_000, 360) };
+            fate(long, STT, &MediaSettings::default(), terms)
+        };
+        let (plain, as_opus) = (Terms::default(), Fate::Compress(TOO_LARGE_FOR_FLAC));
+        assert_eq!(six_hours(Some(1), plain), as_opus);
+        for channels in [Some(2), None] {
+            assert_eq!(six_hours(channels, plain), Fate::Split(TOO_LARGE));
+        }
+        assert_eq!(six_hours(Some(2), Terms { channels: Channels::Mix, ..plain }), as_opus);
+        let apart = Terms { channels: Channels::Split, ..plain };
+        assert_eq!(two_hours(STT, Some(2), apart), Fate::Split(TOO_LARGE));
+        assert_eq!(two_hours(STT, Some(1), apart), as_opus);
+        assert!(matches!(two_hours(STT, Some(6), plain), Fate::Split(_)));
+        assert_eq!(two_hours(STT, Some(2), at_most(119)), Fate::Split(TOO_LONG));
     }
 
     #[test]
@@ -258,9 +341,7 @@ mod tests {
         assert_eq!(of(Format::Mp3, 9, STT, at_most(9)), Fate::Split(TOO_LONG));
         let learned = Terms { learned_ms: Some(540_000), ..Terms::default() };
         assert_eq!(of(Format::Mp3, 9, STT, learned), Fate::Split(TOO_LONG));
-        let half_an_hour = Some(Measured::header(31 * 60_000));
-        let by_contract =
-            |endpoint| fate(half_an_hour, Format::Mp3, 9, endpoint, &settings(), Terms::default());
+        let by_contract = |endpoint| fate(looks(Format::Mp3, 9, 31), endpoint, &settings(), Terms::default());
         assert_eq!(by_contract(Endpoint::SttStreamingEnglishV2), Fate::Split(TOO_LONG));
         assert_eq!(by_contract(Endpoint::SttStreaming), Fate::AsIs);
     }
@@ -283,14 +364,13 @@ mod tests {
     #[test]
     fn what_cannot_be_decoded_is_refused_only_for_what_somebody_said() {
         let learned = Terms { learned_ms: Some(1), ..Terms::default() };
-        assert_eq!(of(Format::Opus, 9, STT, learned), Fate::AsIs);
+        assert_eq!(of(Format::Amr, 9, VOICES, learned), Fate::AsIs);
         for terms in [at_most(9), Terms::default()] {
-            let message = why(of(Format::Opus, if terms == at_most(9) { 9 } else { 100_001 }, STT, terms));
+            let message = why(of(Format::Amr, if terms == at_most(9) { 9 } else { 100_001 }, VOICES, terms));
             assert!(message.contains("allow ffmpeg under [media]"), "{message}");
         }
         let allowed = MediaSettings { ffmpeg: Ffmpeg::At("/bin/sh".into()), ..settings() };
-        let measured = Some(Measured::header(600_000));
-        let split = fate(measured, Format::Opus, 9, STT, &allowed, at_most(9));
+        let split = fate(looks(Format::Amr, 9, 10), VOICES, &allowed, at_most(9));
         assert_eq!(split, Fate::Split(TOO_LONG));
     }
 
@@ -299,7 +379,7 @@ mod tests {
         let with = |channels| Terms { channels, ..Terms::default() };
         assert_eq!(of(Format::Mp3, 9, STT, with(Channels::Mix)), Fate::Reencode(MIXED));
         assert_eq!(of(Format::Mp3, 9, STT, with(Channels::Split)), Fate::Split(APART));
-        assert!(why(of(Format::Opus, 9, STT, with(Channels::Mix))).contains("allow ffmpeg under [media]"));
+        assert!(why(of(Format::Amr, 9, VOICES, with(Channels::Mix))).contains("allow ffmpeg under [media]"));
         let refused = |channels, endpoint| channels_refusal(channels, endpoint).is_some();
         assert!(refused(Channels::Split, Endpoint::Batch) && !refused(Channels::Mix, Endpoint::Batch));
         assert!(
@@ -312,7 +392,7 @@ mod tests {
     fn what_was_empty_once_goes_out_anew_where_it_can_be_decoded() {
         let anew = Terms { anew: true, ..Terms::default() };
         assert_eq!(of(Format::Mp3, 9, STT, anew), Fate::Reencode(EMPTY_ONCE));
-        assert_eq!(of(Format::Opus, 9, STT, anew), Fate::AsIs);
+        assert_eq!(of(Format::Amr, 9, VOICES, anew), Fate::AsIs);
         assert_eq!(of(Format::Wav, 9, Endpoint::PlatformBatch, anew), Fate::AsIs, "it takes no FLAC");
     }
 }

@@ -10,7 +10,7 @@ use super::mime::upload_as;
 use super::name::{Claim, claim, claims_headerless, disagrees, extension};
 use super::prepare::WHOLE_MAX;
 use super::sniff::{UNKNOWN, look};
-use super::{Fate, Format, MediaSettings, Sniffed, Terms, fate, glance};
+use super::{Fate, Format, Looks, MediaSettings, Sniffed, Terms, channels, fate, glance};
 use crate::task::{Cause, Endpoint, Failure, Measured};
 
 /// What a scan learns of a file.
@@ -41,22 +41,40 @@ pub fn inspect(path: &Path, endpoint: Endpoint, settings: &MediaSettings) -> Ins
     match examine(path, endpoint, settings) {
         Ok(found) => {
             let measured = glance(&found.file, found.format, found.len);
+            let looks = looks(&found.file, found.format, found.len, measured, endpoint, settings);
             // What a request may hold is looked at before each one: by then it may be known better.
             let terms = Terms::default();
-            match fate(measured, found.format, found.len, endpoint, settings, terms) {
+            match fate(looks, endpoint, settings, terms) {
                 Fate::Refused(failure) => Inspection::Refused(failure),
-                Fate::AsIs | Fate::Reencode(_) | Fate::Split(_) => Inspection::Recording {
-                    format: found.format,
-                    extension_disagrees: disagrees(path, found.format),
-                    measured,
-                    head: (found.len > WHOLE_MAX).then(|| head_of(&found.head)),
-                },
+                Fate::AsIs | Fate::Reencode(_) | Fate::Compress(_) | Fate::Split(_) => {
+                    Inspection::Recording {
+                        format: found.format,
+                        extension_disagrees: disagrees(path, found.format),
+                        measured,
+                        head: (found.len > WHOLE_MAX).then(|| head_of(&found.head)),
+                    }
+                }
             }
         }
         Err(Turned { passing: true, failure, .. }) => Inspection::NotNow(failure.message),
         Err(Turned { companion: Some(what), .. }) => Inspection::NotARecording(what),
         Err(Turned { failure, .. }) => Inspection::Refused(failure),
     }
+}
+
+/// What a file looks like. Its channels decide nothing about what is small enough.
+pub(super) fn looks(
+    file: &File,
+    format: Format,
+    len: u64,
+    measured: Option<Measured>,
+    endpoint: Endpoint,
+    settings: &MediaSettings,
+) -> Looks {
+    let is_asked = len > settings.largest(endpoint);
+    let channels = is_asked.then(|| channels(file, len)).flatten();
+    let channels = channels.and_then(|channels| u16::try_from(channels).ok());
+    Looks { format, size_bytes: len, measured, channels }
 }
 
 /// How much of a large recording is enough to tell it from nearly all others of its size.
@@ -263,7 +281,7 @@ mod tests {
         let mut bytes = mp3(48);
         bytes.resize(20_001, 0);
         assert!(matches!(look("a.mp3", &bytes, STT), Inspection::Recording { .. }));
-        let failure = refusal("a.mp3", &bytes, Endpoint::Batch);
+        let failure = refusal("a.mp3", &bytes, Endpoint::EmotionBatch);
         assert_eq!(failure.cause, Cause::TooBig);
         assert!(failure.message.starts_with("20001 bytes, above the limit of 20000:"), "{}", failure.message);
     }

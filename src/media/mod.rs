@@ -14,6 +14,7 @@ mod carriage;
 #[cfg(test)]
 mod corpus;
 mod cut;
+mod cutting;
 mod ebml;
 mod fate;
 mod format;
@@ -21,6 +22,7 @@ mod frames;
 mod inspect;
 mod join;
 mod listen;
+mod lossy;
 mod mime;
 mod name;
 mod ogg;
@@ -35,8 +37,10 @@ mod silence;
 mod sniff;
 mod sound;
 
-pub use cut::{Bounds, CutError, Cutting, Piece};
-pub use fate::{Fate, Terms, can_be_split, channels_refusal, fate, is_split};
+pub use cut::{Bounds, CutError, Piece};
+pub use cutting::Cutting;
+use cutting::Lossy;
+pub use fate::{Fate, Looks, Terms, can_be_split, channels_refusal, fate, is_split};
 pub use format::Format;
 pub use inspect::{Inspection, inspect};
 pub use join::{Excerpt, join};
@@ -46,7 +50,7 @@ pub use name::upload_name;
 pub use pcm::Pcm;
 pub use prepare::{Prepared, Unfit, prepare};
 use probe::channels;
-pub use probe::{glance, guess, measure, measure_file};
+pub use probe::{channels_of, glance, guess, measure, measure_file};
 pub use silence::silence;
 pub use sniff::{Sniffed, sniff};
 pub use sound::{
@@ -63,6 +67,8 @@ pub struct MediaSettings {
     pub max_bytes: u64,
     /// Whether another program may decode what this one does not.
     pub ffmpeg: Ffmpeg,
+    /// Whether what is too large as FLAC may go out whole as Opus, where that does no harm.
+    pub opus: bool,
 }
 
 impl MediaSettings {
@@ -77,6 +83,6 @@ impl MediaSettings {
 
 impl Default for MediaSettings {
     fn default() -> Self {
-        MediaSettings { max_bytes: 100_000_000, ffmpeg: Ffmpeg::Off }
+        MediaSettings { max_bytes: 100_000_000, ffmpeg: Ffmpeg::Off, opus: true }
     }
 }

@@ -5,13 +5,14 @@ use std::path::Path;
 
 use super::carriage::carriage;
 use super::fate::not_taken;
-use super::inspect::{Examined, examine, modified_ns as modified_at};
+use super::inspect::{Examined, examine, looks, modified_ns as modified_at};
+use super::lossy::may_be_lossy;
 use super::mime::upload_as;
 use super::name::disagrees;
 use super::read::read_at;
 use super::{
-    Cutting, DecodeError, Fate, Format, MediaSettings, Pcm, Terms, channels, fate, glance, guess, measure,
-    upload_name,
+    Cutting, DecodeError, Fate, Format, Lossy, MediaSettings, Pcm, Terms, channels, fate, glance, guess,
+    measure, upload_name,
 };
 use crate::task::{Carriage, Cause, Channels, Endpoint, Failure, Measured, RecordingPath};
 
@@ -91,17 +92,22 @@ pub fn prepare(
             false => Unfit::Refused(turned.failure),
         })?;
     // Worth counting where headers do not tell: a request that is too long comes to nothing. Else nobody asks.
-    let is_limited = terms.longest_ms(endpoint).is_some();
+    let is_limited = terms.longest_ms(endpoint).is_some() || len > settings.largest(endpoint);
     let measured = is_limited.then(|| measure(&file, format, len));
-    let fate = |terms| fate(measured, format, len, endpoint, settings, terms);
+    let looks = looks(&file, format, len, measured, endpoint, settings);
+    let fate = |terms| fate(looks, endpoint, settings, terms);
+    let anew = |lossy| {
+        let length = measured.or_else(|| glance(&file, format, len));
+        let measured = length.unwrap_or_else(|| guess(&file, format, len));
+        let cutting = Cutting::of(path, format, measured, terms.channels, settings);
+        decodable(format, cutting.map(|cutting| Some(cutting.allowing(lossy))))
+    };
     let opened = match fate(terms) {
         Fate::Refused(failure) => Err(Unfit::Refused(failure)),
         Fate::AsIs => Ok(None),
-        Fate::Reencode(_) | Fate::Split(_) => {
-            let length = measured.or_else(|| glance(&file, format, len));
-            let measured = length.unwrap_or_else(|| guess(&file, format, len));
-            decodable(format, Cutting::of(path, format, measured, terms.channels, settings)).map(Some)
-        }
+        Fate::Reencode(_) if may_be_lossy(endpoint, settings, terms) => anew(Lossy::IfNeeded),
+        Fate::Reencode(_) | Fate::Split(_) => anew(Lossy::No),
+        Fate::Compress(_) => anew(Lossy::AtOnce),
     };
     let (cutting, is_indivisible) = match opened {
         // With one channel there is nothing to be done about channels.
@@ -298,7 +304,8 @@ mod tests {
             let head = [&b"OpusHead\x01"[..], &[channels, 0, 0], &48_000u32.to_le_bytes(), &[0; 3]].concat();
             let path = folder.path().join(format!("{channels}.opus"));
             let tags = [&b"OpusTags"[..], &[0; 8]].concat();
-            let pages = [ogg_page(2, &head), ogg_page(0, &tags), ogg_page(0, &[0xFC, 0xFF, 0xFE])];
+            // A packet of no frames.
+            let pages = [ogg_page(2, &head), ogg_page(0, &tags), ogg_page(0, &[0xFF, 0])];
             std::fs::write(&path, pages.concat()).unwrap();
             path
         };

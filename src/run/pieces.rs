@@ -12,7 +12,7 @@ use super::keep::Facts;
 use super::ready::{Looked, Ready};
 use super::worker::Bench;
 use crate::media::{
-    self, Bounds, CutError, Cutting, DecodeError, Format, MediaSettings, Piece, Prepared, can_be_split,
+    self, Bounds, CutError, Cutting, DecodeError, Format, Looks, MediaSettings, Piece, Prepared, can_be_split,
 };
 use crate::queue::{Candidate, Counted, PieceRow, QueueError};
 use crate::task::{Amount, Cause, Endpoint, Failure, Identity, Stretch, TaskId, Verdict};
@@ -120,7 +120,7 @@ impl Bench {
             let file = tempfile::tempfile_in(&*scratch)?;
             cutting.piece(before.as_ref(), bounds, file)
         });
-        let Piece { file, bytes, stretch, ends } = match cut.await {
+        let Piece { file, format, bytes, stretch, ends } = match cut.await {
             Ok(Ok(piece)) => piece,
             Ok(Err(error)) => return self.uncut(ready.candidate, error),
             Err(panic) => {
@@ -130,6 +130,11 @@ impl Bench {
         };
         if !ready.prepared.is_fresh() {
             return Looked::NotNow(ready.candidate, written_to());
+        }
+        // As what it goes out may have turned out only now.
+        if let Some(upload) = media::upload_as(format, self.endpoint) {
+            ready.prepared.mime = upload.mime;
+            ready.prepared.upload_name = media::upload_name(&ready.candidate.path, upload.extension);
         }
         ready.most_ms = stretch.sent_ms();
         ready.next = Some(Next { file, bytes, stretch, after, bounds, about, ends, _room: room });
@@ -186,8 +191,9 @@ impl Bench {
         if ready.next.is_some() || terms.learned_ms == ready.terms.learned_ms {
             return false;
         }
-        let Prepared { format, len, .. } = ready.prepared;
-        let fate = media::fate(Some(ready.measured), format, len, self.endpoint, &self.media, terms);
+        let Prepared { format, len: size_bytes, .. } = ready.prepared;
+        let looks = Looks { format, size_bytes, measured: Some(ready.measured), channels: None };
+        let fate = media::fate(looks, self.endpoint, &self.media, terms);
         matches!(fate, media::Fate::Split(_))
     }
 

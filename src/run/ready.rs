@@ -185,6 +185,8 @@ fn look(candidate: Candidate, work: Arc<Work>, media: &MediaSettings, exactly: b
         Ok(options) => options,
         Err(failure) => return Looked::Refused(candidate, failure),
     };
+    let hears_voices = options.as_ref().unwrap_or(&work.options).hears_voices();
+    let terms = Terms { hears_voices, ..terms };
     match media::prepare(&path, &candidate.path, work.job.endpoint, media, terms) {
         Ok(mut prepared) => {
             let blake3 = hash(&candidate, &work, &mut prepared);

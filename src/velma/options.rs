@@ -13,6 +13,7 @@ mod tests;
 
 const SWITCHES: &[&str] =
     &["speaker_diarization", "emotion_signal", "accent_signal", "deepfake_signal", "pii_phi_tagging"];
+const VOICE_SWITCHES: &[&str] = &["emotion_signal", "accent_signal", "deepfake_signal"];
 const STT_KEYS: &[&str] = &[
     "speaker_diarization",
     "emotion_signal",
@@ -105,6 +106,7 @@ pub struct Options {
     fields: Vec<Field>,
     /// Of a stream: no faster than the recording was spoken.
     realtime: bool,
+    hears_voices: bool,
     presets: Vec<PresetUse>,
 }
 
@@ -187,7 +189,7 @@ impl Options {
         };
         let realtime = given.get("realtime").filter(|v| !v.is_null());
         let realtime = realtime.map(|value| boolean("realtime", value)).transpose()?.unwrap_or(false);
-        Ok(Options { fields, presets, realtime })
+        Ok(Options { fields, presets, realtime, hears_voices: hears_voices(value) })
     }
 
     /// The names of the options that the endpoint takes; empty when it takes none.
@@ -222,6 +224,11 @@ impl Options {
         self.fields.iter().any(|field| field.name == "endpointing" && field.value == "true")
     }
 
+    /// Whether they ask how a voice sounds, and not only what it says.
+    pub fn hears_voices(&self) -> bool {
+        self.hears_voices
+    }
+
     /// The presets that are named.
     pub fn presets(&self) -> &[PresetUse] {
         &self.presets
@@ -230,6 +237,14 @@ impl Options {
     pub(super) fn fields(&self) -> &[Field] {
         &self.fields
     }
+}
+
+/// Wherever such a switch stands.
+fn hears_voices(value: &Value) -> bool {
+    let is_asked = |(key, value): (&String, &Value)| {
+        VOICE_SWITCHES.contains(&key.as_str()) && value == &Value::Bool(true) || hears_voices(value)
+    };
+    value.as_object().is_some_and(|table| table.iter().any(is_asked))
 }
 
 /// Switches, language and paddings, each a form field of its own.

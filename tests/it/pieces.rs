@@ -10,6 +10,7 @@ use voxbatch::emulator::{Settings, Shape};
 use crate::support::{Jobs, STT, World, bursts, json_lines, roomy, without_count};
 
 mod channels;
+mod opus;
 mod redaction;
 mod stopping;
 
@@ -167,11 +168,16 @@ fn noise(ms: u32) -> Vec<u8> {
     noise
 }
 
+/// A request takes no more than so much; with other sections of the configuration.
+fn at_most(world: &World, size: &str, sections: &str) {
+    world.edit("[scan]\n", &format!("{sections}[scan]\nmax_file_size = \"{size}\"\n"));
+}
+
 #[test]
 fn pieces_that_are_paid_for_are_not_held_against_a_cap_once_more() {
     let world = World::new(listening(None));
     world.configure(&Jobs { concurrent: 2, monthly_hours: Some(65.0 / 3600.0), ..Jobs::default() });
-    world.edit("[scan]\n", "[scan]\nmax_file_size = \"400 kB\"\n");
+    at_most(&world, "400 kB", "[media]\nopus = false\n");
     world.write("calls/noise.wav", &noise(60_000));
     world.run().expect(0);
     assert!(world.stt().bodies >= 3);
@@ -181,7 +187,7 @@ fn pieces_that_are_paid_for_are_not_held_against_a_cap_once_more() {
 #[test]
 fn what_is_too_large_goes_out_as_flac_and_in_pieces_only_if_that_is_not_enough() {
     let world = world(STT, listening(None), None);
-    world.edit("[scan]\n", "[scan]\nmax_file_size = \"400 kB\"\n");
+    at_most(&world, "400 kB", "[media]\nopus = false\n");
     world.write("calls/quiet.wav", &bursts("quiet", 40_000, &[1000]));
     world.write("calls/noise.wav", &noise(60_000));
     let plan = world.voxbatch(&["plan", "--json"]).expect(0).json()["jobs"][0].clone();

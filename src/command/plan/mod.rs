@@ -12,6 +12,7 @@ mod tell;
 mod twins;
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
@@ -23,12 +24,13 @@ use super::exit::Exit;
 use super::feed::{self, Into, Kept, Scanned};
 use super::measure;
 use crate::config::{JobConfig, Overrides};
-use crate::media::Terms;
+use crate::media::{self, Terms};
 use crate::queue::{NewTask, Sighting, TaskRow};
 use crate::report::count;
 use crate::run;
 use crate::scan;
 use crate::task::{Endpoint, Filter, Job, Measured, TaskState};
+use crate::velma::Options;
 
 /// Say what a run would send, what that costs and how long it takes; nothing is sent
 #[derive(Debug, clap::Args)]
@@ -115,10 +117,15 @@ async fn look(
     let compared = |done| {
         progress.tell(&format!("{}: {} files of the same size compared", spec.name, count(done)));
     };
+    let large = context.config.media.largest(spec.endpoint);
+    let recordings_of = root.clone();
+    let mut recordings =
+        tokio::task::spawn_blocking(move || with_channels(recordings, &recordings_of, large)).await?;
     for twin in twins::among(root, &recordings, compared).await? {
         recordings[twin].repeats = true;
     }
-    let terms = Terms { channels: config.channels, ..terms(context, spec.endpoint).await? };
+    let hears_voices = Options::parse(spec.endpoint, &spec.options)?.hears_voices();
+    let terms = Terms { channels: config.channels, hears_voices, ..terms(context, spec.endpoint).await? };
     Ok(JobPlan {
         name: spec.name.clone(),
         endpoint: spec.endpoint,
@@ -128,6 +135,14 @@ async fn look(
         recordings,
         pays_once: context.config.run.reuse,
     })
+}
+
+/// What no request takes as it is goes other ways with two channels than with one.
+fn with_channels(mut recordings: Vec<Recording>, root: &Path, large: u64) -> Vec<Recording> {
+    for recording in recordings.iter_mut().filter(|r| r.size_bytes > large) {
+        recording.channels = media::channels_of(&root.join(recording.path.as_path()));
+    }
+    recordings
 }
 
 /// How much audio a request may hold, as a run would find it.
@@ -163,6 +178,7 @@ fn of_row(row: TaskRow) -> Option<Recording> {
         modified_ns: row.modified_ns,
         turn: row.id.0,
         measured: row.measured?,
+        channels: None,
         path: row.path,
         repeats: false,
     })
@@ -176,6 +192,7 @@ fn of_found(task: NewTask, measured: Measured) -> Recording {
         modified_ns: task.modified_ns,
         turn: i64::MAX,
         measured,
+        channels: None,
         path: task.path,
         repeats: false,
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::command::feed::Scanned;
-use crate::media::{Fate, Format, MediaSettings, Terms, fate};
+use crate::media::{Fate, Format, Looks, MediaSettings, Terms, fate};
 use crate::queue::Usage;
 use crate::run::LimitSettings;
 use crate::task::{
@@ -26,6 +26,8 @@ pub(super) struct Recording {
     pub(super) turn: i64,
     pub(super) format: Option<Format>,
     pub(super) measured: Measured,
+    /// Of what is large, where its headers tell.
+    pub(super) channels: Option<u16>,
     /// It has the content of one before it.
     pub(super) repeats: bool,
 }
@@ -115,14 +117,17 @@ pub(super) fn fates(
     terms: Terms,
 ) -> Fates {
     let mut fates = Fates::default();
-    for Recording { measured, format, size_bytes, .. } in recordings {
+    for &Recording { measured, format, size_bytes, channels, .. } in recordings {
         let Some(format) = format else {
             fates.as_is += 1; // of a queue that did not keep it
             continue;
         };
-        match fate(Some(*measured), *format, *size_bytes, endpoint, media, terms) {
+        let looks = Looks { format, size_bytes, measured: Some(measured), channels };
+        match fate(looks, endpoint, media, terms) {
             Fate::AsIs => fates.as_is += 1,
-            Fate::Reencode(why) => *fates.reencoded.entry(why.to_owned()).or_default() += 1,
+            Fate::Reencode(why) | Fate::Compress(why) => {
+                *fates.reencoded.entry(why.to_owned()).or_default() += 1
+            }
             Fate::Split(why) => *fates.split.entry(why.to_owned()).or_default() += 1,
             Fate::Refused(failure) => *fates.refused.entry(failure.cause.says().to_owned()).or_default() += 1,
         }
@@ -378,6 +383,7 @@ mod tests {
             turn: n as i64,
             format: Some(Format::Wav),
             measured: Measured::header(s * 1000),
+            channels: None,
             repeats: false,
         });
         JobPlan {

@@ -138,6 +138,7 @@ mod tests {
                 turn: 0,
                 format: None,
                 measured: Measured::header(1000),
+                channels: None,
                 repeats: false,
             });
         }

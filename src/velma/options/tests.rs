@@ -168,3 +168,16 @@ fn an_analysis_takes_default_or_a_table_of_known_keys() {
         assert_eq!(error(Endpoint::Batch, given).key, key);
     }
 }
+
+#[test]
+fn options_that_ask_how_a_voice_sounds_are_known_wherever_they_stand() {
+    let hears = |endpoint, given| Options::parse(endpoint, &given).unwrap().hears_voices();
+    for name in ["emotion_signal", "accent_signal", "deepfake_signal"] {
+        assert!(hears(Endpoint::SttBatch, json!({ name: true })), "{name}");
+        assert!(hears(Endpoint::SttBatch, json!({ "config": { name: true } })), "{name}");
+        assert!(hears(Endpoint::Batch, json!({ "config": { "stt": { name: true } } })), "{name}");
+        assert!(!hears(Endpoint::SttBatch, json!({ name: false })), "{name}");
+    }
+    assert!(!hears(Endpoint::SttBatch, json!({ "speaker_diarization": true, "pii_phi_tagging": true })));
+    assert!(!hears(Endpoint::Batch, Value::Null));
+}
