@@ -7,6 +7,8 @@ _list:
 check:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
+    cargo clippy --features parquet --all-targets -- -D warnings
+    cargo test --features parquet --lib --test it -- tables::
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
     cargo test
 

@@ -19,9 +19,7 @@ use crate::task::{Filter, Job};
 /// Write recordings and their results in a format of your choice; costs nothing
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
-    /// One file: jsonl, csv, utterances, behaviors, topics, roles, music, nemo. Two tables: parquet. A file for each
-    /// recording: txt, srt, vtt, rttm, tsv, json
-    #[arg(long, value_name = "FORMAT", default_value = "jsonl", hide_possible_values = true)]
+    #[arg(long, value_name = "FORMAT", default_value = "jsonl", hide_possible_values = true, help = FORMATS)]
     pub(super) format: Format,
     /// Only this job; may be given several times. A file for each recording: of one job
     #[arg(long, value_name = "NAME")]
@@ -39,6 +37,11 @@ pub(super) struct ExportArgs {
     #[arg(long)]
     pub(super) force: bool,
 }
+
+#[cfg(feature = "parquet")]
+const FORMATS: &str = "One file: jsonl, csv, utterances, behaviors, topics, roles, music, nemo. Two tables: parquet. A file for each recording: txt, srt, vtt, rttm, tsv, json";
+#[cfg(not(feature = "parquet"))]
+const FORMATS: &str = "One file: jsonl, csv, utterances, behaviors, topics, roles, music, nemo. A file for each recording: txt, srt, vtt, rttm, tsv, json";
 
 /// What `--format` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -71,7 +74,9 @@ pub(super) enum Format {
     Tsv,
     /// The API's answer as it came.
     Json,
-    /// Two tables: recordings and utterances.
+    /// Two tables: recordings and utterances. In a build without it, it is known and not told of: who asks for it hears how to
+    /// get it.
+    #[cfg_attr(not(feature = "parquet"), value(hide = true))]
     Parquet,
 }
 
@@ -222,7 +227,7 @@ async fn tables(
 #[cfg(not(feature = "parquet"))]
 async fn tables(_: &Context, _: &ExportArgs, _: &[Job], _: Filter, _: &Console) -> Result<Exit> {
     Err(UsageError::new("this voxbatch was built without Parquet")
-        .mend("cargo install --path . --features parquet", "builds one with it")
+        .mend(outputs::PARQUET_MEND, "builds one with it")
         .into())
 }
 

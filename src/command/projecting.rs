@@ -71,7 +71,7 @@ async fn project(
             let progress = projector.advance().await?;
             if watching && progress.waits == Some(Waits::Reprocessing) && Instant::now() >= renew_at {
                 let began = Instant::now();
-                projector.finish().await?;
+                projector.renew_overtaken().await?;
                 renew_at = Instant::now() + RENEW_EVERY.max(began.elapsed().saturating_mul(20));
             }
             if seen != told && round.is_multiple_of(FAILURES_EVERY) {

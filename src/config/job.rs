@@ -14,7 +14,7 @@ use super::origin::{Effective, Origin};
 use super::reader::Reader;
 use super::value::{Choice, Globs, Kind, Location, Several, Switch, Words, Wrong, absolute, identity};
 use crate::media;
-use crate::outputs::Output;
+use crate::outputs::{self, Output};
 use crate::queue::JobSpec;
 use crate::scan::{self, ScanSettings};
 use crate::task::{Channels, Endpoint, Order};
@@ -164,6 +164,12 @@ impl Entry<'_, '_, '_> {
         let (list, span) = self.or("outputs", &outputs_kind(), Output::DEFAULT.to_vec());
         let (Some(endpoint), Some(span)) = (endpoint, span) else { return list };
         for output in &list {
+            if !output.is_built() {
+                let what =
+                    format!("{job} lists `{}`, and this voxbatch was built without Parquet", output.word());
+                let hint = format!("build one with it: {}", outputs::PARQUET_MEND);
+                self.reader.tell(span.clone(), Problem::new(Code::Output, what).hint(hint));
+            }
             if let Some(why) = output.refusal(endpoint) {
                 let works: Vec<&str> = Output::of(endpoint).map(Output::word).collect();
                 let what = format!("{job} cannot write `{}` from {endpoint}, because {why}", output.word());

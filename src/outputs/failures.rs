@@ -6,9 +6,8 @@ use std::io::Write;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 
-use super::file::{self, Lock, Replacement, blocking};
+use super::file::{self, Lock, Replacement};
 use super::patience::Patience;
 use super::record::Record;
 use super::{OutputError, OutputSettings, csv, jsonl, proof};
@@ -32,21 +31,8 @@ pub(super) async fn write(
     settings: &OutputSettings,
     patience: Patience,
 ) -> Result<Option<u64>, OutputError> {
+    let Some(lock) = Lock::wait(&job.output, LOCK, patience).await? else { return Ok(None) };
     let folder = job.output.clone();
-    let since = Instant::now();
-    let lock = loop {
-        let path = folder.clone();
-        let lock = blocking(move || {
-            file::make_folder(&path)?;
-            Lock::try_take(path.join(LOCK))
-        });
-        match lock.await? {
-            Some(lock) => break lock,
-            None if since.elapsed() >= patience.limit => return Ok(None),
-            None => tokio::time::sleep(patience.poll).await,
-        }
-    };
-
     let header = csv::failures_header(settings);
     let mut drafts = lock.during(move || Draft::both(&folder, &header)).await?;
     let filter =

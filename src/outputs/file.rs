@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use super::OutputError;
+use super::patience::Patience;
 
 /// Whoever has it writes the files that results go to.
 pub(super) const LOCK: &str = ".results.lock";
@@ -109,6 +111,27 @@ impl Lock {
         }
     }
 
+    /// Takes the right to files of a folder, which is made. `None` if somebody else had it for too long.
+    pub(super) async fn wait(
+        folder: &Path,
+        name: &str,
+        patience: Patience,
+    ) -> Result<Option<Arc<Lock>>, OutputError> {
+        let since = Instant::now();
+        loop {
+            let (folder, path) = (folder.to_owned(), folder.join(name));
+            let lock = blocking(move || {
+                make_folder(&folder)?;
+                Lock::try_take(path)
+            });
+            match lock.await? {
+                Some(lock) => return Ok(Some(lock)),
+                None if since.elapsed() >= patience.limit => return Ok(None),
+                None => tokio::time::sleep(patience.poll).await,
+            }
+        }
+    }
+
     /// Runs blocking work that needs the right. The right travels with it: work that nobody waits for any more
     /// goes on to its end, and only then may somebody else begin.
     pub(super) async fn during<T: Send + 'static>(
@@ -127,6 +150,20 @@ impl Lock {
     }
 }
 
+/// Where a file is written before it takes its place.
+pub(super) fn beside(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    target.with_file_name(format!(".{name}.new"))
+}
+
+/// Removes a file, if there is one.
+pub(super) fn remove(path: &Path) -> Result<(), OutputError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(OutputError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// A file written beside its target and renamed over it when whole. Dropped before that, it is removed; after
 /// a crash it lies there as `.NAME.new` and is overwritten next time.
 pub(super) struct Replacement {
@@ -138,8 +175,7 @@ pub(super) struct Replacement {
 impl Replacement {
     /// Begins an empty file, 0600. Whoever calls holds the lock of the target.
     pub(super) fn begin(target: &Path) -> Result<(Replacement, File), OutputError> {
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        Replacement::by_way_of(target.with_file_name(format!(".{name}.new")), target)
+        Replacement::by_way_of(beside(target), target)
     }
 
     /// The same under a name in the same file system that the caller picks.

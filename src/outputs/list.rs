@@ -2,6 +2,7 @@
 
 use super::each::FileFormat;
 use super::format::Format;
+use super::tables;
 use crate::queue::{QueueError, TaskStore};
 use crate::task::{Answers, Endpoint, Job};
 
@@ -16,11 +17,13 @@ pub enum Output {
     Nemo,
     /// A file for each recording.
     File(FileFormat),
+    /// `recordings.parquet` and `utterances.parquet`, made whole at the end of a run.
+    Parquet,
 }
 
 impl Output {
     /// Everything that can be listed, in the order in which it is told.
-    pub const ALL: [Output; 9] = [
+    pub const ALL: [Output; 10] = [
         Output::Jsonl,
         Output::Csv,
         Output::File(FileFormat::Txt),
@@ -30,6 +33,7 @@ impl Output {
         Output::File(FileFormat::Tsv),
         Output::Nemo,
         Output::File(FileFormat::Json),
+        Output::Parquet,
     ];
 
     /// What a job writes that lists nothing.
@@ -42,12 +46,19 @@ impl Output {
             Output::Csv => "csv",
             Output::Nemo => "nemo",
             Output::File(format) => format.word(),
+            Output::Parquet => "parquet",
         }
+    }
+
+    /// Whether this program was built with what it takes to write it.
+    pub fn is_built(self) -> bool {
+        super::HAS_PARQUET || self != Output::Parquet
     }
 
     /// Why an endpoint's answers cannot be written so, as a fragment that fits after "because"; `None` if they can.
     pub fn refusal(self, endpoint: Endpoint) -> Option<&'static str> {
-        let needs_words = !matches!(self, Output::Jsonl | Output::Csv | Output::File(FileFormat::Json));
+        let needs_words =
+            !matches!(self, Output::Jsonl | Output::Csv | Output::File(FileFormat::Json) | Output::Parquet);
         match endpoint.answers() {
             Answers::Frames if needs_words => Some("it judges voices and writes down no words"),
             Answers::Label if needs_words => Some("it labels recordings and writes down no words"),
@@ -58,9 +69,9 @@ impl Output {
         }
     }
 
-    /// What an endpoint's answers can be written as.
+    /// What an endpoint's answers can be written as, by this program.
     pub fn of(endpoint: Endpoint) -> impl Iterator<Item = Output> {
-        Output::ALL.into_iter().filter(move |output| output.refusal(endpoint).is_none())
+        Output::ALL.into_iter().filter(move |output| output.is_built() && output.refusal(endpoint).is_none())
     }
 }
 
@@ -76,6 +87,7 @@ pub async fn written(store: &dyn TaskStore, job: &Job) -> Result<Vec<Output>, Qu
             Output::Csv => Format::Csv.file_name(),
             Output::Nemo => Format::Nemo.file_name(),
             Output::File(format) => format.word(),
+            Output::Parquet => tables::MARK,
         };
         if !store.output(job.id, name).await?.sha256.is_empty() {
             written.push(output);
@@ -138,13 +150,14 @@ mod tests {
     #[test]
     fn an_endpoint_takes_what_its_answers_have_something_for() {
         let words = |endpoint| Output::of(endpoint).map(Output::word).collect::<Vec<_>>().join(" ");
-        assert_eq!(words(Endpoint::SyntheticVoiceDetectionBatch), "jsonl csv json");
-        assert_eq!(words(Endpoint::AccentBatch), "jsonl csv json");
+        let parquet = if crate::outputs::HAS_PARQUET { " parquet" } else { "" };
+        assert_eq!(words(Endpoint::SyntheticVoiceDetectionBatch), format!("jsonl csv json{parquet}"));
+        assert_eq!(words(Endpoint::AccentBatch), format!("jsonl csv json{parquet}"));
         for endpoint in [Endpoint::SttBatchEnglishVfast, Endpoint::SttBatchMultilingualVfast] {
-            assert_eq!(words(endpoint), "jsonl csv txt srt vtt tsv nemo json");
+            assert_eq!(words(endpoint), format!("jsonl csv txt srt vtt tsv nemo json{parquet}"));
         }
         for endpoint in [Endpoint::SttBatch, Endpoint::PiiPhiRedactionBatch, Endpoint::Batch] {
-            assert_eq!(Output::of(endpoint).count(), Output::ALL.len());
+            assert!(Output::of(endpoint).eq(Output::ALL.into_iter().filter(|output| output.is_built())));
         }
         assert!(Endpoint::ALL.iter().all(|e| Output::DEFAULT.iter().all(|o| o.refusal(*e).is_none())));
     }

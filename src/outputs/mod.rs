@@ -1,7 +1,7 @@
 //! Files made from results. The queue is the truth; any of these can be deleted and made again.
 //!
 //! [`Projector`] appends what succeeded to the files that a job lists (`results.jsonl`, `results.csv`, …), each recording
-//! exactly once, writes a file for each recording where that is listed, and replaces `failures.*` whole. [`export()`]
+//! exactly once, writes a file for each recording where that is listed, and replaces `failures.*`, and at an end the tables of Parquet, whole. [`export()`]
 //! renders whatever a filter picks, to anywhere. [`end_purge()`] makes files forget what the queue has forgotten.
 
 mod analysis;
@@ -28,7 +28,6 @@ mod speech;
 mod srt;
 mod stream;
 mod summary;
-#[cfg(feature = "parquet")]
 mod tables;
 mod transcript;
 mod tree;
@@ -51,10 +50,17 @@ pub use purge::{InTheWay, PurgeEnd, end_purge, missing_output};
 pub use render::{render_failure, render_result};
 pub use summary::{OutputFile, Progress, Summary, Waits};
 #[cfg(feature = "parquet")]
-pub use tables::{TABLES, export_tables};
+pub use tables::export_tables;
+pub use tables::{Behind, TABLES, tables_behind, tables_mark};
 pub use tree::render_tree;
 
 use crate::task::Endpoint;
+
+/// Whether this program can write Parquet: it was built with the feature.
+pub const HAS_PARQUET: bool = cfg!(feature = "parquet");
+
+/// What builds one that can.
+pub const PARQUET_MEND: &str = "cargo install --path . --features parquet";
 
 /// Which files are written, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +85,11 @@ impl OutputSettings {
     /// The files that all results of a job for this endpoint go to.
     pub fn formats(&self, endpoint: Endpoint) -> Vec<ExportFormat> {
         list::formats(&self.list, endpoint)
+    }
+
+    /// Whether the tables of Parquet are among them.
+    pub fn has_tables(&self) -> bool {
+        self.list.contains(&Output::Parquet)
     }
 
     /// The formats of which each recording has a file.

@@ -26,6 +26,7 @@ use super::page::PageSize;
 use super::patience::Patience;
 use super::stream::{self, Ahead, Anew, Found, Stream};
 use super::summary::{OutputFile, Progress, Summary, Waits};
+use super::tables::{self, TABLES};
 use super::tree::{self, Advanced, Tree};
 use super::{OutputError, OutputSettings, failures};
 use crate::queue::{OutputState, ResultRow, TaskStore};
@@ -115,6 +116,9 @@ impl Projector {
     ) -> Result<Projector, OutputError> {
         let (held, renewed) = (None, Vec::new());
         let mut projector = Projector { store, job, settings, patience, held, renewed };
+        if projector.settings.has_tables() {
+            tables::begin(&*projector.store, &projector.job).await?;
+        }
         projector.acquire(Stale::HoldBack).await?;
         Ok(projector)
     }
@@ -194,29 +198,41 @@ impl Projector {
     }
 
     /// Completes the files and lets go of them: waits for another process that has them, as long as that one
-    /// moves; renders anew what re-processing overtook; replaces the failures.
+    /// moves; renders anew what re-processing overtook; replaces the failures, and the tables that are made whole.
     ///
     /// # Errors
     /// As [`Projector::open`].
     pub async fn finish(&mut self) -> Result<Summary, OutputError> {
-        let complete = self.complete().await?;
+        let mut complete = self.complete().await?;
         let failures = self.write_failures().await?;
         let mut files = Vec::new();
         let listed = self.settings.formats(self.job.endpoint).into_iter().map(Format::file_name);
         for name in listed.chain(self.settings.file_formats().into_iter().map(FileFormat::word)) {
             let state = self.store.output(self.job.id, name).await?;
-            files.push(OutputFile {
-                path: self.job.output.join(name),
-                records: state.records,
-                rendered_anew: self.renewed.contains(&name),
-            });
+            let (path, rendered_anew) = (self.job.output.join(name), self.renewed.contains(&name));
+            files.push(OutputFile { path, records: state.records, rendered_anew });
         }
-        for name in failures::NAMES {
-            let path = self.job.output.join(name);
-            files.push(OutputFile { path, records: failures.unwrap_or_default(), rendered_anew: false });
+        let whole = |(name, records)| OutputFile::whole(self.job.output.join(name), records);
+        files.extend(failures::NAMES.map(|name| whole((name, failures.unwrap_or_default()))));
+        if self.settings.has_tables() {
+            let fields = &self.settings.fields;
+            let rows = tables::keep(&*self.store, &self.job, fields, self.patience).await?;
+            complete &= rows.is_some();
+            files.extend(TABLES.into_iter().zip(rows.unwrap_or_default()).map(whole));
         }
         self.held = None;
         Ok(Summary { files, complete: complete && failures.is_some() })
+    }
+
+    /// The same in the middle of a run, but for the tables: these are for its end.
+    ///
+    /// # Errors
+    /// As [`Projector::open`].
+    pub async fn renew_overtaken(&mut self) -> Result<(), OutputError> {
+        self.complete().await?;
+        self.write_failures().await?;
+        self.held = None;
+        Ok(())
     }
 
     /// Replaces `failures.jsonl` and `failures.csv` by the recordings that stand failed or refused now, if they
@@ -327,6 +343,7 @@ impl Projector {
         let renews = stale && if_stale == Stale::Renew;
         if renews {
             self.forget_what_is_not_listed().await?;
+            tables::forget(&*self.store, &self.job).await?;
         }
         for format in self.settings.file_formats() {
             let (tree, anew) = Tree::open(&*self.store, &self.job, &held.lock, format, renews).await?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::file::{blocking, sync_folder};
 use super::format::Format;
+use super::tables::{MARK, TABLES};
 use super::{FileFormat, OutputError, OutputSettings, Projector, written};
 use crate::queue::TaskStore;
 use crate::task::{Job, RecordingPath, Timestamp};
@@ -105,6 +106,12 @@ pub async fn missing_output(store: &dyn TaskStore, job: &Job) -> Result<Option<P
             return Ok(Some(path));
         }
     }
+    for name in TABLES {
+        let path = job.output.join(name);
+        if store.output(job.id, name).await?.bytes > 0 && !path.exists() {
+            return Ok(Some(path));
+        }
+    }
     Ok(None)
 }
 
@@ -114,7 +121,7 @@ async fn says_too_much(store: &dyn TaskStore, job: &Job) -> Result<bool, OutputE
         return Ok(true);
     }
     let names = Format::ALL.map(Format::file_name).into_iter();
-    for name in names.chain(FileFormat::ALL.map(FileFormat::word)) {
+    for name in names.chain(FileFormat::ALL.map(FileFormat::word)).chain([MARK]) {
         let state = store.output(job.id, name).await?;
         // Begun, and not come to the end: what lies behind may be as it was before.
         if !state.sha256.is_empty() && !store.results(job.id, state.last_seq, 1).await?.is_empty() {

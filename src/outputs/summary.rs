@@ -41,3 +41,10 @@ pub struct OutputFile {
     /// or results in it were overtaken.
     pub rendered_anew: bool,
 }
+
+impl OutputFile {
+    /// One that is only ever written whole.
+    pub(super) fn whole(path: PathBuf, records: u64) -> OutputFile {
+        OutputFile { path, records, rendered_anew: false }
+    }
+}

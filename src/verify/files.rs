@@ -30,7 +30,7 @@ pub(super) async fn check(
         if session.running {
             session.book.begin_aside();
         }
-        let held = hold(session, job, format, state);
+        let held = hold(session, job, format.file_name(), state);
         let mut lines = None;
         if let Some(held) = &held {
             match format {
@@ -91,8 +91,8 @@ async fn check_is_up_to_date(
 }
 
 /// Opens a file and holds it against what is committed.
-fn hold(session: &mut Session<'_>, job: &Job, format: ExportFormat, state: OutputState) -> Option<Held> {
-    let path = job.output.join(format.file_name());
+pub(super) fn hold(session: &mut Session<'_>, job: &Job, name: &str, state: OutputState) -> Option<Held> {
+    let path = job.output.join(name);
     let (file, length) = match open(&path) {
         Ok(Some(open)) => open,
         Ok(None) if state.bytes == 0 => return None,

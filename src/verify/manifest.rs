@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::pages::Results;
 use super::{VerifyError, files};
-use crate::outputs::{ExportFormat, FAILURE_FILES, FileFormat};
+use crate::outputs::{ExportFormat, FAILURE_FILES, FileFormat, TABLES};
 use crate::queue::TaskStore;
 use crate::task::Job;
 
@@ -33,9 +33,9 @@ pub async fn manifest(
         to.write_all(&line(hash, name.as_os_str().as_bytes())).map_err(VerifyError::Manifest)
     };
     for job in jobs {
-        for format in ExportFormat::ALL {
-            let state = store.output(job.id, format.file_name()).await?;
-            let path = job.output.join(format.file_name());
+        for name in ExportFormat::ALL.map(ExportFormat::file_name).into_iter().chain(TABLES) {
+            let state = store.output(job.id, name).await?;
+            let path = job.output.join(name);
             // Nothing counts in a file that is not written any more.
             let is_left = state.bytes == 0 && files::open(&path).is_ok_and(|f| f.is_none_or(|f| f.1 > 0));
             if !state.sha256.is_empty() && !is_left {

@@ -23,6 +23,7 @@ mod recordings;
 mod rendered;
 mod results;
 mod sources;
+mod tables;
 mod written;
 
 use std::collections::BTreeMap;
@@ -144,6 +145,9 @@ pub async fn verify<'a>(
         let results = results::check(&mut session, job, &written.trees).await?;
         let lines = files::check(&mut session, job, &written.formats).await?;
         reports.push(recordings::check(&mut session, job, &results, lines.as_ref()).await?);
+        if written.has_tables {
+            tables::check(&mut session, job).await?;
+        }
         failures::check(&mut session, job, written.is_begun).await?;
     }
     if running {

@@ -12,6 +12,8 @@ pub(super) struct Written {
     pub(super) formats: Vec<ExportFormat>,
     /// Those of which each recording has one, and the result up to which they are written.
     pub(super) trees: Vec<(FileFormat, i64)>,
+    /// Whether a run has begun the tables of Parquet.
+    pub(super) has_tables: bool,
     /// Whether a run has written anything for the job.
     pub(super) is_begun: bool,
 }
@@ -38,7 +40,11 @@ pub(super) async fn of(session: &mut Session<'_>, job: &Job) -> Result<Written, 
             false => trees.push((format, state.last_seq)),
         }
     }
-    let is_begun = !begun.is_empty() || !trees.is_empty();
+    let has_tables = settings.has_tables() && !outputs::tables_mark(session.store, job).await?.is_empty();
+    if settings.has_tables() && !has_tables {
+        waiting.extend(outputs::TABLES);
+    }
+    let is_begun = !begun.is_empty() || !trees.is_empty() || has_tables;
     if is_begun && is_listed && !waiting.is_empty() {
         let what = format!("job {}: the next run begins to write {}", job.name, waiting.join(", "));
         session.book.note(what);
@@ -52,5 +58,5 @@ pub(super) async fn of(session: &mut Session<'_>, job: &Job) -> Result<Written, 
     }
     // Where nothing was begun at all, everything that is listed is looked for.
     let formats = if is_begun || !is_listed { begun } else { not_begun };
-    Ok(Written { formats, trees, is_begun })
+    Ok(Written { formats, trees, has_tables, is_begun })
 }

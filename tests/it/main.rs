@@ -33,6 +33,7 @@
 //! | `purge` | answers and audio that go after a time, to the last byte, also when it is killed |
 //! | `streams` | the five endpoints that are streamed to: shapes, limits, codes, kills, and where the key is not |
 //! | `suspects` | results that are implausible, flagged everywhere; what is empty but loud goes out once more |
+//! | `tables` | Parquet as an output of a job, made whole; and what a build without it says |
 //! | `usage` | mistakes of the user: exit codes and what is said |
 //! | `verbs` | every other verb once; what stdout and the log carry |
 //! | `verify` | what it finds: lines, results, audio, sources, counts, the audit log; and that it finds nothing else |
@@ -70,6 +71,7 @@ mod signals;
 mod sources;
 mod streams;
 mod suspects;
+mod tables;
 mod usage;
 mod verbs;
 mod verify;

@@ -6,6 +6,8 @@ mod interleaving;
 mod look;
 mod sharing;
 pub(super) mod store;
+#[cfg(feature = "parquet")]
+mod tables;
 mod tree;
 
 use std::path::Path;
