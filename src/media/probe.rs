@@ -96,10 +96,10 @@ pub(super) fn channels(file: &File, len: u64) -> Option<usize> {
     safely(|| packets::channels(file, len))
 }
 
-/// The same for a file by its name. Opens it for reading only.
+/// The same of a file by its name, which is opened for reading only: what would be told apart. `None` if headers do not tell.
 pub fn channels_of(path: &Path) -> Option<u16> {
     let (file, about) = open(path).ok()?;
-    channels(&file, about.len()).and_then(|channels| u16::try_from(channels).ok())
+    u16::try_from(channels(&file, about.len())?).ok()
 }
 
 /// Between 4 kbit/s, below every speech codec, and 100 Mbit/s, above every film. Opus says silence in two bytes a packet.

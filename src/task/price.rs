@@ -65,7 +65,8 @@ pub struct Amount {
 }
 
 impl Amount {
-    /// So much audio at a price for an hour.
+    /// A request with so much audio, at a price for an hour. It is rounded up by itself, to a millionth of a dollar: nobody
+    /// says how the service rounds, and whoever adds up requests, before or after, adds up these.
     pub fn of(audio_ms: u64, per_hour: Option<Money>) -> Amount {
         Amount { audio_ms, cost: per_hour.map_or(Money(0), |price| price.of_audio(audio_ms)) }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use voxbatch::emulator::{Change, Latency};
 
-use crate::support::{Jobs, STT, World, roomy, tone, without_count};
+use crate::support::{Jobs, STT, World, roomy, tone, two_channels, without_count};
 
 fn hours(ms: u64) -> f64 {
     ms as f64 / 3_600_000.0
@@ -66,12 +66,13 @@ fn a_plan_foretells_what_is_billed_what_it_costs_and_what_repeats() {
     world.write("calls/empty.wav", b"");
     let plan = world.voxbatch(&["plan", "--json"]).expect(0).json();
     let job = &plan["jobs"][0];
-    assert_eq!((&job["to_send"], &job["refused"]), (&42.into(), &1.into()));
+    assert_eq!((&job["to_send"], &job["refused"]), (&41.into(), &1.into()));
     assert_eq!(job["duplicates"]["recordings"], 1);
     assert_eq!(job["duplicates"]["audio_ms"], 300 + 70 * 7);
     assert_eq!(world.tasks("").len(), 0, "nothing was added");
     let (ms, price) = (plan["billed_ms"].as_u64().unwrap(), plan["price_usd"].as_f64().unwrap());
-    assert!((price - hours(ms) * 0.03).abs() < 1e-5, "{price}");
+    // Each of the 41 requests is rounded up to a millionth.
+    assert!((-1e-9..41e-6).contains(&(price - hours(ms) * 0.03)), "{price}");
     let again = || world.voxbatch(&["plan", "--json"]).expect(0).json()["billed_ms"].as_u64();
     world.voxbatch(&["scan"]).expect(0);
     assert_eq!(again(), Some(ms), "the queue knows as much");
@@ -81,6 +82,33 @@ fn a_plan_foretells_what_is_billed_what_it_costs_and_what_repeats() {
     let billed = world.stt().billed_ms;
     assert!(ms.abs_diff(billed) * 1000 <= billed * 5, "{ms} ms were foretold, {billed} ms billed");
     assert_eq!(again(), Some(0));
+    assert_eq!(world.stt().bodies, 41, "as many as were to be sent");
+}
+
+#[test]
+fn a_plan_and_the_ledger_come_to_the_same_of_channels_that_go_out_apart_too() {
+    let world = World::new(roomy());
+    world.configure(&Jobs { of_each_job: "channels = \"split\"", ..Jobs::default() });
+    for n in 0..9u32 {
+        world.write(&format!("calls/{n}.wav"), &tone(&n.to_string(), 301 + 7 * n));
+    }
+    for name in ["a", "b"] {
+        world.write(&format!("calls/{name}.wav"), &two_channels(&tone("left", 1000), &tone("right", 1000)));
+    }
+    let job = &world.voxbatch(&["plan", "--json"]).expect(0).json()["jobs"][0];
+    assert_eq!(
+        (&job["to_send"], &job["requests"], &job["unknown_channels"]),
+        (&10.into(), &11.into(), &0.into())
+    );
+    assert_eq!(job["duplicates"]["recordings"], 1);
+    let text = world.voxbatch(&["plan"]).expect(0).stdout;
+    assert!(text.contains("10 recordings go out in 11 requests"), "{text}");
+    world.run().expect(0);
+    assert_eq!((world.stt().bodies, &job["audio_ms"]), (11, &world.stt().billed_ms.into()));
+    let status = world.voxbatch(&["status", "--json"]).expect(0).json();
+    let spent = status["endpoints"].as_array().unwrap().iter().find(|e| e["endpoint"] == STT).unwrap();
+    assert_eq!(spent["cost_usd"], job["price_usd"], "{spent}");
+    assert!(!world.voxbatch(&["status"]).expect(0).stdout.contains("-0.00"));
 }
 
 #[test]

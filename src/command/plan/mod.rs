@@ -7,7 +7,9 @@
 //!
 //! A plan holds about a hundred bytes of each recording, unlike all else here, which does not grow with the queue.
 
+mod channels;
 mod reckon;
+mod speed;
 mod tell;
 mod twins;
 
@@ -17,7 +19,8 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
-use self::reckon::{EndpointPlan, JobPlan, Plan, Recording, Speed};
+use self::reckon::{EndpointPlan, Fates, JobPlan, Plan, Recording};
+use self::speed::Speed;
 use super::console::{Console, Progress};
 use super::context::{Context, now};
 use super::exit::Exit;
@@ -29,7 +32,7 @@ use crate::queue::{NewTask, Sighting, TaskRow};
 use crate::report::count;
 use crate::run;
 use crate::scan;
-use crate::task::{Endpoint, Filter, Job, Measured, TaskState};
+use crate::task::{Channels, Endpoint, Filter, Job, Measured, TaskState};
 use crate::velma::Options;
 
 /// Say what a run would send, what that costs and how long it takes; nothing is sent
@@ -117,32 +120,29 @@ async fn look(
     let compared = |done| {
         progress.tell(&format!("{}: {} files of the same size compared", spec.name, count(done)));
     };
-    let large = context.config.media.largest(spec.endpoint);
-    let recordings_of = root.clone();
-    let mut recordings =
-        tokio::task::spawn_blocking(move || with_channels(recordings, &recordings_of, large)).await?;
-    for twin in twins::among(root, &recordings, compared).await? {
+    for twin in twins::among(root.clone(), &recordings, compared).await? {
         recordings[twin].repeats = true;
     }
     let hears_voices = Options::parse(spec.endpoint, &spec.options)?.hears_voices();
     let terms = Terms { channels: config.channels, hears_voices, ..terms(context, spec.endpoint).await? };
-    Ok(JobPlan {
+    // What no request takes as it is goes other ways with two channels than with one.
+    let (apart, large) = (config.channels == Channels::Split, context.config.media.largest(spec.endpoint));
+    recordings.iter_mut().for_each(|recording| recording.apart = apart);
+    let asked = recordings.iter_mut().filter(|recording| apart || recording.size_bytes > large);
+    let told = |done| progress.tell(&format!("{}: channels of {} looked up", spec.name, count(done)));
+    channels::look_up(root, asked.collect(), told).await?;
+    let mut plan = JobPlan {
         name: spec.name.clone(),
         endpoint: spec.endpoint,
         rate: context.config.prices.rate(spec.endpoint, &spec.options),
         scanned,
-        fates: reckon::fates(&recordings, spec.endpoint, &context.config.media, terms),
+        fates: Fates::default(),
         recordings,
         pays_once: context.config.run.reuse,
-    })
-}
-
-/// What no request takes as it is goes other ways with two channels than with one.
-fn with_channels(mut recordings: Vec<Recording>, root: &Path, large: u64) -> Vec<Recording> {
-    for recording in recordings.iter_mut().filter(|r| r.size_bytes > large) {
-        recording.channels = media::channels_of(&root.join(recording.path.as_path()));
-    }
-    recordings
+        longest_ms: terms.longest_ms(spec.endpoint).filter(|_| media::can_be_split(spec.endpoint)),
+    };
+    plan.fates = reckon::fates(plan.sent(), spec.endpoint, &context.config.media, terms);
+    Ok(plan)
 }
 
 /// How much audio a request may hold, as a run would find it.
@@ -179,6 +179,7 @@ fn of_row(row: TaskRow) -> Option<Recording> {
         turn: row.id.0,
         measured: row.measured?,
         channels: None,
+        apart: false,
         path: row.path,
         repeats: false,
     })
@@ -193,6 +194,7 @@ fn of_found(task: NewTask, measured: Measured) -> Recording {
         turn: i64::MAX,
         measured,
         channels: None,
+        apart: false,
         path: task.path,
         repeats: false,
     }

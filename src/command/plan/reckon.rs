@@ -1,8 +1,8 @@
 //! What a plan comes to, from what is known: plain sums and comparisons. Reads no file and no clock.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
+use super::speed::{Span, Speed};
 use crate::command::feed::Scanned;
 use crate::media::{Fate, Format, Looks, MediaSettings, Terms, fate};
 use crate::queue::Usage;
@@ -13,8 +13,6 @@ use crate::task::{
 
 /// Results of a job that are looked at for how quickly an endpoint answers.
 pub(super) const PAST: u32 = 1000;
-/// Fewer tell nothing.
-const PAST_MIN: usize = 20;
 
 /// One recording that would be sent.
 #[derive(Debug, Clone)]
@@ -26,10 +24,24 @@ pub(super) struct Recording {
     pub(super) turn: i64,
     pub(super) format: Option<Format>,
     pub(super) measured: Measured,
-    /// Of what is large, where its headers tell.
+    /// How many channels it has, where somebody asked and its headers tell.
     pub(super) channels: Option<u16>,
+    /// Each of them goes out by itself.
+    pub(super) apart: bool,
     /// It has the content of one before it.
     pub(super) repeats: bool,
+}
+
+impl Recording {
+    /// How often its length goes out: at least.
+    pub(super) fn times(&self) -> u64 {
+        self.channels.filter(|_| self.apart).map_or(1, |channels| u64::from(channels.max(1)))
+    }
+
+    /// What goes out of it, in milliseconds: at least.
+    fn audio_ms(&self) -> u64 {
+        self.measured.duration_ms.saturating_mul(self.times())
+    }
 }
 
 /// So many recordings, and how much they are.
@@ -43,7 +55,7 @@ pub(super) struct Sum {
 impl Sum {
     pub(super) fn add(&mut self, recording: &Recording) {
         self.recordings += 1;
-        self.audio_ms = self.audio_ms.saturating_add(recording.measured.duration_ms);
+        self.audio_ms = self.audio_ms.saturating_add(recording.audio_ms());
         self.bytes = self.bytes.saturating_add(recording.size_bytes);
     }
 
@@ -65,37 +77,59 @@ pub(super) struct JobPlan {
     pub(super) recordings: Vec<Recording>,
     /// Who repeats another takes over its answer, at no cost.
     pub(super) pays_once: bool,
+    /// What a request holds at most, where longer ones go out in pieces.
+    pub(super) longest_ms: Option<u64>,
 }
 
 impl JobPlan {
-    /// All that want an answer.
-    pub(super) fn to_send(&self) -> Sum {
-        Sum::of(&self.recordings)
+    /// Those that go out.
+    pub(super) fn sent(&self) -> impl Iterator<Item = &Recording> + Clone {
+        self.recordings.iter().filter(|r| !(self.pays_once && r.repeats))
     }
 
-    /// Those of them that repeat another.
+    /// What they are.
+    pub(super) fn to_send(&self) -> Sum {
+        Sum::of(self.sent())
+    }
+
+    /// Recordings that repeat another. They go out like the rest unless that is paid for once.
     pub(super) fn twins(&self) -> Sum {
         Sum::of(self.recordings.iter().filter(|r| r.repeats))
     }
 
-    /// What a recording is billed for: its audio, neither rounded nor by the channel, as far as anybody says.
-    fn billed_for(&self, recording: &Recording) -> u64 {
-        if self.pays_once && recording.repeats { 0 } else { recording.measured.duration_ms }
+    /// What a recording costs: its audio, neither rounded nor twice, as far as anybody says, of each channel that goes out by
+    /// itself. Nothing where no price is known.
+    fn cost_of(&self, recording: &Recording) -> Money {
+        let request = Amount::of(recording.measured.duration_ms, self.rate.per_hour);
+        Money(request.cost.0.saturating_mul(recording.times()))
     }
 
-    /// The same of all.
     pub(super) fn billed_ms(&self) -> u64 {
-        self.recordings.iter().map(|r| self.billed_for(r)).fold(0, u64::saturating_add)
+        self.to_send().audio_ms
     }
 
     pub(super) fn cost(&self) -> Option<Money> {
-        self.rate.per_hour.map(|price| price.of_audio(self.billed_ms()))
+        self.rate.per_hour.map(|_| self.sent().map(|r| self.cost_of(r)).sum())
+    }
+
+    /// Requests for those that go out, about: one for each piece of each channel.
+    pub(super) fn requests(&self) -> u64 {
+        let pieces = |r: &Recording| match self.longest_ms {
+            Some(longest) => r.measured.duration_ms.div_ceil(longest.max(1)).max(1),
+            None => 1,
+        };
+        self.sent().map(|r| pieces(r).saturating_mul(r.times())).fold(0, u64::saturating_add)
+    }
+
+    /// Of how many that go out nobody knows the channels, which would go out by themselves.
+    pub(super) fn unknown_channels(&self) -> u64 {
+        self.sent().filter(|r| r.apart && r.channels.is_none()).count() as u64
     }
 
     /// How many lengths were found out in which way.
     pub(super) fn lengths(&self) -> BTreeMap<DurationMethod, u64> {
         let mut by = BTreeMap::new();
-        self.recordings.iter().for_each(|r| *by.entry(r.measured.method).or_default() += 1);
+        self.sent().for_each(|r| *by.entry(r.measured.method).or_default() += 1);
         by
     }
 }
@@ -110,8 +144,8 @@ pub(super) struct Fates {
     pub(super) refused: BTreeMap<String, u64>,
 }
 
-pub(super) fn fates(
-    recordings: &[Recording],
+pub(super) fn fates<'a>(
+    recordings: impl Iterator<Item = &'a Recording>,
     endpoint: Endpoint,
     media: &MediaSettings,
     terms: Terms,
@@ -157,90 +191,6 @@ impl EndpointPlan {
             .saturating_add(self.usage.unknown_ms)
             .saturating_add(self.limit.opening_ms(month))
     }
-}
-
-/// How long an endpoint takes for a recording: a time for each, and a time for each second of audio.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Speed {
-    low: Line,
-    high: Line,
-    /// By its own results, and not by what was published.
-    pub(super) is_learned: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Line {
-    each_ms: f64,
-    /// Time for a second of audio.
-    factor: f64,
-}
-
-impl Line {
-    fn ms(self, audio_ms: u64) -> f64 {
-        self.each_ms + self.factor * audio_ms as f64
-    }
-}
-
-impl Speed {
-    /// By what was measured: pairs of audio and time. A quarter of the audio was answered quicker than the low end says, and
-    /// a quarter slower than the high end.
-    pub(super) fn of(endpoint: Endpoint, past: &[(u64, u64)]) -> Speed {
-        let mut factors: Vec<(f64, u64)> = past
-            .iter()
-            .filter(|(audio, _)| *audio > 0)
-            .map(|&(audio, wall)| (wall as f64 / audio as f64, audio))
-            .collect();
-        if factors.len() < PAST_MIN {
-            return Speed::published(endpoint);
-        }
-        factors.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let all: u64 = factors.iter().map(|(_, audio)| audio).sum();
-        let quantile = |share: f64| {
-            let mut sum = 0.0;
-            let mut reached = |audio: u64| {
-                sum += audio as f64;
-                sum >= share * all as f64
-            };
-            factors.iter().find(|(_, audio)| reached(*audio)).map_or(0.0, |(factor, _)| *factor)
-        };
-        let line = |share| Line { each_ms: 0.0, factor: quantile(share) };
-        Speed { low: line(0.25), high: line(0.75), is_learned: true }
-    }
-
-    /// By what its makers and users tell, which is wide apart.
-    fn published(endpoint: Endpoint) -> Speed {
-        let line = |each_s: f64, times: f64| Line { each_ms: each_s * 1000.0, factor: 1.0 / times };
-        let (low, high) = match endpoint {
-            Endpoint::SttBatchEnglishVfast => (line(1.0, 250.0), line(5.0, 200.0)),
-            Endpoint::SyntheticVoiceDetectionBatch => (line(1.0, 160.0), line(5.0, 40.0)),
-            Endpoint::PiiPhiRedactionBatch => (line(1.0, 16.0), line(16.0, 4.0)),
-            Endpoint::Batch => (line(5.0, 20.0), line(120.0, 4.0)),
-            _ => (line(1.0, 29.0), line(16.0, 10.0)),
-        };
-        Speed { low, high, is_learned: false }
-    }
-
-    /// For all of these at so many slots: no less than the longest takes alone.
-    pub(super) fn time<'a>(
-        &self,
-        recordings: impl Iterator<Item = &'a Recording> + Clone,
-        slots: u32,
-    ) -> Span {
-        let wall = |line: Line| {
-            let each = recordings.clone().map(|r| line.ms(r.measured.duration_ms));
-            let (sum, longest) = each.fold((0.0, 0.0f64), |(sum, longest), ms| (sum + ms, longest.max(ms)));
-            Duration::try_from_secs_f64((sum / f64::from(slots.max(1))).max(longest) / 1000.0)
-                .unwrap_or(Duration::MAX)
-        };
-        Span { low: wall(self.low), high: wall(self.high) }
-    }
-}
-
-/// From, to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Span {
-    pub(super) low: Duration,
-    pub(super) high: Duration,
 }
 
 /// What is left of a budget.
@@ -297,21 +247,20 @@ impl Plan {
 
     /// A job alone.
     pub(super) fn time_of(&self, job: &JobPlan) -> Span {
-        self.endpoint(job)
-            .map_or(Span::default(), |e| e.speed.time(job.recordings.iter(), e.limit.concurrent))
+        self.endpoint(job).map_or(Span::default(), |e| e.speed.time(job.sent(), e.limit.concurrent))
     }
 
     /// All of them: endpoints work beside each other, jobs of one endpoint share its slots.
     pub(super) fn time(&self) -> Span {
         let spans = self.endpoints.iter().map(|e| {
             let of = self.jobs.iter().filter(|job| job.endpoint == e.endpoint);
-            e.speed.time(of.flat_map(|job| &job.recordings), e.limit.concurrent)
+            e.speed.time(of.flat_map(|job| job.sent()), e.limit.concurrent)
         });
         spans.fold(Span::default(), |sum, s| Span { low: sum.low.max(s.low), high: sum.high.max(s.high) })
     }
 
     pub(super) fn to_send(&self) -> Sum {
-        Sum::of(self.jobs.iter().flat_map(|job| &job.recordings))
+        Sum::of(self.jobs.iter().flat_map(|job| job.sent()))
     }
 
     pub(super) fn billed_ms(&self) -> u64 {
@@ -329,19 +278,16 @@ impl Plan {
         for e in &self.endpoints {
             if let Some(left) = e.left_ms(self.month) {
                 let jobs = self.jobs.iter().filter(|job| job.endpoint == e.endpoint).collect();
-                let audio = |job: &JobPlan, r: &Recording| job.billed_for(r);
+                let audio = |_: &JobPlan, r: &Recording| r.audio_ms();
                 ends.extend(crossing(Cap::Month(e.endpoint), jobs, left, audio));
             }
         }
         let all = || self.jobs.iter().collect::<Vec<_>>();
         if let Some(left) = self.budget.and_then(|b| b.audio_ms) {
-            ends.extend(crossing(Cap::Hours, all(), left, JobPlan::billed_for));
+            ends.extend(crossing(Cap::Hours, all(), left, |_, r| r.audio_ms()));
         }
         if let Some(left) = self.budget.and_then(|b| b.cost) {
-            let cost = |job: &JobPlan, r: &Recording| {
-                job.rate.per_hour.unwrap_or_default().of_audio(job.billed_for(r)).0
-            };
-            ends.extend(crossing(Cap::Cost, all(), left.0, cost));
+            ends.extend(crossing(Cap::Cost, all(), left.0, |job, r| job.cost_of(r).0));
         }
         ends.sort_by_key(|end| (end.before.recordings, end.before.audio_ms));
         ends
@@ -355,12 +301,12 @@ fn crossing(
     left: u64,
     amount: impl Fn(&JobPlan, &Recording) -> u64,
 ) -> Option<End> {
-    let of = jobs.iter().map(|job| job.recordings.len() as u64).sum();
-    let rounds = jobs.iter().map(|job| job.recordings.len()).max()?;
+    let of = jobs.iter().map(|job| job.sent().count() as u64).sum();
     let (mut before, mut used) = (Sum::default(), 0u64);
-    for round in 0..rounds {
-        for job in &jobs {
-            let Some(recording) = job.recordings.get(round) else { continue };
+    let mut turns: Vec<_> = jobs.iter().map(|job| (job, job.sent().peekable())).collect();
+    while turns.iter_mut().any(|(_, sent)| sent.peek().is_some()) {
+        for (job, sent) in &mut turns {
+            let Some(recording) = sent.next() else { continue };
             used = used.saturating_add(amount(job, recording));
             if used > left {
                 return Some(End { cap, before, of, at: recording.path.clone() });
@@ -373,6 +319,8 @@ fn crossing(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn job(name: &str, endpoint: Endpoint, seconds: &[u64]) -> JobPlan {
@@ -384,6 +332,7 @@ mod tests {
             format: Some(Format::Wav),
             measured: Measured::header(s * 1000),
             channels: None,
+            apart: false,
             repeats: false,
         });
         JobPlan {
@@ -394,6 +343,7 @@ mod tests {
             fates: Fates::default(),
             recordings: recordings.collect(),
             pays_once: true,
+            longest_ms: None,
         }
     }
 
@@ -460,6 +410,40 @@ mod tests {
         let mixed: Vec<(u64, u64)> = (1..=100).map(|n| (1000, n * 10)).collect();
         let span = Speed::of(STT, &mixed).time(job("a", STT, &[100]).recordings.iter(), 1);
         assert_eq!((span.low, span.high), (Duration::from_secs(25), Duration::from_secs(75)));
+    }
+
+    #[test]
+    fn each_channel_that_goes_out_by_itself_is_billed_and_takes_its_time_and_its_request() {
+        let mut job = job("a", STT, &[100, 30, 20]);
+        for (recording, channels) in job.recordings.iter_mut().zip([Some(2), None, Some(1)]) {
+            (recording.apart, recording.channels) = (true, channels);
+        }
+        job.longest_ms = Some(60_000);
+        assert_eq!((job.billed_ms(), job.cost()), (250_000, Some(Money(250_000))));
+        assert_eq!((job.requests(), job.unknown_channels()), (2 * 2 + 1 + 1, 1));
+        assert_eq!(job.to_send(), Sum { recordings: 3, audio_ms: 250_000, bytes: 3 });
+        let plan = plan(vec![job], Some(15 + 199));
+        assert_eq!(plan.time().low, Duration::from_secs(100), "one channel after the other");
+        assert_eq!(plan.ends()[0].before.recordings, 0, "the first alone is 200 s");
+    }
+
+    #[test]
+    fn who_repeats_another_is_not_sent_unless_that_is_paid_for_again() {
+        let mut job = job("a", STT, &[10, 10, 5]);
+        job.recordings[1].repeats = true;
+        assert_eq!((job.to_send().recordings, job.billed_ms(), job.requests()), (2, 15_000, 2));
+        assert_eq!((job.twins().recordings, job.twins().audio_ms), (1, 10_000));
+        job.pays_once = false;
+        assert_eq!((job.to_send().recordings, job.billed_ms(), job.requests()), (3, 25_000, 3));
+    }
+
+    #[test]
+    fn a_cost_is_rounded_request_by_request_as_the_ledger_does() {
+        let mut job = job("a", STT, &[1; 1000]);
+        job.rate.per_hour = Some(Money(30_000));
+        let ledger: Money = (0..1000).map(|_| Amount::of(1000, Some(Money(30_000))).cost).sum();
+        assert_eq!(job.cost(), Some(ledger));
+        assert_eq!(ledger, Money(9000), "8.33 millionths are nine");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::reckon::{Cap, End, EndpointPlan, Fates, JobPlan, Plan, Span};
+use super::reckon::{Cap, End, EndpointPlan, Fates, JobPlan, Plan};
+use super::speed::Span;
 use crate::command::console::Console;
 use crate::command::scan;
 use crate::report::{Column, Table, audio, bytes, count, plural, span};
@@ -122,6 +123,19 @@ fn of_files(job: &JobPlan) -> Vec<String> {
     if !changed.is_empty() {
         lines.push(format!("{} go as they are, {}", count(*as_is), changed.join(", ")));
     }
+    let (recordings, requests) = (job.to_send().recordings, job.requests());
+    if requests > recordings {
+        let recordings = plural(recordings, "recording goes", "recordings go");
+        lines.push(format!(
+            "{recordings} out in {} requests, about: pieces, and channels apart",
+            count(requests)
+        ));
+    }
+    let unknown = job.unknown_channels();
+    if unknown > 0 {
+        let files = plural(unknown, "recording", "recordings");
+        lines.push(format!("at least: of {files} the number of channels shows only when they are decoded"));
+    }
     let guessed = job.lengths().remove(&DurationMethod::Estimated).unwrap_or(0);
     if guessed > 0 {
         let files = plural(guessed, "length is", "lengths are");
@@ -215,7 +229,8 @@ fn of_job(plan: &Plan, job: &JobPlan) -> Value {
     let lengths: BTreeMap<&str, u64> = job.lengths().into_iter().map(|(m, n)| (m.word(), n)).collect();
     let Fates { as_is, reencoded, split, refused } = &job.fates;
     let more = json!({
-        "to_send": sum.recordings, "to_send_bytes": sum.bytes, "audio_ms": sum.audio_ms, "billed_ms": job.billed_ms(),
+        "to_send": sum.recordings, "requests": job.requests(), "unknown_channels": job.unknown_channels(),
+        "to_send_bytes": sum.bytes, "audio_ms": sum.audio_ms, "billed_ms": job.billed_ms(),
         "price_usd": job.cost().map(Money::dollars), "price_per_hour_usd": job.rate.per_hour.map(Money::dollars),
         "unpriced_options": job.rate.unpriced, "time_s": in_seconds(plan.time_of(job)), "lengths": lengths,
         "as_is": as_is, "reencoded": reencoded, "split": split, "refused_by_preparing": refused,

@@ -1,4 +1,4 @@
-//! Recordings with the same content under several names: each is sent, and billed. Only files of the same size are opened;
+//! Recordings with the same content under several names: only the first is sent, unless `reuse` is off. Only files of the same size are opened;
 //! most of them differ at their ends, and only those that do not are read whole.
 
 use std::collections::{HashMap, HashSet};
@@ -139,6 +139,7 @@ mod tests {
                 format: None,
                 measured: Measured::header(1000),
                 channels: None,
+                apart: false,
                 repeats: false,
             });
         }
