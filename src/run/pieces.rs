@@ -158,6 +158,7 @@ impl Bench {
         }
         facts.sent_ms = stretch.sent_ms();
         let (format, media) = (ready.prepared.format, self.media.clone());
+        let about = about_in_all(about, earlier.len() as u64 + 1, ends);
         facts.pieces = Some(Pieces { earlier, stretch, about, ends, format, media });
         ready.prepared.len = bytes;
         Some(file)
@@ -250,4 +251,25 @@ impl Bench {
 /// Nobody wrote to it while it was read, or it has to be read again.
 fn written_to() -> Failure {
     Failure::local(Cause::SourceChanged, "it was written to while it was encoded")
+}
+
+/// How many pieces there are in all, about, as the one with this number shows: it was foretold by length alone.
+fn about_in_all(foretold: u64, number: u64, ends: bool) -> u64 {
+    if ends { number } else { foretold.max(number + 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_never_fewer_pieces_than_the_one_at_hand_says() {
+        assert_eq!(about_in_all(19, 7, false), 19);
+        assert_eq!(
+            [about_in_all(19, 19, false), about_in_all(19, 20, false)],
+            [20, 21],
+            "one more is to come"
+        );
+        assert_eq!([about_in_all(19, 20, true), about_in_all(19, 18, true)], [20, 18], "the last one knows");
+    }
 }
