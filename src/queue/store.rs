@@ -202,6 +202,8 @@ pub struct Claim {
     pub doubles: Vec<Double>,
     /// The limiter as the claim left it.
     pub limiter: LimiterState,
+    /// Slots that other workers hold.
+    pub elsewhere: u32,
     /// Open halts that stop this endpoint, except those being probed.
     pub halts: Vec<Halt>,
     /// The next task would have crossed a cap.

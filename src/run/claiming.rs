@@ -6,7 +6,7 @@ use super::crew::Slot;
 use super::judge::Mode;
 use super::pool::{POLL, POLL_PAUSED, Pool};
 use super::ready::Ready;
-use super::{now, slots, steady};
+use super::{now, steady};
 use crate::queue::{Claim, ClaimRequest, ClaimedTask, Double, QueueError};
 
 impl Pool {
@@ -55,9 +55,8 @@ impl Pool {
             identities: self.reuse.then_some(identities),
             now: now(),
         };
-        let own = slots::taken(self.limit.concurrent, &self.slots);
         let claim = self.bench.store.claim(request).await?;
-        self.slots_seen.note(&claim, own);
+        self.slots_seen.note(&claim);
         self.bench.judge().adopt(claim.limiter.effective);
         self.begin(claim).await
     }

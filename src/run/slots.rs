@@ -1,8 +1,6 @@
 //! Says why slots are free that could be in use: what the pool and its last claim know, told when it changes.
 //! What it adds up to is left to those who hear it.
 
-use tokio::sync::Semaphore;
-
 use super::judge::Mode;
 use super::now;
 use super::pool::{End, Pool};
@@ -20,20 +18,14 @@ pub(super) struct SlotsSeen {
 }
 
 impl SlotsSeen {
-    /// A claim was answered. As it was made, so many slots were [`taken`] by this process.
-    pub(super) fn note(&mut self, claim: &Claim, own: usize) {
-        let own = u32::try_from(own + claim.tasks.len()).unwrap_or(u32::MAX);
+    /// A claim was answered.
+    pub(super) fn note(&mut self, claim: &Claim) {
         let capped = claim.cap_reached.is_some() && claim.tasks.is_empty();
         self.halted = claim.halts.iter().map(|h| h.reason).min().or(capped.then_some(HaltReason::Budget));
         self.paused_until = claim.limiter.paused_until;
-        self.elsewhere = claim.limiter.busy.saturating_sub(own);
+        // By the queue's word: it knows who holds what, and what this process has let go of by now does not.
+        self.elsewhere = claim.elsewhere;
     }
-}
-
-/// Slots of this process that are in use. A worker that only waits until its answer is stored has let its own go, and
-/// the queue has been told: what holds it by now is somebody else's.
-pub(super) fn taken(concurrent: u32, slots: &Semaphore) -> usize {
-    (concurrent as usize).saturating_sub(slots.available_permits())
 }
 
 /// What a pool knows of itself.
@@ -98,11 +90,9 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::queue::LimiterState;
-    use crate::run::crew::Slot;
+    use crate::task::TaskId;
 
     const NOW: Timestamp = Timestamp(1000);
     const OPEN: Known = Known { mode: Mode::Open, probing: false, dry: false, due: false, fed: false };
@@ -129,27 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_has_let_its_slot_go_hides_nobody_elses() {
-        let (slots, freed) = (Arc::new(Semaphore::new(5)), Arc::default());
-        let mut workers: Vec<_> = (0..3).map(|_| Some(Slot::take(&slots, &freed))).collect();
-        workers[0] = None; // it waits until its answer is stored
-        let limiter = LimiterState { busy: 5, ..LimiterState::default() };
+    fn slots_that_others_hold_are_theirs_and_all_else_is_ours() {
         let mut seen = SlotsSeen::default();
-        seen.note(&Claim { limiter, ..Claim::default() }, taken(5, &slots));
-        assert_eq!((workers.len(), seen.elsewhere), (3, 3));
-        drop(workers);
-        assert_eq!(taken(5, &slots), 0);
-    }
-
-    #[test]
-    fn slots_that_are_taken_and_not_ours_are_those_of_others() {
-        let mut seen = SlotsSeen::default();
+        // Of ours some may have changed hands, and some may be over here and not in the queue yet.
         let limiter = LimiterState { busy: 5, ..LimiterState::default() };
-        seen.note(&Claim { limiter, ..Claim::default() }, 3);
-        assert_eq!((seen.elsewhere, seen.halted), (2, None));
-        // Ours that are over in the queue and not here yet make no others.
+        seen.note(&Claim { limiter, seated: vec![TaskId(1)], ..Claim::default() });
+        assert_eq!((seen.elsewhere, seen.halted), (0, None));
         let cap_reached = Some(crate::queue::Reached { cap: crate::queue::Cap::Month, in_flight: 5 });
-        seen.note(&Claim { limiter, cap_reached, ..Claim::default() }, 7);
-        assert_eq!((seen.elsewhere, seen.halted), (0, Some(HaltReason::Budget)));
+        seen.note(&Claim { limiter, elsewhere: 2, cap_reached, ..Claim::default() });
+        assert_eq!((seen.elsewhere, seen.halted), (2, Some(HaltReason::Budget)));
     }
 }

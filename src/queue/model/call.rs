@@ -107,6 +107,7 @@ pub(super) enum Answer {
         gone: Vec<TaskId>,
         doubles: Vec<Double>,
         limiter: LimiterState,
+        elsewhere: u32,
         halts: Vec<(HaltScope, HaltReason)>,
         cap_reached: Option<Reached>,
     },
@@ -146,6 +147,7 @@ async fn answer(store: &dyn TaskStore, call: Call, now: Timestamp) -> Result<Ans
                 gone: claim.gone,
                 doubles: claim.doubles,
                 limiter: claim.limiter,
+                elsewhere: claim.elsewhere,
                 halts: claim.halts.iter().map(|h| (h.scope, h.reason)).collect(),
                 cap_reached: claim.cap_reached,
             }

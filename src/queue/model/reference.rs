@@ -387,6 +387,8 @@ impl Model {
     fn claim(&mut self, wish: ClaimRequest) -> Answer {
         let now = self.now;
         let mut limiter = self.limiter(wish.endpoint);
+        let of_others = |t: &&Task| !t.on_deck && t.row.owner.as_ref() != Some(&wish.worker);
+        let elsewhere = self.running(wish.endpoint).filter(of_others).count() as u32;
         let stops =
             |h: &&Halt| is_open(h, now) && h.scope.covers(wish.endpoint) && !wish.probing.contains(&h.id);
         let halts: Vec<_> = self.halts.iter().filter(stops).map(|h| (h.scope, h.reason)).collect();
@@ -474,7 +476,7 @@ impl Model {
                 (double.of, double.answered) = (first.of, first.answered);
             }
         }
-        Answer::Claimed { tasks, ahead, seated, gone, doubles, limiter, halts, cap_reached }
+        Answer::Claimed { tasks, ahead, seated, gone, doubles, limiter, elsewhere, halts, cap_reached }
     }
 
     /// The task goes on with the pieces of one that is the same and does not run.

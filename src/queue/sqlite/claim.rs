@@ -112,7 +112,7 @@ pub(super) async fn next_due(
 
 pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Result<Claim, QueueError> {
     let standing = Standing::of(c, wish).await?;
-    let mut claim = Claim { limiter: standing.limiter, ..Claim::default() };
+    let mut claim = Claim { limiter: standing.limiter, elsewhere: standing.elsewhere, ..Claim::default() };
     if standing.halted {
         claim.halts = halts::stopping(c, wish.endpoint, wish.now).await?;
         claim.halts.retain(|h| !wish.probing.contains(&h.id));
@@ -211,6 +211,8 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Resu
 /// What stands between a wish and its tasks, in one look.
 struct Standing {
     limiter: LimiterState,
+    /// Slots that others hold.
+    elsewhere: u32,
     /// Some halt may be open.
     halted: bool,
     /// A slot is held by a request that must be alone.
@@ -233,6 +235,7 @@ impl Standing {
         let row = sqlx::query(
             "SELECT ceiling, effective, paused_until, longest_ms, longest_under_ms,
                     (SELECT count(*) FROM slot WHERE limiter = name AND task_id IS NOT NULL) AS busy,
+                    (SELECT count(*) FROM slot WHERE limiter = name AND task_id IS NOT NULL AND owner <> ?2) AS elsewhere,
                     EXISTS (SELECT 1 FROM slot WHERE limiter = name AND lone AND task_id IS NOT NULL) AS lone,
                     EXISTS (SELECT 1 FROM slot WHERE limiter = name AND owner = ?2) AS own,
                     EXISTS (SELECT 1 FROM deck WHERE limiter = name AND owner = ?2) AS on_deck,
@@ -250,6 +253,7 @@ impl Standing {
             let limiter = LimiterState::default();
             return Ok(Standing {
                 limiter,
+                elsewhere: 0,
                 halted: true,
                 lone: false,
                 own: false,
@@ -260,6 +264,7 @@ impl Standing {
         };
         Ok(Standing {
             limiter: limits::limiter(&row)?,
+            elsewhere: row.count("elsewhere")?,
             halted: row.value("halted")?,
             lone: row.value("lone")?,
             own: row.value("own")?,
