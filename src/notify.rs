@@ -153,8 +153,8 @@ pub struct Counts {
     pub failed: u64,
     /// Never sent, for their looks.
     pub refused: u64,
-    /// Still in the queue.
-    pub left: u64,
+    /// Still in the queue; nothing while it is still to be found out.
+    pub left: Option<u64>,
     /// Milliseconds of audio that came back.
     pub audio_ms: u64,
     /// Milliseconds of audio billed, as far as known.
@@ -183,11 +183,15 @@ pub struct Ping {
 impl Ping {
     fn body(&self) -> Value {
         let counts = self.counts.map(|c| {
-            json!({
+            let mut counts = json!({
                 "succeeded": c.succeeded, "failed": c.failed, "refused": c.refused, "left": c.left,
                 "audio_seconds": c.audio_ms / 1000, "billed_seconds": c.billed_ms / 1000,
                 "maybe_billed": c.maybe_billed,
-            })
+            });
+            if let (None, Some(object)) = (c.left, counts.as_object_mut()) {
+                object.shift_remove("left");
+            }
+            counts
         });
         json!({
             "schema": "voxbatch.ping/1", "event": self.event.word(), "version": env!("CARGO_PKG_VERSION"),
@@ -313,7 +317,7 @@ mod tests {
     use super::*;
 
     fn ping(event: Event) -> Ping {
-        let counts = Counts { succeeded: 7, left: 2, audio_ms: 61_500, ..Counts::default() };
+        let counts = Counts { succeeded: 7, left: Some(2), audio_ms: 61_500, ..Counts::default() };
         Ping {
             event,
             run: Some(WorkerId("r17".to_owned())),

@@ -7,6 +7,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use tokio::time::Instant;
 
+use super::problem::UsageError;
 use crate::run::Deadline;
 use crate::task::{Timestamp, age};
 
@@ -24,12 +25,18 @@ pub(super) struct DeadlineArgs {
 
 impl DeadlineArgs {
     /// The deadline of a run that begins now.
-    pub(super) fn beginning(&self, now: Timestamp) -> Deadline {
-        Deadline {
-            until: self.until.map(|until| until.next(now, &TimeZone::system())),
-            // A year and more is no deadline.
-            at: self.max_duration.and_then(|MaxDuration(length)| Instant::now().checked_add(length)),
+    ///
+    /// # Errors
+    /// It is over.
+    pub(super) fn beginning(&self, now: Timestamp) -> Result<Deadline, UsageError> {
+        let until = self.until.map(|until| until.next(now, &TimeZone::system()));
+        if let Some(over) = until.filter(|until| *until <= now) {
+            let what = format!("--until {over} is over: nothing would be sent");
+            return Err(UsageError::new(what).mend("--until 06:00", "is the next one, whatever day it is"));
         }
+        // A year and more is no deadline.
+        let at = self.max_duration.and_then(|MaxDuration(length)| Instant::now().checked_add(length));
+        Ok(Deadline { until, at })
     }
 }
 
@@ -166,6 +173,21 @@ mod tests {
     }
 
     #[test]
+    fn a_day_that_is_over_is_refused_and_a_time_of_the_day_never_is() {
+        let now = Timestamp("2026-11-27T21:00:00Z".parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        let beginning = |until: &str| {
+            let until = Some(until.parse().unwrap());
+            DeadlineArgs { until, max_duration: None }.beginning(now).map(|deadline| deadline.until)
+        };
+        for over in ["2026-11-27T21:00:00Z", "2026-11-27T22:00:00+01:00", "2020-01-01 06:00"] {
+            assert!(beginning(over).is_err(), "{over}");
+        }
+        for time in ["2026-11-27T21:00:01Z", "21:00", "06:00", "24:00"] {
+            assert!(beginning(time).unwrap().unwrap() > now, "{time}");
+        }
+    }
+
+    #[test]
     fn what_is_no_time_is_refused() {
         for text in
             ["", "6", "0600", "25:00", "06:60", "6 am", "tomorrow", "2026-11-28", "2h", "-06:00", "06:00Z"]
@@ -182,7 +204,7 @@ mod tests {
     #[test]
     fn a_length_beyond_all_clocks_is_no_deadline() {
         let args = DeadlineArgs { until: None, max_duration: Some("99999999999999d".parse().unwrap()) };
-        let deadline = args.beginning(Timestamp(0));
+        let deadline = args.beginning(Timestamp(0)).unwrap();
         assert!(
             deadline.moment(Timestamp(0)).is_none_or(|at| at > Timestamp(i64::MAX / 1_000_000)),
             "{deadline:?}"

@@ -43,7 +43,7 @@ impl Pings {
     }
 
     /// A run has begun; it does not wait for the ping.
-    pub(super) fn start(&self, run: &WorkerId, left: u64) {
+    pub(super) fn start(&self, run: &WorkerId, left: Option<u64>) {
         let counts = Counts { left, ..Counts::default() };
         let Some(notifier) = self.notifier.clone() else { return };
         let ping = self.ping(Event::Start, Some(run), None, Some(counts));
@@ -66,7 +66,7 @@ impl Pings {
                     succeeded: stats.succeeded,
                     failed: stats.failed(),
                     refused: stats.refused(),
-                    left: *left,
+                    left: Some(*left),
                     audio_ms: stats.audio_ms,
                     billed_ms: stats.billed_ms,
                     maybe_billed: stats.maybe_billed,

@@ -114,7 +114,7 @@ pub(super) async fn run_in(
     console: &Console,
     pings: &Pings,
 ) -> Result<Ended> {
-    let deadline = args.deadline.beginning(now());
+    let deadline = args.deadline.beginning(now())?;
     let (mut configs, jobs): (Vec<JobConfig>, Vec<Job>) = context
         .stated(&args.job)?
         .into_iter()
@@ -179,7 +179,9 @@ pub(super) async fn run_in(
         audit: audit.clone(),
         deadline,
     };
-    pings.start(&worker, session.left().await.unwrap_or_default());
+    // Before a scan nobody knows.
+    let left = if args.no_scan { session.left().await.ok() } else { None };
+    pings.start(&worker, left);
     let ended = session.run(projectors).await;
     if let Some(clearing) = clearing {
         let _ = clearing.await;

@@ -42,6 +42,7 @@ fn start_and_end_of_a_run_are_told_in_counts() {
         "maybe_billed": 0,
     });
     assert_eq!(last["counts"], expected);
+    assert_eq!(heard[0].body["counts"].get("left"), None, "before the scan nobody knows");
     assert_eq!(heard[0].body["run"], last["run"]);
     for Heard { text, .. } in &heard {
         for secret in ["call-0", "void", "archive", "emulated", "emulator-key", "tester"] {
