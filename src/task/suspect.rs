@@ -1,6 +1,7 @@
 //! Results that succeeded and are implausible all the same. A flag with its evidence in numbers, never in words that
 //! were said: somebody should look before relying on it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -163,16 +164,35 @@ fn words_in_time(heard: &Heard<'_>, settings: &SuspectSettings) -> Option<String
 fn repeated(heard: &Heard<'_>, settings: &SuspectSettings) -> Option<String> {
     let (mut longest, mut run, mut before) = (0u32, 0u32, None);
     for said in heard.said {
-        let text = said.text.trim();
-        run = if before == Some(text) { run + 1 } else { 1 };
-        before = Some(text);
-        if words(text) >= REPEATED_WORDS_MIN {
+        let spoken = without_tags(said.text);
+        let text = spoken.trim().to_owned();
+        run = if before.as_ref() == Some(&text) { run + 1 } else { 1 };
+        if words(&text) >= REPEATED_WORDS_MIN {
             longest = longest.max(run);
         }
+        before = Some(text);
     }
-    let within = heard.text.map_or(0, repeated_within);
+    let within = heard.text.map_or(0, |text| repeated_within(&without_tags(text)));
     let longest = longest.max(within);
     (longest > settings.repeats).then(|| format!("the same {longest} times in a row"))
+}
+
+/// What stands in square brackets was put there by a redaction: `[NAME]` ten times over is a list of names. Goes with the
+/// signs behind it.
+fn without_tags(text: &str) -> Cow<'_, str> {
+    let mut rest = text;
+    let mut spoken = String::new();
+    while let Some((before, tag)) = rest.split_once('[')
+        && let Some((_, behind)) = tag.split_once(']')
+    {
+        spoken.push_str(before);
+        rest = behind.trim_start_matches(|c: char| c.is_ascii_punctuation() && c != '[');
+    }
+    if spoken.is_empty() && rest.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    spoken.push_str(rest);
+    Cow::Owned(spoken)
 }
 
 /// How often a group of words stands behind itself in one text: what a model does that is stuck.
@@ -352,6 +372,15 @@ mod tests {
         assert_eq!(kinds(&heard("x", &[same; 8])), []);
         assert_eq!(kinds(&heard("x", &[same, other].repeat(9))), []);
         let stuck = "and then we go there ".repeat(10);
+        let names = Said { text: "[NAME]. [NAME], [NAME].", language: None };
+        assert_eq!(
+            kinds(&heard(&"[NAME]. [PHONE NUMBER], ".repeat(30), &[names; 30])),
+            [],
+            "tags say nothing"
+        );
+        let tagged = "and then [NAME] goes there ".repeat(10);
+        assert_eq!(kinds(&heard(&tagged, &[])), [Suspect::RepeatedText], "what is said around them does");
+        assert_eq!(without_tags("a [b"), "a [b");
         assert_eq!(kinds(&heard(&stuck, &[])), [Suspect::RepeatedText]);
     }
 
