@@ -14,6 +14,9 @@ use crate::task::Endpoint;
 #[derive(Serialize)]
 struct Entry<'a> {
     audio_filepath: &'a str,
+    /// The bytes of a name that is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_b64: Option<&'a str>,
     /// Seconds.
     offset: f64,
     /// Seconds.
@@ -35,13 +38,11 @@ pub(super) fn lines(out: &mut Vec<u8>, record: &Record<'_>) -> io::Result<u64> {
         return Ok(0);
     };
     let speech = Speech::of(endpoint, transcript, record.duration_ms);
-    let audio_filepath = match &record.redacted_audio {
-        Some(audio) => &audio.path.path,
-        None => &record.path.path,
-    };
+    let name = record.redacted_audio.as_ref().map_or(&record.path, |audio| &audio.path);
     for said in &speech.utterances {
         let entry = Entry {
-            audio_filepath,
+            audio_filepath: &name.path,
+            path_b64: name.path_b64.as_deref(),
             offset: seconds(said.start_ms),
             duration: seconds(said.end_ms - said.start_ms),
             text: &said.text,

@@ -63,7 +63,7 @@ pub(super) struct Record<'a> {
 pub(super) struct Name<'a> {
     pub(super) path: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    path_b64: Option<String>,
+    pub(super) path_b64: Option<String>,
 }
 
 impl<'a> From<&'a RecordingPath> for Name<'a> {
