@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::slots::LedgerFile;
 use crate::config::Overrides;
 use crate::queue::{Budget, Halt, Tally, Usage, WorkerRow};
-use crate::report::{Column, Ledger, Table, audio, bytes, count, plural, span};
+use crate::report::{Column, Ledger, Table, apart, audio, bytes, count, plural, span};
 use crate::run;
 use crate::task::{Cause, Endpoint, Filter, Job, Money, TaskState, Timestamp};
 
@@ -281,8 +281,8 @@ fn reconciled(usage: &Usage) -> String {
         text += &format!(" ({})", usage.cost);
     }
     if usage.measured_ms > 0 && usage.billed_ms != usage.measured_ms {
-        let off = (usage.billed_ms as f64 / usage.measured_ms as f64 - 1.0) * 100.0;
-        text += &format!(", {off:+.2} % against {} measured", audio(usage.measured_ms));
+        let off = apart(usage.billed_ms, usage.measured_ms);
+        text += &format!(", {off} against {} measured", audio(usage.measured_ms));
     }
     text
 }

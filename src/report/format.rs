@@ -67,6 +67,12 @@ pub fn percent(part: u64, whole: u64) -> String {
     format!("{share} %")
 }
 
+/// How far something lies from what it should be, in hundredths of a per cent: `+1.20 %`. What rounds to nothing has no sign.
+pub fn apart(is: u64, should_be: u64) -> String {
+    let off = (is as f64 / should_be.max(1) as f64 - 1.0) * 100.0;
+    if off.abs() < 0.005 { "0.00 %".to_owned() } else { format!("{off:+.2} %") }
+}
+
 /// The parts' shares in tenths of a per cent. They sum to 1000 unless all parts are zero.
 pub fn shares(parts: &[u64]) -> Vec<u64> {
     let whole: u128 = parts.iter().map(|&p| u128::from(p)).sum();
@@ -208,6 +214,9 @@ mod tests {
         assert_eq!(plural(0, "file", "files"), "0 files");
         assert_eq!([hours(0), hours(1_121_040_000), hours(4_444_200_000)], ["0.0 h", "311.4 h", "1,234.5 h"]);
         assert_eq!(bytes(4_200_000_000), "4.2 GB");
+        let apart = [(1_000_001, 1_000_000), (999_999, 1_000_000), (990, 1000), (1012, 1000)]
+            .map(|(a, b)| apart(a, b));
+        assert_eq!(apart, ["0.00 %", "0.00 %", "-1.00 %", "+1.20 %"]);
         assert_eq!([percent(612, 1204), percent(9_999, 10_000), percent(3, 0)], ["50 %", "99 %", "0 %"]);
         assert_eq!(times(42.07), "42.1×");
         assert_eq!(audio(192_000), "3 m 12 s");

@@ -28,7 +28,7 @@ mod testing;
 pub use block::block;
 pub use estimate::Eta;
 pub use format::{
-    audio, bytes, clean, clock, columns, count, elide, hours, percent, plural, shares, span, times,
+    apart, audio, bytes, clean, clock, columns, count, elide, hours, percent, plural, shares, span, times,
 };
 pub use histogram::Histogram;
 pub use ledger::Ledger;
