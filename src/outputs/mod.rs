@@ -13,6 +13,7 @@ mod export;
 mod failures;
 mod file;
 mod format;
+mod held;
 mod jsonl;
 mod list;
 mod nemo;

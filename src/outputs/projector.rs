@@ -11,8 +11,8 @@
 //! | content, and never begun by this queue | refused: perhaps the only copy of another queue's results |
 //! | deleted, or another header | rendered anew beside, renamed |
 //! | results overtaken by a re-processing (`outputs_stale`) | left as it is, nothing appended; rendered anew at the end |
+//! | the same, and no result in any of them | begun again at once: it has other columns by now |
 
-use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::each::FileFormat;
 use super::file::{self, LOCK, Lock, blocking};
 use super::format::Format;
+use super::held::Held;
 use super::list::{Output, file_formats, formats};
 use super::page::PageSize;
 use super::patience::Patience;
@@ -57,40 +58,6 @@ pub struct Projector {
 enum Stale {
     HoldBack,
     Renew,
-}
-
-struct Held {
-    lock: Arc<Lock>,
-    streams: Vec<Stream>,
-    trees: Vec<Tree>,
-    /// Lines in the files have been overtaken: appending now would say some recordings twice.
-    overtaken: bool,
-}
-
-impl Held {
-    /// The result up to which every file that all results go to has everything.
-    fn last_seq(&self) -> i64 {
-        self.streams.iter().map(|s| s.state.last_seq).min().unwrap_or(i64::MAX)
-    }
-
-    /// Whether nobody deleted or cut anything while it was open.
-    ///
-    /// # Errors
-    /// Somebody changed what is committed.
-    fn is_whole(&mut self, output: &Path) -> Result<bool, OutputError> {
-        let mut whole = self.lock.holds() && self.trees.iter().all(|tree| tree.is_there(output));
-        for stream in &mut self.streams {
-            whole = whole && stream.is_whole()?;
-            if whole {
-                stream.prove()?;
-            }
-        }
-        Ok(whole)
-    }
-
-    fn has_news(&self) -> bool {
-        self.streams.iter().any(Stream::has_news)
-    }
 }
 
 impl Projector {
@@ -149,6 +116,7 @@ impl Projector {
                     progress.records = progress.records.max(new);
                     return Ok(progress);
                 }
+                Advanced::Overtaken if self.let_go_of_nothing() => {}
                 Advanced::Overtaken => return Ok(Progress { waits: Some(Waits::Reprocessing), ..progress }),
                 Advanced::Gone => lost = self.lost_again(lost)?,
             }
@@ -180,6 +148,7 @@ impl Projector {
             // without the mark none is on the page.
             if self.store.outputs_stale(self.job.id).await? {
                 held.overtaken = true;
+                self.let_go_of_nothing();
                 continue;
             }
             // Little came: more is coming, and is worth a sync when it has gathered. Only an end goes to the end.
@@ -313,6 +282,22 @@ impl Projector {
         Ok(whole)
     }
 
+    /// Lets go of files that nothing was written to yet, and says if it did: opened again, they begin with what is known by now.
+    fn let_go_of_nothing(&mut self) -> bool {
+        self.held.take_if(|held| held.holds_nothing()).is_some()
+    }
+
+    /// Whether no result is in any of the files: then nothing can have been overtaken.
+    async fn is_empty(&self) -> Result<bool, OutputError> {
+        let formats = self.settings.formats(self.job.endpoint).into_iter().map(Format::file_name);
+        for name in formats.chain(self.settings.file_formats().into_iter().map(FileFormat::word)) {
+            if self.store.output(self.job.id, name).await?.last_seq > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Counts how often files vanished under one step: one deletion is mended, a tug-of-war is not joined.
     fn lost_again(&self, lost: u32) -> Result<u32, OutputError> {
         if lost < LOSSES {
@@ -340,7 +325,7 @@ impl Projector {
                 Found::Anew(why) => anew.push((format, why)),
             }
         }
-        let renews = stale && if_stale == Stale::Renew;
+        let renews = stale && (if_stale == Stale::Renew || self.is_empty().await?);
         if renews {
             self.forget_what_is_not_listed().await?;
             tables::forget(&*self.store, &self.job).await?;
@@ -386,7 +371,7 @@ impl Projector {
     async fn look_at(&self, lock: &Arc<Lock>, format: Format, stale: bool) -> Result<Found, OutputError> {
         let state = self.store.output(self.job.id, format.file_name()).await?;
         if stale && state.bytes > 0 {
-            return Ok(Found::Anew(Anew::Overtaken));
+            return Ok(Found::Anew(if state.last_seq > 0 { Anew::Overtaken } else { Anew::First }));
         }
         let (folder, settings) = (self.job.output.clone(), self.settings.clone());
         let at_once = self.patience.read_at_once;

@@ -73,7 +73,7 @@ impl Tree {
         // What a killed process left half written may hold words that are to be forgotten.
         let torn = beside(job, format);
         let there = lock.during(move || forget(&torn).and_then(|()| look_at(&folder, is_ours))).await?;
-        let lost = state.records > 0 && !there;
+        let (lost, overtaken_lines) = (state.records > 0 && !there, overtaken && state.last_seq > 0);
         let mut tree = Tree { format, state, to_sweep: false };
         if !is_ours || overtaken || lost {
             tree.state = begun();
@@ -83,7 +83,7 @@ impl Tree {
         // Also when no recording has a file: a folder that is gone means that somebody deleted them.
         let folder = Tree::folder(job, format);
         lock.during(move || file::make_folder(&folder)).await?;
-        Ok((tree, is_ours && (overtaken || lost)))
+        Ok((tree, is_ours && (overtaken_lines || lost)))
     }
 }
 

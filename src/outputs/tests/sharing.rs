@@ -6,10 +6,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::super::file::Lock;
-use super::super::{FileFormat, Output, Waits};
+use super::super::{FileFormat, Output, OutputFile, Progress, Waits};
 use super::store::{FakeStore, failed};
-use super::{assert_exactly, assert_tree, open, open_with};
-use crate::task::Cause;
+use super::{assert_exactly, assert_tree, open, open_with, tasks_in_csv};
+use crate::queue::TaskStore as _;
+use crate::task::{Cause, JobId};
 
 #[tokio::test]
 async fn only_one_projects_and_it_projects_everybodys_results() {
@@ -182,4 +183,37 @@ async fn failures_are_replaced_only_when_they_changed() {
         .filter(|name| name.ends_with(".new"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn columns_that_are_learned_before_the_first_result_hold_nothing_up_and_are_no_rendering_anew() {
+    let temp = tempfile::tempdir().unwrap();
+    let store = Arc::new(FakeStore::default());
+    let list = [Output::Csv, Output::File(FileFormat::Srt)];
+    let mut projector = open_with(&store, temp.path(), &list).await.unwrap();
+    store.learn_fields(JobId(1), vec!["agent".into()]).await.unwrap();
+    assert!(store.is_stale());
+    store.succeed(1);
+    assert_eq!(projector.advance().await.unwrap(), Progress { records: 1, waits: None });
+    assert_eq!(tasks_in_csv(temp.path(), "results.csv"), [1]);
+    let header = || std::fs::read_to_string(temp.path().join("results.csv")).unwrap();
+    assert!(header().lines().next().unwrap().contains("meta_agent"));
+    // From here on there is something to render anew, once and at the end.
+    for name in ["team", "shift"] {
+        store.learn_fields(JobId(1), vec![name.into()]).await.unwrap();
+        store.succeed(2);
+        assert_eq!(projector.advance().await.unwrap().waits, Some(Waits::Reprocessing));
+    }
+    let summary = projector.finish().await.unwrap();
+    assert_eq!(tasks_in_csv(temp.path(), "results.csv"), [1, 2]);
+    let anew = |file: &&OutputFile| file.rendered_anew;
+    assert_eq!(summary.files.iter().filter(anew).count(), 3, "two tables and a tree");
+
+    let other = tempfile::tempdir().unwrap();
+    let store = Arc::new(FakeStore::default());
+    let mut projector = open_with(&store, other.path(), &list).await.unwrap();
+    store.learn_fields(JobId(1), vec!["agent".into()]).await.unwrap();
+    store.succeed(1);
+    let summary = projector.finish().await.unwrap();
+    assert!(summary.files.iter().all(|file| !file.rendered_anew) && summary.complete);
 }
