@@ -276,6 +276,8 @@ async fn a_claim_takes_no_more_than_slots(b: Bench) {
     assert_eq!(first.limiter.busy, 3);
     let second = b.store.claim(b.wish("a", &tasks[3..], 10)).await.unwrap();
     assert!(second.tasks.is_empty() && second.gone.is_empty());
+    let of_another = b.store.claim(b.wish("b", &tasks[3..], 10)).await.unwrap();
+    assert_eq!((second.elsewhere, of_another.elsewhere), (0, 3), "whose they are");
 }
 
 async fn a_claim_takes_no_more_than_the_pace_allows(b: Bench) {
