@@ -14,7 +14,6 @@ mod tell;
 mod twins;
 
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
