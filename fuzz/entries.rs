@@ -142,7 +142,7 @@ pub fn media(data: &[u8]) {
         assert_eq!(Some(ready.format), sniffed.format);
         assert_eq!(ready.len, data.len() as u64);
     }
-    let inspected = media::inspect(&path, Endpoint::SttBatch, &settings);
+    let inspected = media::inspect(&path, Endpoint::SttBatch, voxbatch::task::Channels::Keep, &settings);
     // Whether it can be decoded, where it has to be, shows when it is opened.
     let is_opened = ready_as_it_is(sniffed.format);
     let is_recording = matches!(inspected, media::Inspection::Recording { .. });

@@ -22,7 +22,9 @@ use crate::config::JobConfig;
 use crate::media::{self, Inspection, MediaSettings};
 use crate::queue::{Enqueued, KnownFiles, NewTask, QueueError, Sighting, TaskStore};
 use crate::scan::{self, Describe, Described, Found, FoundFile, Listed, ScanError};
-use crate::task::{Cause, Description, Endpoint, Failure, Job, JobId, Metadata, RecordingPath, options_over};
+use crate::task::{
+    Cause, Channels, Description, Endpoint, Failure, Job, JobId, Metadata, RecordingPath, options_over,
+};
 use crate::velma::Options;
 
 /// The first batch is small and each next one twice as large, up to this: the first upload waits for a few files, and
@@ -166,7 +168,8 @@ pub(super) async fn scan(
     let root = scan::root_of(&job.source, &job.scan)?.folder;
     let describe = Describe::new(&job.scan, &root)?;
     let (endpoint, options) = (job.spec.endpoint, job.spec.options.clone());
-    let look = Arc::new(Look { root, endpoint, options, describe, media: media.clone() });
+    let look =
+        Arc::new(Look { root, endpoint, options, describe, channels: job.channels, media: media.clone() });
     let familiar = into.familiar().await?;
     // Two in each channel: nobody waits for a batch while the one before it is being worked on.
     let (walked, coming) = mpsc::channel::<Walked>(2);
@@ -249,6 +252,7 @@ struct Look {
     options: serde_json::Value,
     /// Where metadata is looked for, apart from lists.
     describe: Option<Describe>,
+    channels: Channels,
     media: MediaSettings,
 }
 
@@ -282,7 +286,8 @@ impl Look {
             let inspection = match spotted.refusal.take() {
                 Some(failure) => Inspection::Refused(failure),
                 None => {
-                    media::inspect(&look.root.join(spotted.file.path.as_path()), look.endpoint, &look.media)
+                    let path = look.root.join(spotted.file.path.as_path());
+                    media::inspect(&path, look.endpoint, look.channels, &look.media)
                 }
             };
             // Somebody counts on what a list names.

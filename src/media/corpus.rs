@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::task::{Cause, Endpoint};
+use crate::task::{Cause, Channels, Endpoint};
 
 #[test]
 #[ignore = "needs a corpus: VOXBATCH_CORPUS=FOLDER"]
@@ -18,7 +18,7 @@ fn every_file_of_the_corpus_is_judged_as_its_truth_says() {
         let Some(name) = row["path"].as_str().filter(|_| row["kind"] == "file") else { continue };
         files += 1;
         let path = corpus.join("files").join(name);
-        let said = match inspect(&path, Endpoint::SttBatch, &settings) {
+        let said = match inspect(&path, Endpoint::SttBatch, Channels::Keep, &settings) {
             Inspection::Recording { format, .. } => {
                 format!("upload-as {}", upload_as(format, Endpoint::SttBatch).unwrap().mime)
             }

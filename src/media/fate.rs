@@ -215,7 +215,7 @@ fn is_decoded(format: Format) -> bool {
 }
 
 /// Whether it holds samples as they are, so that FLAC makes it smaller.
-fn is_plain(format: Format) -> bool {
+pub(super) fn is_plain(format: Format) -> bool {
     matches!(format, Format::Wav | Format::Rf64 | Format::Aiff)
 }
 

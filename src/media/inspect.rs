@@ -11,7 +11,7 @@ use super::name::{Claim, claim, claims_headerless, disagrees, extension};
 use super::prepare::WHOLE_MAX;
 use super::sniff::{UNKNOWN, look};
 use super::{Fate, Format, Looks, MediaSettings, Sniffed, Terms, channels, fate, glance};
-use crate::task::{Cause, Endpoint, Failure, Measured};
+use crate::task::{Cause, Channels, Endpoint, Failure, Measured};
 
 /// What a scan learns of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,13 +37,13 @@ pub enum Inspection {
 
 /// Looks at one file. Content that is audio is always a recording, whatever its name. Content that is not is refused,
 /// unless its name says that it only lies beside recordings.
-pub fn inspect(path: &Path, endpoint: Endpoint, settings: &MediaSettings) -> Inspection {
+pub fn inspect(path: &Path, endpoint: Endpoint, channels: Channels, settings: &MediaSettings) -> Inspection {
     match examine(path, endpoint, settings) {
         Ok(found) => {
             let measured = glance(&found.file, found.format, found.len);
             let looks = looks(&found.file, found.format, found.len, measured, endpoint, settings);
             // What a request may hold is looked at before each one: by then it may be known better.
-            let terms = Terms::default();
+            let terms = Terms { channels, ..Terms::default() };
             match fate(looks, endpoint, settings, terms) {
                 Fate::Refused(failure) => Inspection::Refused(failure),
                 Fate::AsIs | Fate::Reencode(_) | Fate::Compress(_) | Fate::Split(_) => {
@@ -207,7 +207,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        inspect(&path, endpoint, &MediaSettings { max_bytes: 20_000, ..MediaSettings::default() })
+        inspect(
+            &path,
+            endpoint,
+            Channels::Keep,
+            &MediaSettings { max_bytes: 20_000, ..MediaSettings::default() },
+        )
     }
 
     fn refusal(name: &str, bytes: &[u8], endpoint: Endpoint) -> Failure {
@@ -289,7 +294,7 @@ mod tests {
     #[test]
     fn a_missing_file_a_folder_and_a_pipe_are_refused_without_waiting() {
         let folder = tempfile::tempdir().unwrap();
-        let causes = |path: &Path| match inspect(path, STT, &MediaSettings::default()) {
+        let causes = |path: &Path| match inspect(path, STT, Channels::Keep, &MediaSettings::default()) {
             Inspection::Refused(failure) => failure.cause,
             other => panic!("{other:?}"),
         };
@@ -308,7 +313,10 @@ mod tests {
         std::fs::write(&path, wav(8000, 10)).unwrap();
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
         let before = std::fs::metadata(&path).unwrap().modified().unwrap();
-        assert!(matches!(inspect(&path, STT, &MediaSettings::default()), Inspection::Recording { .. }));
+        assert!(matches!(
+            inspect(&path, STT, Channels::Keep, &MediaSettings::default()),
+            Inspection::Recording { .. }
+        ));
         assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), before);
     }
 }

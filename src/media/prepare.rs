@@ -1,10 +1,11 @@
 //! Opens a recording for one upload and keeps what was true of it, so that a change under way is noticed.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::carriage::carriage;
-use super::fate::not_taken;
+use super::fate::{is_plain, not_taken};
 use super::inspect::{Examined, examine, looks, modified_ns as modified_at};
 use super::lossy::may_be_lossy;
 use super::mime::upload_as;
@@ -67,6 +68,13 @@ impl Prepared {
         let meta = self.file.metadata();
         meta.is_ok_and(|meta| meta.len() == self.len && modified_at(&meta) == self.modified_ns)
     }
+
+    /// The same, and whether this name still leads to it: what was opened again by its name was this file.
+    pub fn is_fresh_at(&self, path: &Path) -> bool {
+        let place = |meta: Metadata| (meta.dev(), meta.ino());
+        let named = std::fs::metadata(path).map(place).ok();
+        named.is_some() && named == self.file.metadata().map(place).ok() && self.is_fresh()
+    }
 }
 
 /// Why a file cannot be sent now.
@@ -107,6 +115,8 @@ pub fn prepare(
         Fate::AsIs => Ok(None),
         Fate::Reencode(_) if may_be_lossy(endpoint, settings, terms) => anew(Lossy::IfNeeded),
         Fate::Reencode(_) | Fate::Split(_) => anew(Lossy::No),
+        // How small FLAC makes plain samples is only guessed: what is compressed already it makes larger.
+        Fate::Compress(_) if is_plain(format) => anew(Lossy::IfNeeded),
         Fate::Compress(_) => anew(Lossy::AtOnce),
     };
     let (cutting, is_indivisible) = match opened {
@@ -158,7 +168,7 @@ pub fn prepare(
     })
 }
 
-/// Looked at before it takes a slot; decoded when it has one.
+/// Looked at here; decoded when it is its turn.
 fn decodable<T>(format: Format, opened: Result<T, DecodeError>) -> Result<T, Unfit> {
     match opened {
         Ok(sound) => Ok(sound),

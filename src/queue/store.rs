@@ -516,6 +516,14 @@ pub trait TaskStore: Send + Sync {
     /// a few milliseconds is written together. On an error nothing is written and the same settlement may be offered
     /// again: a result that was received is not given up while the program lives.
     async fn settle(&self, settle: Arc<Settle>) -> Result<Settled, QueueError>;
+    /// Whether a task need not be sent, or not yet, since one that is the same has its answer or runs: as a claim would find.
+    /// Reads only, and is no promise.
+    async fn double(
+        &self,
+        task: TaskId,
+        identity: Identity,
+        now: Timestamp,
+    ) -> Result<Option<Double>, QueueError>;
     /// Remembers that a service has accepted a task as a job, until a settlement says that it is over. On the disk when
     /// answered; one that was known before is overtaken. Fenced if the task was claimed anew: nothing changed.
     async fn remember_job(&self, task: TaskId, fence: Fence, job: RemoteJob) -> Result<Settled, QueueError>;

@@ -70,7 +70,9 @@ impl Pool {
             self.dry = false;
         }
         for double in &claim.doubles {
-            self.meet_double(*double);
+            if let Some(ready) = self.preparing.take(double.task) {
+                self.meet_double(ready, *double);
+            }
         }
         let nothing_began = claim.tasks.is_empty() && claim.ahead.is_empty() && claim.seated.is_empty();
         for id in claim.seated {
@@ -117,8 +119,7 @@ impl Pool {
     }
 
     /// It need not be sent, or not yet.
-    fn meet_double(&mut self, double: Double) {
-        let Some(ready) = self.preparing.take(double.task) else { return };
+    pub(super) fn meet_double(&mut self, ready: Ready, double: Double) {
         self.dry = false;
         if !double.answered {
             self.waiting.insert(double.task, double.of);

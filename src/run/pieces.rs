@@ -9,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::audio::{Unkept, remade};
 use super::keep::Facts;
+use super::now;
 use super::ready::{Looked, Ready};
 use super::worker::Bench;
 use crate::media::{
@@ -88,7 +89,6 @@ pub(super) struct Next {
     stretch: Stretch,
     /// What was answered last when it was written.
     after: Option<Stretch>,
-    bounds: Bounds,
     about: u64,
     ends: bool,
     /// So many lie in the scratch folder at most, until they are sent.
@@ -103,10 +103,20 @@ pub(super) fn room() -> usize {
 impl Bench {
     /// Writes what comes next of a recording that is encoded anew, which is then ready to be sent. It has no slot yet: what
     /// others say of it meanwhile is looked at when it is claimed.
-    pub(super) async fn cut_next(&self, mut ready: Ready, cutting: Cutting) -> Looked {
+    ///
+    /// `once`: what is the same is sent once, so nothing is written of what need not be sent.
+    pub(super) async fn cut_next(&self, mut ready: Ready, cutting: Cutting, once: bool) -> Looked {
         let Ok(room) = Arc::clone(&self.room).acquire_owned().await else {
-            return Looked::Unusable(QueueError::Closed); // nobody closes it
+            return Looked::Unusable(QueueError::Closed);
         };
+        let identity = ready.identity.clone().filter(|_| once);
+        if let Some(identity) = identity {
+            match self.store.double(ready.candidate.id, identity, now()).await {
+                Ok(Some(double)) => return Looked::Double(Box::new(ready), double),
+                Ok(None) => {}
+                Err(error) => return Looked::Unusable(error),
+            }
+        }
         let earlier = match self.answered(ready.candidate.id, ready.identity.as_ref()).await {
             Ok(earlier) => earlier,
             Err(error) => return Looked::Unusable(error),
@@ -128,8 +138,9 @@ impl Bench {
                 return Looked::Refused(ready.candidate, Failure::local(Cause::UnreadableAudio, message));
             }
         };
-        if !ready.prepared.is_fresh() {
-            return Looked::NotNow(ready.candidate, written_to());
+        if !ready.prepared.is_fresh_at(&ready.work.job.source_of(&ready.candidate.path)) {
+            let failure = Failure::local(Cause::SourceChanged, "it was written to while it was encoded");
+            return Looked::NotNow(ready.candidate, failure);
         }
         // As what it goes out may have turned out only now.
         if let Some(upload) = media::upload_as(format, self.endpoint) {
@@ -137,7 +148,7 @@ impl Bench {
             ready.prepared.upload_name = media::upload_name(&ready.candidate.path, upload.extension);
         }
         ready.most_ms = stretch.sent_ms();
-        ready.next = Some(Next { file, bytes, stretch, after, bounds, about, ends, _room: room });
+        ready.next = Some(Next { file, bytes, stretch, after, about, ends, _room: room });
         Looked::Fit(Box::new(ready))
     }
 
@@ -151,9 +162,11 @@ impl Bench {
     ) -> Option<File> {
         let earlier = self.answered(task, ready.identity.as_ref()).await;
         let earlier = self.paid_for(task, earlier).ok()?;
-        let Next { file, bytes, stretch, after, bounds, about, ends, _room } = next;
+        let Next { file, bytes, stretch, after, about, ends, _room } = next;
         let is_next = earlier.last().map(|piece| &piece.stretch) == after.as_ref();
-        if !is_next || bounds != self.bounds() || !ready.prepared.is_fresh() {
+        let Bounds { max_bytes, longest_ms, .. } = self.bounds();
+        let is_too_much = bytes > max_bytes || longest_ms.is_some_and(|most| stretch.sent_ms() > most);
+        if !is_next || is_too_much || !ready.prepared.is_fresh() {
             return None;
         }
         facts.sent_ms = stretch.sent_ms();
@@ -240,17 +253,16 @@ impl Bench {
                 let failure = Failure::local(Cause::SourceUnreadable, error.to_string());
                 return Looked::NotNow(candidate, failure);
             }
+            // Not the disk's: its writer cannot make anything of what it was given.
+            CutError::Write(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                refused(Cause::UnreadableAudio, error.to_string())
+            }
             CutError::Write(source) => {
                 return Looked::Unusable(QueueError::Io { path: self.scratch.to_path_buf(), source });
             }
         };
         Looked::Refused(candidate, failure)
     }
-}
-
-/// Nobody wrote to it while it was read, or it has to be read again.
-fn written_to() -> Failure {
-    Failure::local(Cause::SourceChanged, "it was written to while it was encoded")
 }
 
 /// How many pieces there are in all, about, as the one with this number shows: it was foretold by length alone.

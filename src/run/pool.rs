@@ -15,15 +15,17 @@ use super::crew::Ended;
 use super::judge::Mode;
 use super::probe::Probing;
 use super::quota::Quota;
-use super::ready::{Looked, Preparing};
+use super::ready::{Looked, Preparing, Ready};
 use super::slots::SlotsSeen;
 use super::stall::Stall;
 use super::worker::Bench;
 use super::{Feed, LimitSettings, Work, now, steady};
 use crate::event::{About, RunEvent};
-use crate::queue::{Candidate, QueueError, Settled, TaskRow};
+use crate::media::Cutting;
+use crate::queue::{Candidate, Double, QueueError, Settled, TaskRow};
 use crate::task::{
-    BudgetLimit, HaltReason, HaltScope, Hold, JobId, Settlement, TaskId, TaskState, Timestamp, WorkerId,
+    BudgetLimit, HaltReason, HaltScope, Hold, Identity, JobId, Settlement, TaskId, TaskState, Timestamp,
+    WorkerId,
 };
 
 /// How often the queue is asked again when another process could have changed it.
@@ -34,6 +36,9 @@ pub(super) const POLL_PAUSED: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 4;
 /// So many wait for others that are the same before no more are looked for.
 const WAITING: usize = 1000;
+/// So many are encoded anew, or wait for that, before no more are looked for: each of them is read whole before. Those that
+/// need nothing of the kind get their slots meanwhile.
+const ENCODING: usize = 16;
 
 /// Why a pool stopped.
 #[derive(Debug)]
@@ -79,6 +84,8 @@ pub(super) struct Pool {
     pub(super) reuse: bool,
     /// The same as others that are being sent: these are to end first.
     pub(super) waiting: HashMap<TaskId, TaskId>,
+    /// Who is, or was, encoded anew for all that are the same.
+    encoded: HashMap<Identity, TaskId>,
     /// Taking over the answer of another one.
     pub(super) taking_over: HashSet<TaskId>,
     /// Could not: sent for themselves.
@@ -141,6 +148,7 @@ impl Pool {
             worker,
             reuse: works.iter().any(|work| work.reuse),
             waiting: HashMap::new(),
+            encoded: HashMap::new(),
             taking_over: HashSet::new(),
             unshared: HashSet::new(),
             works: works.into_iter().map(|w| (w.job.id, w)).collect(),
@@ -205,7 +213,8 @@ impl Pool {
                 Ok(()) = self.feed.changed(), if !self.is_fed() => {}
                 () = tokio::time::sleep_until(self.wake_at) => {
                     self.dry = false;
-                    self.waiting.clear(); // those that others send may have ended
+                    // Those that another process sends may have ended.
+                    self.waiting.retain(|_, of| self.chosen.contains(of));
                     self.wake_at = Instant::now() + POLL;
                 }
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
@@ -249,7 +258,7 @@ impl Pool {
         }
         let fed = self.is_fed();
         let waiting =
-            self.preparing.len() > 0 || self.next_due.is_some() || !self.dry || !self.waiting.is_empty();
+            !self.preparing.is_empty() || self.next_due.is_some() || !self.dry || !self.waiting.is_empty();
         let over_quota = self.quota.is_used_up() && self.chosen.is_empty();
         (over_quota || (fed && !waiting)).then_some(End::Done)
     }
@@ -282,7 +291,7 @@ impl Pool {
         let on_deck = self.bench.deck().aim() as usize;
         let ahead = (self.limit.concurrent as usize).clamp(4, 64) + on_deck;
         let aim = self.slots.available_permits() + ahead;
-        let crowded = self.waiting.len() >= WAITING;
+        let crowded = self.waiting.len() >= WAITING || self.preparing.going_on() >= ENCODING;
         if self.dry || crowded || self.preparing.len() > aim.saturating_sub(ahead.div_ceil(2)) {
             return Ok(());
         }
@@ -348,12 +357,20 @@ impl Pool {
     async fn take_in(&mut self, looked: Looked) {
         let (candidate, settlement) = match looked {
             Looked::Fit(mut ready) => {
+                let id = ready.candidate.id;
                 if let Some(cutting) = ready.prepared.cutting.take() {
-                    let bench = Arc::clone(&self.bench);
-                    return self.preparing.go_on(async move { bench.cut_next(*ready, cutting).await });
+                    if self.end.is_some() || self.bench.stop.drain.is_cancelled() {
+                        self.preparing.take(id);
+                        return; // nobody would send it any more
+                    }
+                    return self.encode(*ready, cutting);
                 }
-                self.looks.remove(&ready.candidate.id);
+                self.looks.remove(&id);
                 return self.preparing.keep(*ready);
+            }
+            Looked::Double(ready, double) => {
+                self.preparing.take(double.task);
+                return self.meet_double(*ready, double);
             }
             Looked::Away(candidate, work) => return self.put_off(&candidate, &work),
             Looked::Unusable(error) => return self.stop_for(error),
@@ -377,6 +394,22 @@ impl Pool {
         if let Err(error) = self.set_aside(candidate, settlement).await {
             self.stop_for(error);
         }
+    }
+
+    /// Has it written before there is a slot for it; one at a time of those that are the same.
+    fn encode(&mut self, ready: Ready, cutting: Cutting) {
+        let id = ready.candidate.id;
+        let once = self.reuse && !self.unshared.contains(&id);
+        if let Some(identity) = ready.identity.clone().filter(|_| once) {
+            self.encoded.retain(|_, of| self.chosen.contains(of));
+            let of = *self.encoded.entry(identity).or_insert(id);
+            if of != id {
+                self.preparing.take(id);
+                return self.meet_double(ready, Double { task: id, of, answered: false });
+            }
+        }
+        let bench = Arc::clone(&self.bench);
+        self.preparing.go_on(id, async move { bench.cut_next(ready, cutting, once).await });
     }
 
     async fn set_aside(&mut self, candidate: Candidate, settlement: Settlement) -> Result<(), QueueError> {
@@ -408,7 +441,10 @@ impl Pool {
 
     async fn note_end(&mut self, id: TaskId, ended: Ended) {
         self.dry = false;
-        self.waiting.retain(|_, of| *of != id);
+        // Who goes on in pieces, or is tried again, is waited for until that is over.
+        if !matches!(ended, Ended::Settled { terminal: false, .. }) {
+            self.waiting.retain(|_, of| *of != id);
+        }
         match ended {
             Ended::Settled { terminal, word } => {
                 if terminal {

@@ -1,7 +1,7 @@
 //! The next recordings, made ready before a slot frees: opened, looked at, measured. What looks alone can refuse
 //! never takes a slot.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::DirBuilder;
 use std::io::{self, Read, Seek};
 use std::os::unix::fs::DirBuilderExt;
@@ -16,7 +16,7 @@ use super::Work;
 use super::away::is_away;
 use super::pieces::Next;
 use crate::media::{self, MediaSettings, Prepared, Terms, Unfit};
-use crate::queue::{Candidate, QueueError};
+use crate::queue::{Candidate, Double, QueueError};
 use crate::task::{Amount, Cause, Failure, Identity, Measured, TaskId, options_over};
 use crate::velma::Options;
 
@@ -45,6 +45,8 @@ pub(super) struct Ready {
 pub(super) enum Looked {
     /// It can be sent.
     Fit(Box<Ready>),
+    /// It need not, or not yet: one that is the same has its answer, or is being sent.
+    Double(Box<Ready>, Double),
     /// It cannot, and will not.
     Refused(Candidate, Failure),
     /// It is still being written, or cannot be looked at for a reason that may pass.
@@ -67,12 +69,24 @@ pub(super) struct Preparing {
     looking: JoinSet<Vec<Looked>>,
     turns: HashMap<TaskId, u64>,
     next_turn: u64,
+    /// Of these, the ones that something more is done to.
+    going_on: HashSet<TaskId>,
 }
 
 impl Preparing {
-    /// How many are ready or being looked at.
+    /// How many are ready or being looked at, without those that something more is done to.
     pub(super) fn len(&self) -> usize {
-        self.turns.len()
+        self.turns.len() - self.going_on.len()
+    }
+
+    /// How many something more is done to.
+    pub(super) fn going_on(&self) -> usize {
+        self.going_on.len()
+    }
+
+    /// Whether there is none of any kind.
+    pub(super) fn is_empty(&self) -> bool {
+        self.turns.is_empty()
     }
 
     /// Whether any is ready.
@@ -135,12 +149,14 @@ impl Preparing {
     }
 
     /// What has been looked at is not ready yet: something more is to be done first, which ends in another look.
-    pub(super) fn go_on(&mut self, more: impl Future<Output = Looked> + Send + 'static) {
+    pub(super) fn go_on(&mut self, id: TaskId, more: impl Future<Output = Looked> + Send + 'static) {
+        self.going_on.insert(id);
         self.looking.spawn(async move { vec![more.await] });
     }
 
     /// Keeps a fit one.
     pub(super) fn keep(&mut self, ready: Ready) {
+        self.going_on.remove(&ready.candidate.id);
         if let Some(turn) = self.turns.get(&ready.candidate.id) {
             self.ready.insert(*turn, ready);
         }
@@ -148,6 +164,7 @@ impl Preparing {
 
     /// Takes out a claimed one, or one that is not to be had.
     pub(super) fn take(&mut self, id: TaskId) -> Option<Ready> {
+        self.going_on.remove(&id);
         let turn = self.turns.remove(&id)?;
         self.ready.remove(&turn)
     }

@@ -179,6 +179,7 @@ fn of_row(row: TaskRow) -> Option<Recording> {
         measured: row.measured?,
         channels: None,
         apart: false,
+        own: row.metadata.options,
         path: row.path,
         repeats: false,
     })
@@ -194,6 +195,7 @@ fn of_found(task: NewTask, measured: Measured) -> Recording {
         measured,
         channels: None,
         apart: false,
+        own: task.metadata.options,
         path: task.path,
         repeats: false,
     }

@@ -28,6 +28,8 @@ pub(super) struct Recording {
     pub(super) channels: Option<u16>,
     /// Each of them goes out by itself.
     pub(super) apart: bool,
+    /// Its own options, if it has any.
+    pub(super) own: Option<String>,
     /// It has the content of one before it.
     pub(super) repeats: bool,
 }
@@ -333,6 +335,7 @@ mod tests {
             measured: Measured::header(s * 1000),
             channels: None,
             apart: false,
+            own: None,
             repeats: false,
         });
         JobPlan {

@@ -29,13 +29,15 @@ pub(super) async fn among(
     let root = Arc::new(root);
     let ends = hashed(&root, recordings, &alike, hash_of_ends, &mut told).await?;
     let done = alike.len() as u64;
-    let mut by_ends: HashMap<(u64, [u8; 32]), Vec<usize>> = HashMap::new();
+    // What is asked differently is answered differently.
+    let same = |n: usize, hash| (recordings[n].size_bytes, recordings[n].own.as_deref(), hash);
+    let mut by_ends: HashMap<_, Vec<usize>> = HashMap::new();
     for (n, hash) in ends {
-        by_ends.entry((recordings[n].size_bytes, hash)).or_default().push(n);
+        by_ends.entry(same(n, hash)).or_default().push(n);
     }
     // What fits into its ends has been read whole.
     let (mut twins, mut rest) = (Vec::new(), Vec::new());
-    for ((size, _), group) in by_ends {
+    for ((size, ..), group) in by_ends {
         match size <= 2 * END {
             true => twins.extend(&group[1..]),
             false if group.len() > 1 => rest.extend(group),
@@ -45,7 +47,7 @@ pub(super) async fn among(
     rest.sort_unstable();
     let mut seen = HashSet::new();
     for (n, hash) in hashed(&root, recordings, &rest, hash_of_all, |n| told(done + n)).await? {
-        if !seen.insert((recordings[n].size_bytes, hash)) {
+        if !seen.insert(same(n, hash)) {
             twins.push(n);
         }
     }
@@ -119,7 +121,7 @@ mod tests {
     async fn the_same_content_under_other_names_is_counted_and_the_same_size_alone_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let large = |middle: u8| [vec![1; 40_000], vec![middle], vec![1; 40_000]].concat();
-        let files: [(&str, Vec<u8>); 7] = [
+        let files: [(&str, Vec<u8>); 9] = [
             ("a", b"short".to_vec()),
             ("b", b"short".to_vec()),
             ("c", b"other".to_vec()),
@@ -127,6 +129,8 @@ mod tests {
             ("e", large(8)),
             ("f", large(7)),
             ("g", large(7)),
+            ("h", large(7)),
+            ("i", b"short".to_vec()),
         ];
         let mut recordings = Vec::new();
         for (name, bytes) in &files {
@@ -140,11 +144,12 @@ mod tests {
                 measured: Measured::header(1000),
                 channels: None,
                 apart: false,
+                own: matches!(*name, "h" | "i").then(|| r#"{"language":"de"}"#.to_owned()),
                 repeats: false,
             });
         }
         let mut twins = among(folder.path().to_owned(), &recordings, |_| {}).await.unwrap();
         twins.sort_unstable();
-        assert_eq!(twins, [1, 5, 6], "b, f and g");
+        assert_eq!(twins, [1, 5, 6], "b, f and g; what is asked otherwise is another one");
     }
 }

@@ -1,4 +1,4 @@
-//! The second way to samples: `ffmpeg` as a child, for codecs that nothing here reads (Opus, AMR, WMA, GSM). Its output
+//! The second way to samples: `ffmpeg` as a child, for codecs that nothing here reads (AMR, WMA, GSM). Its output
 //! comes through a pipe, so nothing of it grows; it ends with whoever reads it, and after a time at the latest.
 //!
 //! What it is given is a stranger's file: it may read that file and nothing else, in the container that the content

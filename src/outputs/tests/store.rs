@@ -361,6 +361,9 @@ impl TaskStore for FakeStore {
     async fn settle(&self, _: std::sync::Arc<Settle>) -> Answer<Settled> {
         refused()
     }
+    async fn double(&self, _: TaskId, _: Identity, _: Timestamp) -> Answer<Option<Double>> {
+        refused()
+    }
     async fn remember_job(&self, _: TaskId, _: Fence, _: RemoteJob) -> Answer<Settled> {
         refused()
     }

@@ -132,6 +132,7 @@ store! {
         }
     }
     remote_job(task: TaskId) -> Told<Option<RemoteJob>>;
+    double(task: TaskId, identity: Identity, now: Timestamp) -> Told<Option<Double>>;
     learn_longest(endpoint: Endpoint, longest: Longest) -> Told<()>;
     sync() -> Told<()>;
     reuse(reuse: Reuse, now: Timestamp) -> Told<Settled>;

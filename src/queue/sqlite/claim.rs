@@ -174,7 +174,10 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Resu
         }
         let left: Vec<TaskId> =
             batch.iter().map(|(id, _)| *id).filter(|id| !taken.contains_key(id)).collect();
-        let doubles = doubles(c, wish, &left).await?;
+        let doubles = match left.is_empty() || wish.identities.is_none() {
+            true => Vec::new(),
+            false => doubles(c, identified(wish, left.into_iter()), wish.now).await?,
+        };
         for (id, amount) in batch {
             let Some(mut task) = taken.remove(&id) else {
                 match doubles.iter().find(|double| double.task == id) {
@@ -377,15 +380,13 @@ fn identified(wish: &ClaimRequest, tasks: impl Iterator<Item = TaskId>) -> Strin
     array(tasks.map(|id| (id.0, identity(&id))))
 }
 
-/// Which of these were left because another one is the same, or may be: what has its answer first.
-async fn doubles(
+/// Which of these need not be sent because another one is the same, or may be: what has its answer first. `same` is a JSON
+/// array of `[task, identity]`.
+pub(super) async fn doubles(
     c: &mut SqliteConnection,
-    wish: &ClaimRequest,
-    left: &[TaskId],
+    same: String,
+    now: Timestamp,
 ) -> Result<Vec<Double>, QueueError> {
-    if left.is_empty() || wish.identities.is_none() {
-        return Ok(Vec::new());
-    }
     let rows = sqlx::query(
         "SELECT task.id AS task, other.id AS other, other.state = 'succeeded' AS answered
          FROM jsonb_each(?1) AS wish JOIN task ON task.id = wish.value ->> 0
@@ -404,8 +405,8 @@ async fn doubles(
            AND ifnull(other.head = task.head, true) AND (other.identity IS NULL OR wish.value ->> 1 IS NULL)
          ORDER BY answered DESC, other",
     )
-    .bind(identified(wish, left.iter().copied()))
-    .bind(wish.now.0)
+    .bind(same)
+    .bind(now.0)
     .fetch_all(c)
     .await?;
     let double = |row: &sqlx::sqlite::SqliteRow| {

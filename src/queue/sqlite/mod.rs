@@ -37,15 +37,16 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use self::liveness::Liveness;
+use self::rows::array;
 use self::writer::Writer;
 use super::{
-    AttemptRow, Budget, Candidate, Claim, ClaimRequest, Enqueued, Halt, JobSpec, LimiterState, Longest,
-    NewTask, OutputState, PieceRow, Purge, Purgeable, QueueError, Recognised, Recovered, RemoteJob,
+    AttemptRow, Budget, Candidate, Claim, ClaimRequest, Double, Enqueued, Halt, JobSpec, LimiterState,
+    Longest, NewTask, OutputState, PieceRow, Purge, Purgeable, QueueError, Recognised, Recovered, RemoteJob,
     ResultRow, Reuse, Settle, Settled, Sighting, Tally, TaskRow, TaskStore, Unmeasured, Usage, WorkerRow,
 };
 use crate::task::{
-    BudgetLimit, Endpoint, Fence, Filter, HaltOrder, Job, JobId, Measured, Month, RecordingPath, Settlement,
-    TaskId, Timestamp, WorkerId,
+    BudgetLimit, Endpoint, Fence, Filter, HaltOrder, Identity, Job, JobId, Measured, Month, RecordingPath,
+    Settlement, TaskId, Timestamp, WorkerId,
 };
 
 /// Where the queue lies.
@@ -233,6 +234,17 @@ impl TaskStore for SqliteStore {
             let _ = std::fs::remove_file(&self.reserve);
         }
         settled
+    }
+
+    async fn double(
+        &self,
+        task: TaskId,
+        identity: Identity,
+        now: Timestamp,
+    ) -> Result<Option<Double>, QueueError> {
+        let same = array([(task.0, identity.0)]);
+        let found = claim::doubles(&mut *self.readers.acquire().await?, same, now).await?;
+        Ok(found.into_iter().next())
     }
 
     async fn remember_job(&self, task: TaskId, fence: Fence, job: RemoteJob) -> Result<Settled, QueueError> {

@@ -23,16 +23,33 @@ fi
 exec cat sound.wav
 ";
 
-/// One recording that only that program decodes.
+/// Says at once what there is, and gives the rest when `go` is there. Who has taken all of it is written down.
+const STUCK: &str = "#!/bin/sh
+cd \"$(dirname \"$0\")\"
+head -c 4096 sound.wav
+while [ ! -e go ]; do sleep 0.02; done
+tail -c +4097 sound.wav && echo one >> encoded
+";
+
+/// One recording that only this program decodes.
 fn encoding() -> World {
+    decoded_by(SLOW)
+}
+
+fn decoded_by(program: &str) -> World {
     let world = world(STT, listening(None), None);
     world.edit("[[job]]", "[media]\nffmpeg = \"./slow\"\n\n[[job]]");
-    world.write("slow", SLOW.as_bytes());
+    world.write("slow", program.as_bytes());
     fs::set_permissions(world.path("slow"), fs::Permissions::from_mode(0o755)).unwrap();
     world.write("sound.wav", &bursts("side", 5_000, &[1_000]));
-    let frame = [[0x3C].as_slice(), &[0xD5; 31]].concat();
-    world.write("calls/radio.amr", &[b"#!AMR\n".as_slice(), &frame.repeat(250)].concat());
+    world.write("calls/radio.amr", &amr(0));
     world
+}
+
+/// Five seconds; each number is another one.
+fn amr(number: u8) -> Vec<u8> {
+    let frame = [[0x3C, number].as_slice(), &[0xD5; 30]].concat();
+    [b"#!AMR\n".as_slice(), &frame.repeat(250)].concat()
 }
 
 /// Looks again and again: neither the emulator nor the run says anything of it.
@@ -104,4 +121,30 @@ fn while_a_recording_is_encoded_the_only_slot_serves_others() {
     let order: Vec<_> = world.results().iter().map(|line| line["path"].clone()).collect();
     assert_eq!(order, ["second.wav", "third.wav", "radio.amr"]);
     assert_eq!(world.stt().bodies, 3);
+}
+
+#[test]
+fn many_that_are_encoded_do_not_keep_others_from_the_only_slot() {
+    let world = decoded_by(STUCK);
+    world.edit("concurrent = 2", "concurrent = 1");
+    world.edit("name = \"archive\"", "name = \"archive\"\norder = \"path\"");
+    for number in 1..=9 {
+        world.write(&format!("calls/news-{number}.amr"), &amr(number));
+    }
+    world.write("calls/second.wav", &bursts("second", 1_000, &[500]));
+    let run = world.start(&["run"]);
+    when("the other one has its answer", || world.stt().bodies == 1);
+    world.write("go", b"");
+    run.wait().expect(0);
+    assert_eq!((world.stt().bodies, &world.results()[0]["path"]), (11, &"second.wav".into()));
+}
+
+#[test]
+fn what_is_the_same_as_one_that_is_sent_is_not_encoded() {
+    let world = decoded_by(STUCK);
+    world.write("calls/copy.amr", &amr(0));
+    world.write("go", b"");
+    world.run().expect(0);
+    assert_eq!((world.stt().bodies, world.results().len()), (1, 2));
+    assert_eq!(fs::read_to_string(world.path("encoded")).unwrap().lines().count(), 1);
 }

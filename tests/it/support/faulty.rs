@@ -125,6 +125,7 @@ every_method! {
     fn set_aside(task: TaskId, fence: Fence, settlement: Settlement, now: Timestamp) -> Settled;
     fn reuse(reuse: Reuse, now: Timestamp) -> Settled;
     fn settle(settle: Arc<Settle>) -> Settled;
+    fn double(task: TaskId, identity: Identity, now: Timestamp) -> Option<Double>;
     fn remember_job(task: TaskId, fence: Fence, job: RemoteJob) -> Settled;
     fn remote_job(task: TaskId) -> Option<RemoteJob>;
     fn pieces(task: TaskId) -> Vec<PieceRow>;
