@@ -10,7 +10,11 @@ pub(super) fn told(file: &File, len: u64) -> Option<Measured> {
     let (mut common, mut sound) = (None, None);
     for chunk in Chunks::big(file, 12, len) {
         match &chunk.name {
-            b"COMM" => common = Some(Common::read(&read_at(file, chunk.body, 22).ok()?)?),
+            // The codec stands in AIFF-C alone: without it, what follows is the next chunk.
+            b"COMM" => {
+                let length = chunk.size.min(22) as usize;
+                common = Some(Common::read(&read_at(file, chunk.body, length).ok()?)?);
+            }
             b"SSND" => sound = Some((chunk.body, chunk.size.checked_sub(8)?)),
             _ => {}
         }
@@ -84,6 +88,7 @@ mod tests {
     fn sound_goes_by_its_packets_and_samples_however_they_were_counted() {
         assert_eq!(of(&aiff(b"NONE\0\0", 16_000, 32_000)), Some(Measured::header(2000)));
         assert_eq!(of(&aiff(b"NONE\0\0", 48_000, 32_000)), Some(Measured::header(2000)), "counted wrongly");
+        assert_eq!(of(&aiff(b"", 48_000, 32_000)), Some(Measured::header(2000)), "the old form, too");
         for counted in [250, 16_000] {
             assert_eq!(of(&aiff(b"ima4\0\0", counted, 8500)), Some(Measured::header(2000)));
         }
