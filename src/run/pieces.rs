@@ -10,12 +10,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::audio::{Unkept, remade};
 use super::keep::Facts;
 use super::now;
+use super::pool::Pool;
 use super::ready::{Looked, Ready};
 use super::worker::Bench;
 use crate::media::{
     self, Bounds, CutError, Cutting, DecodeError, Format, Looks, MediaSettings, Piece, Prepared, can_be_split,
 };
-use crate::queue::{Candidate, Counted, PieceRow, QueueError};
+use crate::queue::{Candidate, Counted, Double, PieceRow, QueueError};
 use crate::task::{Amount, Cause, Endpoint, Failure, Identity, Stretch, TaskId, Verdict};
 use crate::velma::{self, Part, Response, StagedAudio, Unreadable};
 
@@ -98,6 +99,24 @@ pub(super) struct Next {
 /// Pieces that are being written, or wait for a slot: one for each core that can write one, and room for who is quicker.
 pub(super) fn room() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8)
+}
+
+impl Pool {
+    /// Has it written before there is a slot for it; one at a time of those that are the same.
+    pub(super) fn encode(&mut self, ready: Ready, cutting: Cutting) {
+        let id = ready.candidate.id;
+        let once = self.reuse && !self.unshared.contains(&id);
+        if let Some(identity) = ready.identity.clone().filter(|_| once) {
+            self.encoded.retain(|_, of| self.chosen.contains(of));
+            let of = *self.encoded.entry(identity).or_insert(id);
+            if of != id {
+                self.preparing.take(id);
+                return self.meet_double(ready, Double { task: id, of, answered: false });
+            }
+        }
+        let bench = Arc::clone(&self.bench);
+        self.preparing.go_on(id, async move { bench.cut_next(ready, cutting, once).await });
+    }
 }
 
 impl Bench {

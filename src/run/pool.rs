@@ -15,14 +15,13 @@ use super::crew::Ended;
 use super::judge::Mode;
 use super::probe::Probing;
 use super::quota::Quota;
-use super::ready::{Looked, Preparing, Ready};
+use super::ready::{Looked, Preparing};
 use super::slots::SlotsSeen;
 use super::stall::Stall;
 use super::worker::Bench;
 use super::{Feed, LimitSettings, Work, now, steady};
 use crate::event::{About, RunEvent};
-use crate::media::Cutting;
-use crate::queue::{Candidate, Double, QueueError, Settled, TaskRow};
+use crate::queue::{Candidate, QueueError, Settled, TaskRow};
 use crate::task::{
     BudgetLimit, HaltReason, HaltScope, Hold, Identity, JobId, Settlement, TaskId, TaskState, Timestamp,
     WorkerId,
@@ -85,7 +84,7 @@ pub(super) struct Pool {
     /// The same as others that are being sent: these are to end first.
     pub(super) waiting: HashMap<TaskId, TaskId>,
     /// Who is, or was, encoded anew for all that are the same.
-    encoded: HashMap<Identity, TaskId>,
+    pub(super) encoded: HashMap<Identity, TaskId>,
     /// Taking over the answer of another one.
     pub(super) taking_over: HashSet<TaskId>,
     /// Could not: sent for themselves.
@@ -394,22 +393,6 @@ impl Pool {
         if let Err(error) = self.set_aside(candidate, settlement).await {
             self.stop_for(error);
         }
-    }
-
-    /// Has it written before there is a slot for it; one at a time of those that are the same.
-    fn encode(&mut self, ready: Ready, cutting: Cutting) {
-        let id = ready.candidate.id;
-        let once = self.reuse && !self.unshared.contains(&id);
-        if let Some(identity) = ready.identity.clone().filter(|_| once) {
-            self.encoded.retain(|_, of| self.chosen.contains(of));
-            let of = *self.encoded.entry(identity).or_insert(id);
-            if of != id {
-                self.preparing.take(id);
-                return self.meet_double(ready, Double { task: id, of, answered: false });
-            }
-        }
-        let bench = Arc::clone(&self.bench);
-        self.preparing.go_on(id, async move { bench.cut_next(ready, cutting, once).await });
     }
 
     async fn set_aside(&mut self, candidate: Candidate, settlement: Settlement) -> Result<(), QueueError> {
