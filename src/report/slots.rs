@@ -18,7 +18,7 @@ pub struct SlotTime {
     pub throttled: u64,
     /// Another process on the queue used it.
     pub shared: u64,
-    /// There was work and nothing forbade it: looking at files, asking the queue. Our own doing.
+    /// There was work and nothing forbade it: looking at files, encoding them anew, asking the queue. Our own doing.
     pub claiming: u64,
     /// All that was left was waiting for its next try.
     pub backoff: u64,

@@ -82,6 +82,7 @@ impl Pool {
                 self.spawn(task, ready);
             }
         }
+        self.claimed.extend(claim.tasks.iter().chain(&claim.ahead).map(|task| task.id));
         for task in claim.tasks {
             if let Some(ready) = self.ready(&task) {
                 self.spawn(task, ready);

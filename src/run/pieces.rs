@@ -107,7 +107,8 @@ impl Pool {
         let id = ready.candidate.id;
         let once = self.reuse && !self.unshared.contains(&id);
         if let Some(identity) = ready.identity.clone().filter(|_| once) {
-            self.encoded.retain(|_, of| self.chosen.contains(of));
+            // Who has gone over to another process is asked of the queue.
+            self.encoded.retain(|_, of| self.claimed.contains(of) || self.preparing.has(*of));
             let of = *self.encoded.entry(identity).or_insert(id);
             if of != id {
                 self.preparing.take(id);

@@ -83,6 +83,8 @@ pub(super) struct Pool {
     pub(super) reuse: bool,
     /// The same as others that are being sent: these are to end first.
     pub(super) waiting: HashMap<TaskId, TaskId>,
+    /// Claimed here, and not heard the end of.
+    pub(super) claimed: HashSet<TaskId>,
     /// Who is, or was, encoded anew for all that are the same.
     pub(super) encoded: HashMap<Identity, TaskId>,
     /// Taking over the answer of another one.
@@ -147,6 +149,7 @@ impl Pool {
             worker,
             reuse: works.iter().any(|work| work.reuse),
             waiting: HashMap::new(),
+            claimed: HashSet::new(),
             encoded: HashMap::new(),
             taking_over: HashSet::new(),
             unshared: HashSet::new(),
@@ -212,8 +215,8 @@ impl Pool {
                 Ok(()) = self.feed.changed(), if !self.is_fed() => {}
                 () = tokio::time::sleep_until(self.wake_at) => {
                     self.dry = false;
-                    // Those that another process sends may have ended.
-                    self.waiting.retain(|_, of| self.chosen.contains(of));
+                    // Those that another process has taken over may have ended there.
+                    self.waiting.retain(|_, of| self.claimed.contains(of) || self.preparing.has(*of));
                     self.wake_at = Instant::now() + POLL;
                 }
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
@@ -424,6 +427,7 @@ impl Pool {
 
     async fn note_end(&mut self, id: TaskId, ended: Ended) {
         self.dry = false;
+        self.claimed.remove(&id);
         // Who goes on in pieces, or is tried again, is waited for until that is over.
         if !matches!(ended, Ended::Settled { terminal: false, .. }) {
             self.waiting.retain(|_, of| *of != id);

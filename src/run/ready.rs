@@ -84,6 +84,11 @@ impl Preparing {
         self.going_on.len()
     }
 
+    /// Whether it is one of these, of any kind.
+    pub(super) fn has(&self, id: TaskId) -> bool {
+        self.turns.contains_key(&id)
+    }
+
     /// Whether there is none of any kind.
     pub(super) fn is_empty(&self) -> bool {
         self.turns.is_empty()

@@ -78,7 +78,8 @@ impl Pool {
             fed: self.is_fed(),
         };
         // Where there is more than enough, how much changes with every look.
-        let ready = if self.dry { u32::try_from(self.preparing.len()).unwrap_or(u32::MAX) } else { 0 };
+        let ready = if self.dry { self.preparing.len() + self.preparing.going_on() } else { 0 };
+        let ready = u32::try_from(ready).unwrap_or(u32::MAX);
         let elsewhere = self.slots_seen.elsewhere;
         let state = SlotState { idle: idle(known, &self.slots_seen, now()), ready, elsewhere, effective };
         if self.slots_seen.told != Some(state) {
