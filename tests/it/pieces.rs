@@ -131,6 +131,20 @@ fn a_kill_between_pieces_pays_for_none_of_them_twice_but_the_one_in_flight() {
 }
 
 #[test]
+fn twins_in_pieces_are_paid_for_once_also_by_two_processes() {
+    let world = world(STT, listening(None), Some(0.5));
+    let long = bursts("long", MINUTES * 60_000, &HEARD);
+    for name in ["a.wav", "b.wav", "c.wav"] {
+        world.write(&format!("calls/{name}"), &long);
+    }
+    let runs = [world.start(&["run"]), world.start(&["run"])];
+    runs.map(|run| run.wait().expect(0));
+    assert_eq!(world.results().len(), 3);
+    assert_eq!(world.stt().billed_ms, u64::from(MINUTES) * 60_000);
+    world.voxbatch(&["verify"]).expect(0);
+}
+
+#[test]
 fn a_recording_that_changes_between_pieces_begins_anew_and_what_was_paid_stays_counted() {
     let world = world(STT, listening(None), Some(0.5));
     world.write("calls/long.wav", &bursts("long", MINUTES * 60_000, &HEARD));
