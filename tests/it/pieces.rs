@@ -137,8 +137,9 @@ fn twins_in_pieces_are_paid_for_once_also_by_two_processes() {
     for name in ["a.wav", "b.wav", "c.wav"] {
         world.write(&format!("calls/{name}"), &long);
     }
-    let runs = [world.start(&["run"]), world.start(&["run"])];
-    runs.map(|run| run.wait().expect(0));
+    let (first, second) = (world.start(&["run"]), world.start(&["run"]));
+    first.wait().expect(0);
+    second.wait().expect(0);
     assert_eq!(world.results().len(), 3);
     assert_eq!(world.stt().billed_ms, u64::from(MINUTES) * 60_000);
     world.voxbatch(&["verify"]).expect(0);
