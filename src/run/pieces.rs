@@ -258,24 +258,26 @@ impl Bench {
     }
 
     fn uncut(&self, candidate: Candidate, error: CutError) -> Looked {
-        let refused = |cause, message: String| Failure::local(cause, message);
         let failure = match error {
             CutError::TooLarge(_) if can_be_split(self.endpoint) => {
                 let mend = "allow more, by max_minutes under its [limits] or max_file_size under [scan]";
-                refused(Cause::TooBig, format!("a request takes too little for a piece of it: {mend}"))
+                Failure::local(Cause::TooBig, format!("a request takes too little for a piece of it: {mend}"))
             }
             CutError::TooLarge(_) => {
                 let mend = "make it smaller, for example `ffmpeg -i IN -vn -ac 1 -ar 16000 OUT.flac`";
-                refused(Cause::TooBig, format!("{error}, and {} takes no pieces: {mend}", self.endpoint))
+                Failure::local(
+                    Cause::TooBig,
+                    format!("{error}, and {} takes no pieces: {mend}", self.endpoint),
+                )
             }
-            CutError::Decode(DecodeError::Undecodable(what)) => refused(Cause::UnreadableAudio, what),
+            CutError::Decode(DecodeError::Undecodable(what)) => Failure::local(Cause::UnreadableAudio, what),
             CutError::Decode(DecodeError::Io(error)) => {
                 let failure = Failure::local(Cause::SourceUnreadable, error.to_string());
                 return Looked::NotNow(candidate, failure);
             }
             // Not the disk's: its writer cannot make anything of what it was given.
             CutError::Write(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                refused(Cause::UnreadableAudio, error.to_string())
+                Failure::local(Cause::UnreadableAudio, error.to_string())
             }
             CutError::Write(source) => {
                 return Looked::Unusable(QueueError::Io { path: self.scratch.to_path_buf(), source });
