@@ -60,8 +60,19 @@ async fn assert_tables(store: &FakeStore, output: &Path, succeeded: &[i64], fail
     assert!(names.into_iter().all(|name| !name.ends_with(".new")));
 }
 
-fn inodes(output: &Path) -> [u64; 2] {
-    TABLES.map(|name| fs::metadata(output.join(name)).unwrap().ino())
+/// Which file a table is. It stays open: a file system gives the number of one that is gone to the next.
+#[derive(Debug)]
+struct Held(fs::File);
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        let place = |held: &Self| held.0.metadata().map(|meta| (meta.dev(), meta.ino())).unwrap();
+        place(self) == place(other)
+    }
+}
+
+fn held(output: &Path) -> [Held; 2] {
+    TABLES.map(|name| Held(fs::File::open(output.join(name)).unwrap()))
 }
 
 #[tokio::test]
@@ -71,9 +82,9 @@ async fn every_recording_is_in_them_once_and_they_are_made_anew_only_when_someth
     stand(&store, &[1, 3], &[2]);
     end(&store, temp.path()).await.unwrap();
     assert_tables(&store, temp.path(), &[1, 3], &[2]).await;
-    let before = inodes(temp.path());
+    let before = held(temp.path());
     end(&store, temp.path()).await.unwrap();
-    assert_eq!(inodes(temp.path()), before, "nothing changed");
+    assert_eq!(held(temp.path()), before, "nothing changed");
     for (succeeded, failures) in [(&[1, 3, 4][..], &[2][..]), (&[1, 3, 4], &[2, 5]), (&[1, 2, 3, 4], &[5])] {
         stand(&store, succeeded, failures);
         assert_ne!(tables_behind(&*store, &job(temp.path())).await.unwrap(), None);
@@ -147,11 +158,11 @@ async fn what_others_did_to_them_is_undone_and_what_a_killed_process_left_goes()
             end(&store, temp.path()).await.unwrap();
             assert_tables(&store, temp.path(), &[1], &[2]).await;
         }
-        let before = inodes(temp.path());
+        let before = held(temp.path());
         fs::write(temp.path().join(format!(".{name}.new")), "half").unwrap();
         end(&store, temp.path()).await.unwrap();
         assert_tables(&store, temp.path(), &[1], &[2]).await;
-        assert_eq!(inodes(temp.path()), before, "they were whole");
+        assert_eq!(held(temp.path()), before, "they were whole");
     }
 }
 
@@ -175,7 +186,7 @@ async fn what_was_overtaken_is_made_anew_though_no_recording_stands_otherwise() 
     stand(&store, &[1, 2], &[]);
     end(&store, temp.path()).await.unwrap();
     for commits in [None, Some(0), Some(2), Some(3), Some(6)] {
-        let before = inodes(temp.path());
+        let before = held(temp.path());
         store.forget_answers();
         if let Some(commits) = commits {
             store.fail_commit(commits, Fault::After);
@@ -183,7 +194,7 @@ async fn what_was_overtaken_is_made_anew_though_no_recording_stands_otherwise() 
         }
         end(&store, temp.path()).await.unwrap();
         assert_tables(&store, temp.path(), &[1, 2], &[]).await;
-        assert_ne!(inodes(temp.path())[0], before[0], "{commits:?}");
+        assert_ne!(held(temp.path())[0], before[0], "{commits:?}");
     }
 }
 
