@@ -292,9 +292,10 @@ async fn what_is_gone_leaves_its_turn_and_its_share_of_the_cap_to_the_next(b: Be
     let ids = |range: std::ops::Range<usize>| tasks[range].iter().map(|t| t.id).collect::<Vec<_>>();
     let taken = |claim: &Claim| claim.tasks.iter().map(|t| t.id).collect::<Vec<_>>();
     b.store.claim(b.wish("a", &tasks[..1], 1)).await.unwrap();
-    let claim = b.store.claim(b.wish("a", &tasks, 2)).await.unwrap();
+    b.register(&b.store, "b").await;
+    let claim = b.store.claim(b.wish("b", &tasks, 2)).await.unwrap();
     assert_eq!((taken(&claim), &claim.gone), (ids(1..3), &ids(0..1)));
-    assert_eq!(claim.tasks.iter().map(|t| t.busy).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(claim.tasks.iter().map(|t| t.elsewhere).collect::<Vec<_>>(), [1, 1]);
     let capped = ClaimRequest { cap_ms: Some(5500), ..b.wish("a", &tasks[2..], 4) };
     let claim = b.store.claim(capped).await.unwrap();
     assert_eq!(

@@ -252,8 +252,8 @@ pub struct ClaimedTask {
     /// Whether nothing else is in flight beside it, and will not be: no other slot was taken, and none is given
     /// while it is.
     pub alone: bool,
-    /// Slots of the limiter that were taken right after the claim, by anyone.
-    pub busy: u32,
+    /// Slots of the limiter that other workers held when it was claimed.
+    pub elsewhere: u32,
     /// What is kept back for it while it is under way.
     pub reserved: Amount,
 }

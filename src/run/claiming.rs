@@ -24,7 +24,8 @@ impl Pool {
         if lone && self.is_working() {
             return Ok(());
         }
-        let want = if lone { 1 } else { self.slots.available_permits() };
+        let want =
+            if lone { 1 } else { self.slots.available_permits().min(self.bench.judge().room() as usize) };
         let (waiting, lacking) = {
             let deck = self.bench.deck();
             (!deck.is_empty(), deck.lacking())

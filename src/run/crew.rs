@@ -100,7 +100,7 @@ impl Bench {
     }
 
     /// Who may take over a slot that is being left, if anybody may.
-    pub(super) fn heir(&self, left: &ClaimedTask) -> Option<(ClaimedTask, Ready)> {
+    pub(super) fn heir(&self) -> Option<(ClaimedTask, Ready)> {
         if self.stop.drain.is_cancelled() || self.all_stopped.load(Ordering::Relaxed) {
             return None;
         }
@@ -109,8 +109,6 @@ impl Bench {
             return None;
         }
         drop(judge);
-        let (mut task, ready) = self.deck().take()?;
-        task.busy = left.busy;
-        Some((task, ready))
+        self.deck().take()
     }
 }

@@ -26,8 +26,8 @@ pub(super) struct Heard {
     pub(super) task: TaskId,
     /// Nothing else was in flight beside it.
     pub(super) alone: bool,
-    /// Slots that were taken when it started, by all processes.
-    pub(super) busy: u32,
+    /// Slots that other processes held when it was claimed.
+    pub(super) elsewhere: u32,
     /// What [`Judge::begin`] said of it.
     pub(super) begun: Begun,
     /// How often the task has been refused for "too many at once" before.
@@ -146,7 +146,12 @@ impl Judge {
 
     /// Whether the pace allows one more than is in flight here.
     pub(super) fn has_room(&self) -> bool {
-        self.in_flight < self.pace.effective()
+        self.room() > 0
+    }
+
+    /// How many more the pace allows. The queue hears of a lower pace some milliseconds late.
+    pub(super) fn room(&self) -> u32 {
+        self.pace.effective().saturating_sub(self.in_flight)
     }
 
     pub(super) fn ceiling(&self) -> u32 {
@@ -155,6 +160,16 @@ impl Judge {
 
     pub(super) fn effective(&self) -> u32 {
         self.pace.effective()
+    }
+
+    /// How soon to ask [`Judge::look_at_pace`], even if nothing is heard until then.
+    pub(super) fn shows_in(&self, now: Timestamp) -> Option<Duration> {
+        self.pace.shows_at().filter(|_| self.mode() == Mode::Open).map(|at| at.since(now))
+    }
+
+    /// The pace may have moved because nothing was refused. The new limit, if it did.
+    pub(super) fn look_at_pace(&mut self, now: Timestamp) -> Option<u32> {
+        (self.mode() == Mode::Open).then(|| self.pace.passed(self.in_flight, now)).flatten()
     }
 
     /// Takes over what the queue says: other processes learn too.
@@ -276,15 +291,16 @@ impl Judge {
             self.last_throttle = Some(heard.now);
         }
         finding.throttle_rounds = self.throttle_rounds.saturating_sub(1).max(1);
-        let Heard { begun, sent_at, busy, now, .. } = heard;
+        let Heard { begun, sent_at, now, .. } = heard;
+        let busy = begun.own + heard.elsewhere;
         let moved =
             self.pace.refused(Refused { begun, sent_at, busy, beside: self.beside(heard), asked }, now);
         finding.pace = moved.or(finding.pace);
     }
 
-    /// Slots in use beside a request that was just heard of: ours now, those of other processes as it began.
+    /// Slots in use beside a request that was just heard of: ours now, those of other processes as it was claimed.
     fn beside(&self, heard: Heard) -> u32 {
-        self.in_flight + heard.busy.saturating_sub(heard.begun.own)
+        self.in_flight + heard.elsewhere
     }
 
     fn hear_doubt(&mut self, doubt: Doubt, failure: Failure, heard: Heard, finding: &mut Finding) {
@@ -360,7 +376,7 @@ mod tests {
         Heard {
             task: TaskId(sent),
             alone,
-            busy: 16,
+            elsewhere: 0,
             begun: Begun { own: 16, shows: true },
             throttles: 0,
             sent_at: Timestamp(sent),
@@ -431,9 +447,7 @@ mod tests {
         let throttled = || Verdict::Throttled(Failure::local(Cause::Throttled, "busy"));
         let rounds = |judge: &mut Judge, verdict: Verdict, sent: i64| {
             let begun = judge.begin(Timestamp(sent));
-            judge
-                .hear(verdict, Heard { begun, busy: begun.own, ..heard(false, sent, sent + 1) })
-                .throttle_rounds
+            judge.hear(verdict, Heard { begun, ..heard(false, sent, sent + 1) }).throttle_rounds
         };
         assert_eq!(rounds(&mut judge, throttled(), 10), 1, "one slot less answers that");
         assert_eq!(judge.effective(), 1);

@@ -205,6 +205,7 @@ impl Pool {
                 return end;
             }
             let stop = self.bench.stop.drain.clone();
+            let shows_in = self.bench.judge().shows_in(steady());
             tokio::select! {
                 Some(ended) = self.ended.recv() => self.note_ends(ended).await,
                 () = self.freed.notified() => {}
@@ -218,6 +219,10 @@ impl Pool {
                     // Those that another process has taken over may have ended there.
                     self.waiting.retain(|_, of| self.claimed.contains(of) || self.preparing.has(*of));
                     self.wake_at = Instant::now() + POLL;
+                }
+                () = tokio::time::sleep(shows_in.unwrap_or_default()), if shows_in.is_some() => {
+                    let moved = self.bench.judge().look_at_pace(steady());
+                    self.bench.keep_pace(moved, None).await;
                 }
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
             }

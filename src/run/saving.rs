@@ -39,7 +39,7 @@ mod tests {
         let heard = Heard {
             task: TaskId(sent),
             alone: false,
-            busy: 16,
+            elsewhere: 0,
             begun: Begun { own: 16, shows: true },
             throttles: 0,
             sent_at: Timestamp(sent),

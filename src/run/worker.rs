@@ -105,6 +105,9 @@ impl Bench {
         self.tell(RunEvent::TaskStarted(about.clone())).await;
         let (started_at, sent_at, clock) = (now(), steady(), Instant::now());
         let begun = self.judge().begin(sent_at);
+        if begun.shows {
+            slot.wake(); // the pool looks again when its refusal would have come
+        }
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let exchange = match anew {
             Some(file) => self.submit_from(Source::File(file), ready, &facts).await,
@@ -131,7 +134,7 @@ impl Bench {
         let heard = Heard {
             task: task.id,
             alone: task.alone,
-            busy: task.busy,
+            elsewhere: task.elsewhere,
             begun,
             throttles: task.throttles,
             sent_at,
@@ -156,7 +159,7 @@ impl Bench {
             // Who was claimed under the old terms is claimed anew under these.
             self.clear_deck();
         }
-        let heir = self.heir(&task);
+        let heir = self.heir();
         let next = heir.as_ref().map(|(task, _)| task.id);
         if self.deck().lacking() > 0 {
             slot.wake();
@@ -319,8 +322,19 @@ impl Bench {
             .await;
         }
         let until = decision.pause.map(|pause| now().after(pause));
+        self.keep_pace(finding.pace, until).await;
+        if let Some(until) = until {
+            self.tell(RunEvent::LimiterPaused { endpoint: self.endpoint, until }).await;
+        }
+        if let Some(order) = decision.halt.clone() {
+            self.raise(order).await;
+        }
+    }
+
+    /// Tells the queue, and who watches, what the pace has moved to, and until when nothing starts.
+    pub(super) async fn keep_pace(&self, moved: Option<u32>, until: Option<Timestamp>) {
         let tell = |effective| self.store.save_pace(self.endpoint, effective, until);
-        let saved = match finding.pace {
+        let saved = match moved {
             Some(_) => saving::save(&self.judge, |effective| tell(Some(effective))).await,
             None if until.is_some() => tell(None).await,
             None => Ok(()),
@@ -328,15 +342,9 @@ impl Bench {
         if let Err(error) = saved {
             tracing::warn!(endpoint = %self.endpoint, %error, "the pace was not saved");
         }
-        if let Some(effective) = finding.pace {
+        if let Some(effective) = moved {
             let ceiling = self.judge().ceiling();
             self.tell(RunEvent::PaceChanged { endpoint: self.endpoint, effective, ceiling }).await;
-        }
-        if let Some(until) = until {
-            self.tell(RunEvent::LimiterPaused { endpoint: self.endpoint, until }).await;
-        }
-        if let Some(order) = decision.halt.clone() {
-            self.raise(order).await;
         }
     }
 

@@ -62,7 +62,7 @@ pub(super) struct Hold {
     pub(super) last_cause: Option<(Cause, u32)>,
     pub(super) first_failed_at: Option<Timestamp>,
     pub(super) alone: bool,
-    pub(super) busy: u32,
+    pub(super) elsewhere: u32,
     pub(super) reserved: Amount,
     /// Whether its holder has settled it.
     pub(super) settled: bool,
@@ -81,7 +81,7 @@ impl Hold {
             last_cause: self.last_cause,
             first_failed_at: self.first_failed_at,
             alone: self.alone,
-            busy: self.busy,
+            elsewhere: self.elsewhere,
             reserved: self.reserved,
         }
     }

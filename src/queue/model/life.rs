@@ -131,7 +131,7 @@ impl Task {
         });
     }
 
-    pub(super) fn hold(&self, alone: bool, busy: u32) -> Held {
+    pub(super) fn hold(&self, alone: bool, elsewhere: u32) -> Held {
         Held {
             id: self.row.id,
             job: self.row.job,
@@ -143,7 +143,7 @@ impl Task {
             last_cause: self.last_cause,
             first_failed_at: self.first_failed_at,
             alone,
-            busy,
+            elsewhere,
             reserved: self.reserved,
             settled: false,
         }

@@ -461,7 +461,7 @@ impl Model {
             spent += amount.audio_ms;
             limiter.busy += u32::from(!on_deck);
             let alone = if on_deck { limiter.ceiling == 1 } else { nobody_else };
-            let hold = task.hold(alone, limiter.busy);
+            let hold = task.hold(alone, elsewhere);
             if on_deck { &mut ahead } else { &mut tasks }.push(hold.proof());
             self.holds.push(hold);
             if let Some(same) = identity {

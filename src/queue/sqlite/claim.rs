@@ -186,17 +186,16 @@ pub(super) async fn claim(c: &mut SqliteConnection, wish: &ClaimRequest) -> Resu
                 }
                 continue;
             };
-            task.reserved = amount;
+            (task.reserved, task.elsewhere) = (amount, claim.elsewhere);
             caps.add(amount);
             if claim.tasks.len() == slots {
                 // Its turn comes with a slot that another one of these leaves.
-                (task.alone, task.busy) = (claim.limiter.ceiling == 1, claim.limiter.busy);
+                task.alone = claim.limiter.ceiling == 1;
                 claim.ahead.push(task);
                 continue;
             }
             task.alone = claim.limiter.busy == 0 && (wish.alone || claim.limiter.ceiling == 1);
             claim.limiter.busy += 1;
-            task.busy = claim.limiter.busy;
             claim.tasks.push(task);
         }
     }
@@ -430,7 +429,7 @@ fn claimed(row: &sqlx::sqlite::SqliteRow, wish: &ClaimRequest) -> Result<(TaskId
         last_cause: row.word_or_null("retry_cause")?.map(|cause| (cause, repeats)),
         first_failed_at: row.time_or_null("first_failed_at")?,
         alone: false,
-        busy: 0,
+        elsewhere: 0,
         reserved: Amount::default(),
     };
     Ok((id, task))

@@ -38,7 +38,6 @@ struct Sent {
     alone: bool,
     /// Sent as the one request that finds something out.
     lone: bool,
-    busy: u32,
     begun: Begun,
 }
 
@@ -77,9 +76,8 @@ impl Game {
         };
         self.tasks += 1;
         let alone = self.sent.is_empty() && (lone || self.judge.effective() == 1);
-        let busy = self.sent.len() as u32 + 1;
         let begun = self.judge.begin(Timestamp(self.clock));
-        self.sent.push(Sent { task: self.tasks, at: self.clock, alone, lone, busy, begun });
+        self.sent.push(Sent { task: self.tasks, at: self.clock, alone, lone, begun });
         true
     }
 
@@ -88,7 +86,7 @@ impl Game {
         let heard = Heard {
             task: TaskId(sent.task),
             alone: sent.alone,
-            busy: sent.busy,
+            elsewhere: 0,
             begun: sent.begun,
             throttles: 0,
             sent_at: Timestamp(sent.at),

@@ -165,8 +165,9 @@ impl Runner {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
     Look,
-    Answer { runner: usize, sent_at: u64, busy: u32, own: u32, shows: bool, refused: bool },
+    Answer { runner: usize, sent_at: u64, own: u32, shows: bool, refused: bool },
     Free { runner: usize },
+    Shows { runner: usize },
 }
 
 struct Game {
@@ -196,12 +197,16 @@ impl Game {
             }
             match what {
                 What::Look => self.watch(),
-                What::Answer { runner, sent_at, busy, own, shows, refused } => {
-                    self.hear(runner, sent_at, busy, Begun { own, shows }, refused);
+                What::Answer { runner, sent_at, own, shows, refused } => {
+                    self.hear(runner, sent_at, Begun { own, shows }, refused);
                     let overhead = self.played.world.overhead;
                     self.later(overhead, What::Free { runner });
                 }
                 What::Free { runner } => self.runners[runner].busy -= 1,
+                What::Shows { runner } => {
+                    let now = Timestamp((self.clock / MS) as i64);
+                    self.runners[runner].judge.look_at_pace(now);
+                }
             }
             self.fill();
         }
@@ -245,14 +250,16 @@ impl Game {
         self.flying += u32::from(!refused);
         let it = &mut self.runners[runner];
         it.busy += 1;
-        let busy = it.busy;
         let begun = it.judge.begin(Timestamp((self.clock / MS) as i64));
         let (own, shows) = (begun.own, begun.shows);
         let sent_at = self.clock;
-        self.later(wait, What::Answer { runner, sent_at, busy, own, shows, refused });
+        if let Some(wait) = it.judge.shows_in(Timestamp((sent_at / MS) as i64)) {
+            self.later(wait.as_micros() as u64, What::Shows { runner });
+        }
+        self.later(wait, What::Answer { runner, sent_at, own, shows, refused });
     }
 
-    fn hear(&mut self, runner: usize, sent_at: u64, busy: u32, begun: Begun, refused: bool) {
+    fn hear(&mut self, runner: usize, sent_at: u64, begun: Begun, refused: bool) {
         self.flying -= u32::from(!refused);
         let now = Timestamp((self.clock / MS) as i64);
         if !refused {
@@ -261,7 +268,7 @@ impl Game {
         let heard = Heard {
             task: TaskId(0),
             alone: false,
-            busy,
+            elsewhere: 0,
             begun,
             throttles: 0,
             sent_at: Timestamp((sent_at / MS) as i64),
