@@ -45,7 +45,7 @@ pub use export::{Exported, export, export_files, export_joined};
 pub use failures::NAMES as FAILURE_FILES;
 pub use format::Format as ExportFormat;
 pub use list::{Output, written};
-pub use page::PageSize;
+pub use page::RESULTS;
 pub use projector::Projector;
 pub use purge::{InTheWay, PurgeEnd, end_purge, missing_output};
 pub use render::{render_failure, render_result};

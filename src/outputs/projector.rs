@@ -23,14 +23,14 @@ use super::file::{self, LOCK, Lock, blocking};
 use super::format::Format;
 use super::held::Held;
 use super::list::{Output, file_formats, formats};
-use super::page::PageSize;
+use super::page::RESULTS;
 use super::patience::Patience;
 use super::stream::{self, Ahead, Anew, Found, Stream};
 use super::summary::{OutputFile, Progress, Summary, Waits};
 use super::tables::{self, TABLES};
 use super::tree::{self, Advanced, Tree};
 use super::{OutputError, OutputSettings, failures};
-use crate::queue::{OutputState, ResultRow, TaskStore};
+use crate::queue::{OutputState, RESULTS_BYTES, ResultRow, TaskStore};
 use crate::task::Job;
 
 /// How often a finish renders anew when re-processing by somebody else keeps overtaking it.
@@ -125,7 +125,6 @@ impl Projector {
 
     async fn advance_streams(&mut self, stale: Stale) -> Result<Progress, OutputError> {
         let mut progress = Progress::default();
-        let mut page = PageSize::new();
         let mut lost = 0;
         loop {
             if self.held.is_none() && !self.acquire(stale).await? {
@@ -140,7 +139,7 @@ impl Projector {
                 continue;
             }
             let Some(held) = &mut self.held else { continue };
-            let rows = self.store.results(self.job.id, held.last_seq(), page.rows()).await?;
+            let rows = self.store.results(self.job.id, held.last_seq(), RESULTS).await?;
             if rows.is_empty() {
                 return Ok(progress);
             }
@@ -152,8 +151,7 @@ impl Projector {
                 continue;
             }
             // Little came: more is coming, and is worth a sync when it has gathered. Only an end goes to the end.
-            let enough = stale == Stale::HoldBack && rows.len() * 4 < page.rows() as usize;
-            page.learn(&rows);
+            let enough = stale == Stale::HoldBack && is_little(&rows);
             let count = rows.len() as u64;
             if self.append(rows).await? {
                 progress.records += count;
@@ -411,17 +409,15 @@ impl Projector {
             })
             .await?;
 
-        let mut page = PageSize::new();
         loop {
             let after = streams.first().map_or(0, |s: &Stream| s.state.last_seq);
-            let rows = self.store.results(self.job.id, after, page.rows()).await?;
+            let rows = self.store.results(self.job.id, after, RESULTS).await?;
             if self.store.outputs_stale(self.job.id).await? {
                 return Ok(None);
             }
             if rows.is_empty() {
                 break;
             }
-            page.learn(&rows);
             let (job, settings) = (self.job.name.clone(), self.settings.clone());
             streams = lock
                 .during(move || {
@@ -481,4 +477,9 @@ impl Projector {
         try_join_all(commits).await?;
         Ok(())
     }
+}
+
+fn is_little(rows: &[ResultRow]) -> bool {
+    let bytes: usize = rows.iter().map(|row| row.response.len()).sum();
+    rows.len() * 4 < RESULTS as usize && bytes as u64 * 4 < RESULTS_BYTES
 }

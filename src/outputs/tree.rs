@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::OutputError;
 use super::each::FileFormat;
 use super::file::{self, LOCK, Lock, Replacement};
-use super::page::PageSize;
+use super::page::RESULTS;
 use super::stream::begun;
 use crate::queue::{OutputState, ResultRow, TaskStore};
 use crate::task::{Filter, Job, RecordingPath, TaskState, Timestamp};
@@ -122,19 +122,18 @@ pub(super) async fn advance(
     heed_stale: bool,
 ) -> Result<Advanced, OutputError> {
     sweep(store, job, lock, trees).await?;
-    let (mut page, mut written) = (PageSize::new(), 0);
+    let mut written = 0;
     loop {
         let Some(after) = trees.iter().map(|tree| tree.state.last_seq).min() else {
             return Ok(Advanced::Done(0));
         };
-        let rows = store.results(job.id, after, page.rows()).await?;
+        let rows = store.results(job.id, after, RESULTS).await?;
         // Asked after the page was read, as for the other files; also when there is nothing new, for a result that was
         // taken out leaves a file behind.
         if heed_stale && store.outputs_stale(job.id).await? {
             return Ok(Advanced::Overtaken);
         }
         let Some(last) = rows.last().map(|row| row.seq) else { return Ok(Advanced::Done(written)) };
-        page.learn(&rows);
         written += rows.len() as u64;
         let news: Vec<u64> = trees
             .iter()

@@ -1687,6 +1687,32 @@ async fn large_ones_of_one_size_that_begin_differently_are_no_doubles(b: Bench) 
     assert_eq!(e_waits.doubles, [Double { task: tasks[4].id, of: tasks[3].id, answered: false }]);
 }
 
+fn of_bytes(bytes: u64) -> String {
+    format!("\"{}\"", "a".repeat(bytes as usize - 2))
+}
+
+/// How many results come at once, until there are none.
+async fn pages(b: &Bench, job: &Job, limit: u32) -> Vec<usize> {
+    let (mut pages, mut after) = (Vec::new(), 0);
+    loop {
+        let page = b.store.results(job.id, after, limit).await.unwrap();
+        pages.push(page.len());
+        let Some(last) = page.last() else { return pages };
+        after = last.seq;
+    }
+}
+
+async fn results_come_as_many_at_once_as_are_easily_held(b: Bench) {
+    let job = b.answered(5, &of_bytes(RESULTS_BYTES / 3)).await;
+    assert_eq!(pages(&b, &job, 9).await, [3, 2, 0]);
+    assert_eq!(pages(&b, &job, 2).await, [2, 2, 1, 0]);
+}
+
+async fn a_result_that_is_too_large_for_that_comes_alone(b: Bench) {
+    let job = b.answered(3, &of_bytes(RESULTS_BYTES + 1)).await;
+    assert_eq!(pages(&b, &job, 9).await, [1, 1, 1, 0]);
+}
+
 async fn what_was_made_with_other_options_is_stale_until_it_is_sent_again(b: Bench) {
     let job = b.filled(2, 2).await;
     let stale = async || b.store.tallies_where(Filter::parse("stale").unwrap(), NOW).await.unwrap();
@@ -1772,6 +1798,8 @@ mod sqlite {
         two_processes_never_exceed_the_limit_nor_share_a_task
         a_lowered_ceiling_lets_nothing_start_until_enough_is_free
         a_settled_task_frees_its_slot_and_keeps_its_result
+        results_come_as_many_at_once_as_are_easily_held
+        a_result_that_is_too_large_for_that_comes_alone
         a_slot_is_handed_to_a_task_that_was_claimed_ahead
         nothing_is_claimed_ahead_that_nobody_of_this_process_could_hand_a_slot
         who_waits_on_deck_gets_the_first_free_slot_and_its_share_of_the_cap

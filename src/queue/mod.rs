@@ -20,6 +20,6 @@ pub use row::{
 pub use sqlite::{QueueSettings, SqliteStore};
 pub use store::{
     Candidate, Cap, Claim, ClaimRequest, ClaimedTask, Counted, Double, Enqueued, JobSpec, KnownFiles, Made,
-    NewResult, NewTask, Purge, Purgeable, Reached, Recognised, Recovered, RemoteJob, Request, Reuse, Settle,
-    Settled, Sighting, TaskStore, Unmeasured,
+    NewResult, NewTask, Purge, Purgeable, RESULTS_BYTES, Reached, Recognised, Recovered, RemoteJob, Request,
+    Reuse, Settle, Settled, Sighting, TaskStore, Unmeasured,
 };

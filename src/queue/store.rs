@@ -419,6 +419,9 @@ pub struct Purgeable {
     pub newest: Timestamp,
 }
 
+/// Answers that [`TaskStore::results`] hands out at once, in bytes.
+pub const RESULTS_BYTES: u64 = 8 << 20;
+
 /// The durable queue. Every method is atomic and answers after its commit.
 #[async_trait]
 pub trait TaskStore: Send + Sync {
@@ -613,7 +616,8 @@ pub trait TaskStore: Send + Sync {
     /// What was billed on an endpoint in a month.
     async fn usage(&self, endpoint: Endpoint, month: Month) -> Result<Usage, QueueError>;
 
-    /// Results of a job that stand, in commit order, after a sequence number.
+    /// Results of a job that stand, in commit order, after a sequence number: at most so many, and no more than hold
+    /// [`RESULTS_BYTES`] of answers together, but one at least. Empty only at the end.
     async fn results(&self, job: JobId, after: i64, limit: u32) -> Result<Vec<ResultRow>, QueueError>;
     /// What a file made from results holds for certain.
     async fn output(&self, job: JobId, name: &'static str) -> Result<OutputState, QueueError>;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
 
-use crate::outputs::PageSize;
+use crate::outputs::RESULTS;
 use crate::queue::{QueueError, ResultRow, TaskStore};
 use crate::task::JobId;
 
@@ -12,7 +12,6 @@ pub(super) struct Results<'a> {
     store: &'a dyn TaskStore,
     job: JobId,
     up_to: i64,
-    page: PageSize,
     ahead: VecDeque<ResultRow>,
     /// Everything up to here was read from the queue.
     read_to: i64,
@@ -23,15 +22,13 @@ pub(super) struct Results<'a> {
 
 impl<'a> Results<'a> {
     pub(super) fn new(store: &'a dyn TaskStore, job: JobId, up_to: i64) -> Self {
-        let page = PageSize::new();
-        Results { store, job, up_to, page, ahead: VecDeque::new(), read_to: 0, at: 0, ended: false }
+        Results { store, job, up_to, ahead: VecDeque::new(), read_to: 0, at: 0, ended: false }
     }
 
     /// The next one, which stays the next one.
     pub(super) async fn peek(&mut self) -> Result<Option<&ResultRow>, QueueError> {
         if self.ahead.is_empty() && !self.ended {
-            let rows = self.store.results(self.job, self.read_to, self.page.rows()).await?;
-            self.page.learn(&rows);
+            let rows = self.store.results(self.job, self.read_to, RESULTS).await?;
             self.ended = rows.last().is_none_or(|row| row.seq >= self.up_to);
             self.read_to = rows.last().map_or(self.read_to, |row| row.seq);
             self.ahead.extend(rows.into_iter().filter(|row| row.seq <= self.up_to));

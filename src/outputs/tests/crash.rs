@@ -322,18 +322,3 @@ async fn re_processing_that_never_rests_leaves_the_old_files_and_says_so() {
     assert!(open(&store, temp.path()).await.unwrap().finish().await.unwrap().complete);
     assert_exactly(&store, temp.path());
 }
-
-#[tokio::test]
-async fn huge_results_are_read_one_by_one() {
-    let temp = tempfile::tempdir().unwrap();
-    let store = Arc::new(FakeStore::default());
-    let huge = format!(r#"{{"text":"{}","duration_ms":1,"utterances":[]}}"#, "a".repeat(9 << 20));
-    for seq in 1..=3 {
-        store.add(crate::queue::ResultRow { response: huge.clone(), ..stt(seq, seq, "a.wav") });
-    }
-    let mut projector = open(&store, temp.path()).await.unwrap();
-    projector.finish().await.unwrap();
-    assert_eq!(tasks_in_jsonl(temp.path()), [1, 2, 3]);
-    assert!(store.largest_page() <= 16);
-    assert_eq!(store.state("results.jsonl").records, 3);
-}

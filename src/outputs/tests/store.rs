@@ -31,7 +31,6 @@ struct Inner {
     fault: Option<(u32, Fault)>,
     /// Results that come while a page is being read.
     arriving: Vec<(u32, ResultRow)>,
-    largest_page: u32,
 }
 
 impl FakeStore {
@@ -103,10 +102,6 @@ impl FakeStore {
 
     pub(in crate::outputs) fn is_stale(&self) -> bool {
         self.with(|inner| inner.stale)
-    }
-
-    pub(in crate::outputs) fn largest_page(&self) -> u32 {
-        self.with(|inner| inner.largest_page)
     }
 }
 
@@ -203,7 +198,6 @@ fn refused<T>() -> Answer<T> {
 impl TaskStore for FakeStore {
     async fn results(&self, _: JobId, after: i64, limit: u32) -> Answer<Vec<ResultRow>> {
         self.with(|inner| {
-            inner.largest_page = inner.largest_page.max(limit);
             // Shorter than wished for: a page that is not full does not mean the end.
             let some = limit.div_ceil(2) as usize;
             let page = inner.results.iter().filter(|r| r.seq > after).take(some).cloned().collect();

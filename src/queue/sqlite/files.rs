@@ -4,12 +4,15 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::rows::{Columns, int};
-use crate::queue::{AttemptRow, AudioFacts, OutputState, QueueError, RedactedAudio, ResultRow};
+use crate::queue::{
+    AttemptRow, AudioFacts, OutputState, QueueError, RESULTS_BYTES, RedactedAudio, ResultRow,
+};
 use crate::task::{Fence, JobId, Metadata, RecordingPath, TaskId, WorkerId};
 
 const RESULT: &str = "SELECT result.*, task.path, task.endpoint, task.metadata, task.options AS own FROM result JOIN task ON task.id = result.task_id";
 
-/// Only results that stand: a task that is being processed again has none until it succeeds.
+/// Only results that stand: a task that is being processed again has none until it succeeds. How large an answer is
+/// can be told without reading it.
 pub(super) async fn results(
     c: &mut SqliteConnection,
     job: JobId,
@@ -17,12 +20,19 @@ pub(super) async fn results(
     limit: u32,
 ) -> Result<Vec<ResultRow>, QueueError> {
     let sql = format!(
-        "{RESULT} WHERE result.job_id = ? AND seq > ? AND task.state = 'succeeded' ORDER BY seq LIMIT ?"
+        "{RESULT} WHERE result.job_id = ?1 AND seq > ?2 AND task.state = 'succeeded' AND seq <= (
+             SELECT max(seq) FROM (
+                 SELECT seq, bytes, sum(bytes) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS total FROM (
+                     SELECT seq, octet_length(response) AS bytes FROM result JOIN task ON task.id = result.task_id
+                     WHERE result.job_id = ?1 AND seq > ?2 AND task.state = 'succeeded' ORDER BY seq LIMIT ?3))
+             WHERE total <= ?4 OR total = bytes)
+         ORDER BY seq"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(job.0)
         .bind(after)
         .bind(i64::from(limit))
+        .bind(int(RESULTS_BYTES))
         .fetch_all(c)
         .await?;
     rows.iter().map(row).collect()
