@@ -21,6 +21,8 @@ pub(super) struct Projecting {
 
 /// How soon a result is in its files, about.
 const PROJECT_EVERY: Duration = Duration::from_millis(500);
+/// How soon the first ones are; each later step takes twice as long, up to that.
+const PROJECT_FIRST: Duration = Duration::from_millis(50);
 /// How soon a failure is, about: these files are replaced whole.
 const FAILURES_EVERY: u32 = 10;
 /// A run that watches has no end at which lines that were overtaken could be rendered anew: so often then, at most,
@@ -63,8 +65,10 @@ async fn project(
     let mut told = 0;
     let mut round = 0u32;
     let mut renew_at = Instant::now();
+    let mut pause = PROJECT_FIRST;
     while !*over.borrow() {
-        let _ = tokio::time::timeout(PROJECT_EVERY, over.changed()).await;
+        let _ = tokio::time::timeout(pause, over.changed()).await;
+        pause = PROJECT_EVERY.min(pause * 2);
         round = round.wrapping_add(1);
         let seen = failures.load(Ordering::Relaxed);
         for projector in &mut projectors {

@@ -71,7 +71,6 @@ impl Drop for LastWord {
 impl Bench {
     /// Sends a worker off, in the slot.
     pub(super) fn begin(self: &Arc<Self>, task: ClaimedTask, ready: Ready, slot: Slot) {
-        self.deck().count_start(tokio::time::Instant::now());
         self.spawn(task.id, |bench| async move { bench.work(task, ready, slot).await });
     }
 
@@ -101,6 +100,7 @@ impl Bench {
 
     /// Who may take over a slot that is being left, if anybody may.
     pub(super) fn heir(&self) -> Option<(ClaimedTask, Ready)> {
+        self.deck().count_end(tokio::time::Instant::now());
         if self.stop.drain.is_cancelled() || self.all_stopped.load(Ordering::Relaxed) {
             return None;
         }

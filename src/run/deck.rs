@@ -17,32 +17,34 @@ const LASTS: Duration = Duration::from_millis(60);
 const LEAST: u32 = 16;
 /// What is on deck when a process dies counts as perhaps sent, so there is never more.
 const MOST: u32 = 128;
-/// How long starts are counted before the rate is worked out anew.
+/// How long ends are counted before the rate is worked out anew.
 const WINDOW: Duration = Duration::from_millis(50);
+/// The same while nobody waits: where answers come at once it should soon be known.
+const WINDOW_FIRST: Duration = Duration::from_millis(20);
 
 /// See the module.
 pub(super) struct Deck {
     waiting: VecDeque<(ClaimedTask, Ready)>,
-    /// Starts of requests since then.
-    started: u32,
+    /// Ends of requests since then. Not their starts: of those, the first fill the slots, however long answers take.
+    ended: u32,
     since: Instant,
     aim: u32,
 }
 
 impl Deck {
     pub(super) fn new(now: Instant) -> Self {
-        Deck { waiting: VecDeque::new(), started: 0, since: now, aim: 0 }
+        Deck { waiting: VecDeque::new(), ended: 0, since: now, aim: 0 }
     }
 
-    /// A request began, from here or not.
-    pub(super) fn count_start(&mut self, now: Instant) {
-        self.started += 1;
+    /// A request ended: another one may begin.
+    pub(super) fn count_end(&mut self, now: Instant) {
+        self.ended += 1;
         let passed = now.duration_since(self.since);
-        if passed >= WINDOW {
-            let lasts = f64::from(self.started) * LASTS.div_duration_f64(passed);
+        if passed >= if self.aim == 0 { WINDOW_FIRST } else { WINDOW } {
+            let lasts = f64::from(self.ended) * LASTS.div_duration_f64(passed);
             let lasts = lasts as u32; // casts of floats saturate
             self.aim = if lasts < LEAST { 0 } else { lasts.min(MOST) };
-            (self.started, self.since) = (0, now);
+            (self.ended, self.since) = (0, now);
         }
     }
 
@@ -86,10 +88,10 @@ impl Deck {
 mod tests {
     use super::*;
 
-    fn after(starts: u32, passed: Duration) -> u32 {
+    fn after(ends: u32, passed: Duration) -> u32 {
         let begin = Instant::now();
         let mut deck = Deck::new(begin);
-        (0..starts).for_each(|n| deck.count_start(begin + passed * (n + 1) / starts));
+        (0..ends).for_each(|n| deck.count_end(begin + passed * (n + 1) / ends));
         deck.aim()
     }
 

@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
@@ -139,17 +141,20 @@ fn refuse_torn(path: &Path) -> Result<(), QueueError> {
     Ok(())
 }
 
-/// Makes sure that the space kept back is there.
+/// Makes sure that the space kept back is there: taken without writing to it where the file system can do that.
 pub(super) fn keep_back(reserve: &Path) -> Result<(), QueueError> {
     if std::fs::metadata(reserve).is_ok_and(|m| m.len() >= RESERVE_BYTES as u64) {
         return Ok(());
     }
     let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(reserve);
-    made.and_then(|mut file| file.write_all(&vec![0u8; RESERVE_BYTES]).and_then(|()| file.sync_all()))
-        .map_err(|source| {
-            let _ = std::fs::remove_file(reserve);
-            QueueError::Io { path: reserve.to_owned(), source }
-        })
+    let fill = |file: &mut File| match fallocate(&*file, FallocateFlags::empty(), 0, RESERVE_BYTES as u64) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.write_all(&vec![0u8; RESERVE_BYTES]),
+        taken => Ok(taken?),
+    };
+    made.and_then(|mut file| fill(&mut file).and_then(|()| file.sync_all())).map_err(|source| {
+        let _ = std::fs::remove_file(reserve);
+        QueueError::Io { path: reserve.to_owned(), source }
+    })
 }
 
 fn refuse_network_file_system(folder: &Path, path: &Path) -> Result<(), QueueError> {
@@ -198,6 +203,9 @@ fn migrations() -> Vec<Migration> {
     ]
 }
 
+/// What they make of an empty database, in one go: each column that is added has SQLite look at everything once more.
+const SCHEMA: &str = include_str!("../../../migrations/sqlite/schema.sql");
+
 async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), QueueError> {
     let migrations = migrations();
     let known = migrations.last().map_or(0, |m| m.version);
@@ -220,7 +228,16 @@ async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), Q
     }
     // Two processes may start at once: the first migrates, the other waits and finds it done.
     let mut transaction = connection.begin_with("BEGIN EXCLUSIVE").await?;
-    Migrator::with_migrations(migrations).run(&mut *transaction).await?;
+    let migrator = Migrator::with_migrations(migrations);
+    let is_new: bool = sqlx::query_scalar("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)")
+        .fetch_one(&mut *transaction)
+        .await?;
+    if is_new {
+        sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
+        migrator.skip(&mut *transaction, None).await?;
+    } else {
+        migrator.run(&mut *transaction).await?;
+    }
     transaction.commit().await?;
     Ok(())
 }
@@ -240,6 +257,44 @@ mod tests {
         INSERT INTO attempt (task_id, fence, worker, started_at, ended_at, outcome) VALUES (1, 1, 'w', 4, 5, 'succeeded');
         INSERT INTO result VALUES (7, 1, 1, 1, 200, 9, 'b3', 'wav', 'audio/wav', 5, 5, NULL, NULL, NULL, 4, 5,
                                    '{"text":"xyzzy"}');"#;
+
+    /// What stands in a database, in the order in which it was made.
+    async fn schema(connection: &mut SqliteConnection) -> Vec<String> {
+        sqlx::query_scalar(
+            "SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' AND name <> '_sqlx_migrations' ORDER BY rowid",
+        )
+        .fetch_all(connection)
+        .await
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_new_queue_is_what_all_migrations_would_make_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let open =
+            async |name| options(&folder.path().join(name)).create_if_missing(true).connect().await.unwrap();
+        let (mut step_by_step, mut new) = (open("old").await, open("new").await);
+        Migrator::with_migrations(migrations()).run(&mut step_by_step).await.unwrap();
+        let wanted = schema(&mut step_by_step).await;
+        if std::env::var_os("WRITE_SCHEMA").is_some() {
+            let head =
+                SCHEMA.split_inclusive('\n').take_while(|line| line.starts_with("--")).collect::<String>();
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/schema.sql");
+            std::fs::write(path, format!("{head}\n{};\n", wanted.join(";\n\n"))).unwrap();
+        }
+        migrate(&mut new, Path::new("new")).await.unwrap();
+        assert_eq!(schema(&mut new).await, wanted, "WRITE_SCHEMA=1 cargo test --lib a_new_queue");
+        let applied: Vec<(i64, Vec<u8>)> =
+            sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
+                .fetch_all(&mut new)
+                .await
+                .unwrap();
+        assert_eq!(
+            applied,
+            migrations().iter().map(|m| (m.version, m.checksum.to_vec())).collect::<Vec<_>>()
+        );
+        migrate(&mut step_by_step, Path::new("old")).await.unwrap();
+    }
 
     #[tokio::test]
     async fn a_queue_of_the_first_schema_keeps_its_results_and_can_be_purged() {
