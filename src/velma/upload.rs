@@ -2,13 +2,15 @@
 //! is sent is the file as it was when it was opened, or else that the request is broken off before its end.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read, Seek};
+use std::io::{self, IoSliceMut};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::stream::{Stream, try_unfold};
+use rustix::io::{Errno, ReadWriteFlags};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -166,16 +168,18 @@ pub enum Source {
 #[derive(Debug)]
 pub(super) struct Upload {
     bytes: Pieces,
+    len: u64,
     left: u64,
     hash: blake3::Hasher,
     /// What the hash will come to, where that is known before.
     blake3: Option<String>,
     progress: Arc<Progress>,
+    buffers: Buffers,
 }
 
 #[derive(Debug)]
 enum Pieces {
-    Read { file: File, stamp: Stamp },
+    Read { file: File, stamp: Stamp, nowait: bool },
     Whole(Bytes),
 }
 
@@ -194,8 +198,6 @@ impl Upload {
             }
             Source::File(file) => {
                 let opened = tokio::task::spawn_blocking(move || {
-                    let mut file = file;
-                    file.rewind()?;
                     let stamp = Stamp::of(&file.metadata()?);
                     Ok((file, stamp))
                 });
@@ -203,13 +205,14 @@ impl Upload {
                     .await
                     .unwrap_or_else(|e| Err(io::Error::other(e)))
                     .map_err(|e: io::Error| TransportError::SourceRead(e.to_string()))?;
-                (Pieces::Read { file, stamp }, stamp.len)
+                (Pieces::Read { file, stamp, nowait: true }, stamp.len)
             }
         };
         if found != len {
             return Err(TransportError::SourceChanged(format!("it had {len} bytes, now {found}")));
         }
-        Ok(Upload { bytes, left: len, hash: blake3::Hasher::new(), blake3, progress })
+        let (hash, buffers) = (blake3::Hasher::new(), Buffers::default());
+        Ok(Upload { bytes, len, left: len, hash, blake3, progress, buffers })
     }
 
     /// The file's bytes: exactly as many as were promised, or an error.
@@ -243,24 +246,57 @@ impl Upload {
             self.left = 0;
             return Ok((Some(chunk), self));
         }
+        if let Some(chunk) = self.read_without_waiting()? {
+            return Ok((Some(chunk), self));
+        }
         let reading = tokio::task::spawn_blocking(move || (self.read(), self));
         let (chunk, upload) = reading.await.map_err(|e| TransportError::SourceRead(e.to_string()))?;
         Ok((Some(chunk?), upload))
     }
 
+    /// What comes next of a file, as far as it is in memory: then nobody has to wait for it on another thread.
+    fn read_without_waiting(&mut self) -> Result<Option<Bytes>, TransportError> {
+        let Pieces::Read { file, nowait, .. } = &mut self.bytes else { return Ok(None) };
+        if !*nowait {
+            return Ok(None);
+        }
+        let mut buffer = self.buffers.take(self.left);
+        let at = self.len - self.left;
+        let bytes = &mut [IoSliceMut::new(&mut buffer.bytes)];
+        match rustix::io::preadv2(&*file, bytes, at, ReadWriteFlags::NOWAIT) {
+            Ok(got) if got > 0 => {
+                buffer.bytes.truncate(got);
+                self.goes_out(buffer).map(Some)
+            }
+            // It ended, is not there yet, or asked in vain: whoever can wait finds out.
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(_) => {
+                *nowait = false;
+                Ok(None)
+            }
+        }
+    }
+
     /// The next piece of a file.
     fn read(&mut self) -> Result<Bytes, TransportError> {
-        let Pieces::Read { file, stamp: before } = &self.bytes else { return Ok(Bytes::new()) };
-        let unreadable = |e: io::Error| TransportError::SourceRead(e.to_string());
-        let wanted = self.left.min(CHUNK as u64);
-        let mut chunk = Vec::with_capacity(wanted as usize);
-        file.take(wanted).read_to_end(&mut chunk).map_err(unreadable)?;
-        if (chunk.len() as u64) < wanted {
-            let short = self.left - chunk.len() as u64;
-            return Err(TransportError::SourceChanged(format!("it ended {short} bytes early")));
-        }
-        self.hash.update(&chunk);
-        self.left -= wanted;
+        let Pieces::Read { file, .. } = &self.bytes else { return Ok(Bytes::new()) };
+        let mut buffer = self.buffers.take(self.left);
+        file.read_exact_at(&mut buffer.bytes, self.len - self.left).map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                let now = file.metadata().map_or(0, |meta| meta.len());
+                let short = self.len.saturating_sub(now);
+                TransportError::SourceChanged(format!("it ended {short} bytes early"))
+            }
+            _ => unreadable(e),
+        })?;
+        self.goes_out(buffer)
+    }
+
+    /// Counts a piece that was read.
+    fn goes_out(&mut self, piece: Lent) -> Result<Bytes, TransportError> {
+        let Pieces::Read { file, stamp: before, .. } = &self.bytes else { return Ok(Bytes::new()) };
+        self.hash.update(&piece.bytes);
+        self.left -= piece.bytes.len() as u64;
         // Looked at before the last piece goes out: a request without its end is refused and costs nothing.
         if self.left == 0 {
             let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
@@ -272,6 +308,47 @@ impl Upload {
                 return Err(TransportError::SourceChanged("it was written to".to_owned()));
             }
         }
-        Ok(Bytes::from(chunk))
+        Ok(Bytes::from_owner(piece))
+    }
+}
+
+fn unreadable(error: io::Error) -> TransportError {
+    TransportError::SourceRead(error.to_string())
+}
+
+/// Buffers of one upload: what the connection is done with is read into again, and memory stays in use that is at hand.
+#[derive(Debug, Clone, Default)]
+struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// One of them, on its way.
+#[derive(Debug)]
+struct Lent {
+    bytes: Vec<u8>,
+    home: Buffers,
+}
+
+impl Buffers {
+    /// One for so many bytes, or the first of them.
+    fn take(&self, bytes: u64) -> Lent {
+        let mut buffer = self.waiting().pop().unwrap_or_default();
+        buffer.resize(bytes.min(CHUNK as u64) as usize, 0);
+        Lent { bytes: buffer, home: self.clone() }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.home.waiting().push(bytes);
     }
 }
