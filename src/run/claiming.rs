@@ -24,14 +24,16 @@ impl Pool {
         if lone && self.is_working() {
             return Ok(());
         }
-        let want =
-            if lone { 1 } else { self.slots.available_permits().min(self.bench.judge().room() as usize) };
+        let free = self.slots.available_permits();
+        let want = if lone { 1 } else { free.min(self.bench.judge().room() as usize) };
         let (waiting, lacking) = {
             let deck = self.bench.deck();
             (!deck.is_empty(), deck.lacking())
         };
         let ahead = if lone || !self.preparing.has_ready() { 0 } else { lacking };
-        let is_cleared = !waiting || self.cleared_at.elapsed() < POLL;
+        // Now and then also where only the pace forbids more: others may have raised it.
+        let is_slowed = want == 0 && free > 0;
+        let is_cleared = !(waiting || is_slowed) || self.cleared_at.elapsed() < POLL;
         let has_some = self.preparing.has_ready() || (waiting && want > 0);
         if !has_some && is_cleared {
             return Ok(());

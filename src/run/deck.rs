@@ -29,18 +29,22 @@ pub(super) struct Deck {
     ended: u32,
     since: Instant,
     aim: u32,
+    /// Requests at once, at most.
+    slots: u32,
 }
 
 impl Deck {
-    pub(super) fn new(now: Instant) -> Self {
-        Deck { waiting: VecDeque::new(), ended: 0, since: now, aim: 0 }
+    pub(super) fn new(now: Instant, slots: u32) -> Self {
+        Deck { waiting: VecDeque::new(), ended: 0, since: now, aim: 0, slots }
     }
 
     /// A request ended: another one may begin.
     pub(super) fn count_end(&mut self, now: Instant) {
         self.ended += 1;
         let passed = now.duration_since(self.since);
-        if passed >= if self.aim == 0 { WINDOW_FIRST } else { WINDOW } {
+        // What began together may end together: that many say nothing of how long answers take.
+        let is_quick = self.aim == 0 && self.ended > self.slots;
+        if passed >= if is_quick { WINDOW_FIRST } else { WINDOW } {
             let lasts = f64::from(self.ended) * LASTS.div_duration_f64(passed);
             let lasts = lasts as u32; // casts of floats saturate
             self.aim = if lasts < LEAST { 0 } else { lasts.min(MOST) };
@@ -90,7 +94,7 @@ mod tests {
 
     fn after(ends: u32, passed: Duration) -> u32 {
         let begin = Instant::now();
-        let mut deck = Deck::new(begin);
+        let mut deck = Deck::new(begin, 8);
         (0..ends).for_each(|n| deck.count_end(begin + passed * (n + 1) / ends));
         deck.aim()
     }
@@ -105,9 +109,20 @@ mod tests {
     }
 
     #[test]
+    fn that_answers_come_at_once_is_soon_known_and_a_burst_of_slow_ones_is_no_sign_of_it() {
+        assert_eq!(after(16, Duration::from_millis(25)), 38);
+        let begin = Instant::now();
+        let mut deck = Deck::new(begin, 8);
+        for (second, n) in (1..4u64).flat_map(|second| (0..8u64).map(move |n| (second, n))) {
+            deck.count_end(begin + Duration::from_secs(second) + Duration::from_millis(n * 3));
+            assert_eq!(deck.aim(), 0);
+        }
+    }
+
+    #[test]
     fn more_is_asked_for_when_half_is_gone() {
-        let deck = Deck { aim: 8, ..Deck::new(Instant::now()) };
+        let deck = Deck { aim: 8, ..Deck::new(Instant::now(), 8) };
         assert_eq!(deck.lacking(), 8);
-        assert_eq!(Deck::new(Instant::now()).lacking(), 0, "nobody is wanted");
+        assert_eq!(Deck::new(Instant::now(), 8).lacking(), 0, "nobody is wanted");
     }
 }

@@ -167,9 +167,11 @@ impl Judge {
         self.pace.shows_at().filter(|_| self.mode() == Mode::Open).map(|at| at.since(now))
     }
 
-    /// The pace may have moved because nothing was refused. The new limit, if it did.
-    pub(super) fn look_at_pace(&mut self, now: Timestamp) -> Option<u32> {
-        (self.mode() == Mode::Open).then(|| self.pace.passed(self.in_flight, now)).flatten()
+    /// The pace may have moved because nothing was refused. `elsewhere`: slots that other processes hold. The new limit,
+    /// if it did.
+    pub(super) fn look_at_pace(&mut self, elsewhere: u32, now: Timestamp) -> Option<u32> {
+        let in_use = self.in_flight + elsewhere;
+        (self.mode() == Mode::Open).then(|| self.pace.passed(in_use, now)).flatten()
     }
 
     /// Takes over what the queue says: other processes learn too.

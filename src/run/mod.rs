@@ -403,7 +403,7 @@ async fn pool(
         raised_by: run.worker.to_string(),
         in_flight: common.in_flight,
         trouble: Mutex::default(),
-        deck: Mutex::new(Deck::new(tokio::time::Instant::now())),
+        deck: Mutex::new(Deck::new(tokio::time::Instant::now(), limit.concurrent)),
         all_stopped: common.all_stopped,
         at_work: AtomicUsize::new(0),
         ends,

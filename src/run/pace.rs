@@ -146,7 +146,7 @@ impl Pace {
         if self.calm >= CALM.min(self.effective) {
             self.cuts = 0;
         }
-        self.grow(beside + 1, now)
+        self.grow(beside + 1, 3, now)
     }
 
     /// When it will be known that what is being tried was let in, though no answer has come: a refusal would have.
@@ -156,15 +156,16 @@ impl Pace {
         Some(at.after(self.refusal_takes * PATIENCE + Duration::from_millis(1)))
     }
 
-    /// That moment may have come; so many requests of ours are in flight. The new limit, if it moved.
-    pub(super) fn passed(&mut self, own: u32, now: Timestamp) -> Option<u32> {
+    /// That moment may have come; so many slots are in use. The new limit, if it moved. Steps do not grow by this alone:
+    /// where a refusal waits for the end of an upload, it takes longer for some than for others.
+    pub(super) fn passed(&mut self, in_use: u32, now: Timestamp) -> Option<u32> {
         self.look_whether_it_shows(now);
-        self.grow(own, now)
+        self.grow(in_use, 1, now)
     }
 
-    /// Goes on from what was tried and let in, or tries one more in its time. With idle slots it would grow unproven, and
-    /// what is tried is to be heard of first.
-    fn grow(&mut self, in_use: u32, now: Timestamp) -> Option<u32> {
+    /// Goes on from what was tried and let in by so many `times` as much, or tries one more in its time. With idle slots
+    /// it would grow unproven, and what is tried is to be heard of first.
+    fn grow(&mut self, in_use: u32, times: u32, now: Timestamp) -> Option<u32> {
         if in_use * 2 < self.effective || self.shows.is_some() {
             return None;
         }
@@ -174,7 +175,7 @@ impl Pace {
         }
         let room = self.ceiling - self.effective;
         let more = match shown {
-            true => self.trial.saturating_mul(3).min(room),
+            true => self.trial.saturating_mul(times).min(room),
             false if self.is_time(now) => room.min(1),
             false => return None,
         };

@@ -221,7 +221,7 @@ impl Pool {
                     self.wake_at = Instant::now() + POLL;
                 }
                 () = tokio::time::sleep(shows_in.unwrap_or_default()), if shows_in.is_some() => {
-                    let moved = self.bench.judge().look_at_pace(steady());
+                    let moved = self.bench.judge().look_at_pace(self.slots_seen.elsewhere, steady());
                     self.bench.keep_pace(moved, None).await;
                 }
                 () = stop.cancelled(), if !stop.is_cancelled() => {}

@@ -13,7 +13,8 @@ use crate::task::{HaltReason, Timestamp};
 pub(super) struct SlotsSeen {
     halted: Option<HaltReason>,
     paused_until: Option<Timestamp>,
-    elsewhere: u32,
+    /// Slots that other processes held.
+    pub(super) elsewhere: u32,
     told: Option<SlotState>,
 }
 

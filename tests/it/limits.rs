@@ -1,6 +1,8 @@
 //! Slots: kept full, and never exceeded, by one process or by several on one queue.
 
 use voxbatch::emulator::{Change, Latency, ModelLimits};
+use voxbatch::queue::{QueueSettings, SqliteStore, TaskStore};
+use voxbatch::task::Endpoint;
 
 use crate::support::{Jobs, STT, World};
 
@@ -25,6 +27,36 @@ fn slots_on_the_command_line_take_the_place_of_the_files_but_never_exceed_it() {
     world.control(Change::Release);
     run.wait().expect(0);
     assert_eq!(world.stt().peak_in_flight, 2);
+}
+
+/// What another process tells the queue of the pace.
+fn tell_pace(world: &World, effective: u32) {
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let settings = QueueSettings { state_dir: world.path(".voxbatch") };
+        let store = SqliteStore::open(&settings).await.unwrap();
+        if store.limiter(Endpoint::SttBatch).await.unwrap().ceiling == 0 {
+            store.set_ceiling(Endpoint::SttBatch, 4).await.unwrap();
+        }
+        store.save_pace(Endpoint::SttBatch, Some(effective), None).await.unwrap();
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_pace_that_another_process_has_raised_is_taken_up_before_the_next_answer() {
+    let world = World::with_recordings(20);
+    world.voxbatch(&["scan"]).expect(0);
+    tell_pace(&world, 1);
+    world.control(Change::Hold);
+    let run = world.start(&["run"]);
+    world.when_held(1);
+    run.until_told("slots");
+    assert_eq!(world.stt().in_flight, 1);
+    tell_pace(&world, 4);
+    world.when_held(4);
+    world.control(Change::Release);
+    run.wait().expect(0);
+    world.assert_each_once();
 }
 
 #[test]

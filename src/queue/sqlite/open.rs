@@ -284,6 +284,18 @@ mod tests {
         }
         migrate(&mut new, Path::new("new")).await.unwrap();
         assert_eq!(schema(&mut new).await, wanted, "WRITE_SCHEMA=1 cargo test --lib a_new_queue");
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> '_sqlx_migrations'",
+        )
+        .fetch_all(&mut step_by_step)
+        .await
+        .unwrap();
+        for table in tables {
+            let rows = format!("SELECT count(*) FROM {table}");
+            let rows: i64 =
+                sqlx::query_scalar(sqlx::AssertSqlSafe(rows)).fetch_one(&mut step_by_step).await.unwrap();
+            assert_eq!(rows, 0, "{table} is to begin with rows, which the schema does not make");
+        }
         let applied: Vec<(i64, Vec<u8>)> =
             sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
                 .fetch_all(&mut new)

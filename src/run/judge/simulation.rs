@@ -205,7 +205,10 @@ impl Game {
                 What::Free { runner } => self.runners[runner].busy -= 1,
                 What::Shows { runner } => {
                     let now = Timestamp((self.clock / MS) as i64);
-                    self.runners[runner].judge.look_at_pace(now);
+                    let judge = &mut self.runners[runner].judge;
+                    if judge.shows_in(now) == Some(Duration::ZERO) {
+                        judge.look_at_pace(0, now);
+                    }
                 }
             }
             self.fill();

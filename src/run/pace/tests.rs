@@ -149,7 +149,7 @@ fn what_is_tried_is_let_in_when_its_refusal_would_have_come_though_no_answer_has
     (game.pace.effective, game.pace.known) = (32, 32);
     game.flying.truncate(32);
     while game.succeed().is_none() {}
-    for step in [36, 45, 64] {
+    for step in [34, 35, 36] {
         let own = game.flying.len() as u32;
         assert_eq!(game.pace.passed(own, game.now()), None, "its refusal takes a millisecond");
         let at = game.pace.shows_at().unwrap();
@@ -158,6 +158,9 @@ fn what_is_tried_is_let_in_when_its_refusal_would_have_come_though_no_answer_has
         game.clock = at.0;
         game.fill();
     }
+    assert_eq!(game.succeed(), None, "what was let in just now is not known yet");
+    game.clock = game.pace.shows_at().unwrap().0;
+    assert_eq!(game.succeed(), Some(39), "an answer makes larger steps of it");
 }
 
 #[test]
