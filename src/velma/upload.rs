@@ -18,6 +18,8 @@ use super::TransportError;
 
 /// Large enough that reading costs little, small enough for many uploads at once.
 const CHUNK: usize = 256 * 1024;
+/// So many of them go out one after the other before others have their turn.
+const IN_A_ROW: u32 = 4;
 
 /// How long each phase may last.
 #[derive(Debug, Clone, Copy)]
@@ -175,6 +177,7 @@ pub(super) struct Upload {
     blake3: Option<String>,
     progress: Arc<Progress>,
     buffers: Buffers,
+    in_a_row: u32,
 }
 
 #[derive(Debug)]
@@ -212,7 +215,7 @@ impl Upload {
             return Err(TransportError::SourceChanged(format!("it had {len} bytes, now {found}")));
         }
         let (hash, buffers) = (blake3::Hasher::new(), Buffers::default());
-        Ok(Upload { bytes, len, left: len, hash, blake3, progress, buffers })
+        Ok(Upload { bytes, len, left: len, hash, blake3, progress, buffers, in_a_row: 0 })
     }
 
     /// The file's bytes: exactly as many as were promised, or an error.
@@ -245,6 +248,11 @@ impl Upload {
             }
             self.left = 0;
             return Ok((Some(chunk), self));
+        }
+        // An answer may have begun meanwhile, and others want to go on.
+        self.in_a_row += 1;
+        if self.in_a_row.is_multiple_of(IN_A_ROW) {
+            tokio::task::yield_now().await;
         }
         if let Some(chunk) = self.read_without_waiting()? {
             return Ok((Some(chunk), self));
