@@ -479,6 +479,7 @@ impl Projector {
     }
 }
 
+/// Also of a page that ends before one large result: that one comes with the next step.
 fn is_little(rows: &[ResultRow]) -> bool {
     let bytes: usize = rows.iter().map(|row| row.response.len()).sum();
     rows.len() * 4 < RESULTS as usize && bytes as u64 * 4 < RESULTS_BYTES

@@ -71,7 +71,11 @@ impl Drop for LastWord {
 impl Bench {
     /// Sends a worker off, in the slot.
     pub(super) fn begin(self: &Arc<Self>, task: ClaimedTask, ready: Ready, slot: Slot) {
-        self.spawn(task.id, |bench| async move { bench.work(task, ready, slot).await });
+        self.spawn(task.id, |bench| async move {
+            // A connection that was closed right after its last answer is to be known for that before it is used again.
+            tokio::task::yield_now().await;
+            bench.work(task, ready, slot).await
+        });
     }
 
     /// Nobody is up next any more: what was claimed for it goes back at no cost.

@@ -95,9 +95,10 @@ pub(crate) fn hold(client: &mut TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends our side.
+/// Ends the connection: what the client has sent by then is not heard either.
 pub(crate) fn hang_up(client: &mut TcpStream) -> io::Result<()> {
-    client.shutdown(Shutdown::Both)
+    client.shutdown(Shutdown::Both)?;
+    Err(io::ErrorKind::ConnectionAborted.into())
 }
 
 /// One request after another of one connection.
