@@ -293,10 +293,9 @@ impl Judge {
             self.last_throttle = Some(heard.now);
         }
         finding.throttle_rounds = self.throttle_rounds.saturating_sub(1).max(1);
-        let Heard { begun, sent_at, now, .. } = heard;
-        let busy = begun.own + heard.elsewhere;
+        let Heard { begun, elsewhere, sent_at, now, .. } = heard;
         let moved =
-            self.pace.refused(Refused { begun, sent_at, busy, beside: self.beside(heard), asked }, now);
+            self.pace.refused(Refused { begun, sent_at, elsewhere, beside: self.beside(heard), asked }, now);
         finding.pace = moved.or(finding.pace);
     }
 

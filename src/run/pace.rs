@@ -70,8 +70,8 @@ pub(super) struct Begun {
 pub(super) struct Refused {
     pub(super) begun: Begun,
     pub(super) sent_at: Timestamp,
-    /// Slots in use when it was sent, with it.
-    pub(super) busy: u32,
+    /// Slots that other processes held.
+    pub(super) elsewhere: u32,
     /// Slots in use beside it, now.
     pub(super) beside: u32,
     /// How long it asks everybody to wait.
@@ -212,13 +212,13 @@ impl Pace {
 
     /// A request was refused for being one too many. The new limit, if it moved.
     pub(super) fn refused(&mut self, refused: Refused, now: Timestamp) -> Option<u32> {
-        let Refused { begun, sent_at, busy, beside, asked } = refused;
+        let Refused { begun, sent_at, elsewhere, beside, asked } = refused;
         self.refusal_takes = now.since(sent_at).max(self.refusal_takes * 7 / 8).max(Duration::from_millis(1));
         self.asked = asked.unwrap_or_default();
         self.known = self.known.min(begun.own.saturating_sub(1));
         self.shows = self.shows.filter(|(own, _)| *own < begun.own);
         // Those that have just ended and are not yet followed by others were let in, too.
-        let let_in = beside.max(self.known + busy.saturating_sub(begun.own));
+        let let_in = beside.max(self.known + elsewhere);
         let mut to = self.effective.min(let_in).max(1);
         if !self.is_known(sent_at) {
             if !begun.shows {
@@ -238,7 +238,7 @@ impl Pace {
         }
         if let Some(floor) = self.floor {
             // Of those that were sent on trial some more may be refused: the first of them tells.
-            to = to.min(busy.saturating_sub(1).max(floor));
+            to = to.min((begun.own + elsewhere).saturating_sub(1).max(floor));
         }
         self.known = self.known.min(to.saturating_sub(1));
         self.move_to(to)

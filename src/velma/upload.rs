@@ -291,9 +291,7 @@ impl Upload {
         let mut buffer = self.buffers.take(self.left);
         file.read_exact_at(&mut buffer.bytes, self.len - self.left).map_err(|e| match e.kind() {
             io::ErrorKind::UnexpectedEof => {
-                let now = file.metadata().map_or(0, |meta| meta.len());
-                let short = self.len.saturating_sub(now);
-                TransportError::SourceChanged(format!("it ended {short} bytes early"))
+                TransportError::SourceChanged(format!("it ended before its {} bytes", self.len))
             }
             _ => unreadable(e),
         })?;

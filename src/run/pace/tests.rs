@@ -7,7 +7,7 @@ use super::*;
 /// A pace with its requests: as many in flight as it allows, one answered a millisecond.
 struct Game {
     pace: Pace,
-    flying: Vec<(Begun, u32)>,
+    flying: Vec<Begun>,
     clock: i64,
 }
 
@@ -24,16 +24,15 @@ impl Game {
 
     fn fill(&mut self) {
         while self.flying.len() < self.pace.effective() as usize {
-            let busy = self.flying.len() as u32 + 1;
-            let begun = self.pace.began(busy, self.now());
-            self.flying.push((begun, busy));
+            let begun = self.pace.began(self.flying.len() as u32 + 1, self.now());
+            self.flying.push(begun);
         }
     }
 
     /// The oldest request is let in.
     fn succeed(&mut self) -> Option<u32> {
         self.clock += 1;
-        let (begun, _) = self.flying.remove(0);
+        let begun = self.flying.remove(0);
         let moved = self.pace.succeeded(begun, self.flying.len() as u32, self.now());
         self.fill();
         moved
@@ -43,9 +42,9 @@ impl Game {
     fn refuse(&mut self) -> Option<u32> {
         let sent_at = self.now();
         self.clock += 1;
-        let (begun, busy) = self.flying.pop().unwrap();
+        let begun = self.flying.pop().unwrap();
         let beside = self.flying.len() as u32;
-        let refused = Refused { begun, sent_at, busy, beside, asked: None };
+        let refused = Refused { begun, sent_at, elsewhere: 0, beside, asked: None };
         let moved = self.pace.refused(refused, self.now());
         self.clock += 1;
         self.fill();
@@ -105,7 +104,7 @@ fn of_a_burst_that_begins_together_as_many_stay_as_were_let_in() {
     let sent: Vec<_> = (1..=16).map(|own| pace.began(own, Timestamp(5))).collect();
     for (beside, begun) in (8..16).zip(&sent[8..]).rev() {
         let sent_at = Timestamp(5);
-        let one = Refused { begun: *begun, sent_at, busy: begun.own, beside, asked: None };
+        let one = Refused { begun: *begun, sent_at, elsewhere: 0, beside, asked: None };
         pace.refused(one, Timestamp(9));
     }
     assert_eq!(pace.effective(), 8);
@@ -246,7 +245,7 @@ proptest! {
                 (1, Some((begun, _))) => pace.succeeded(begun, beside, now),
                 (2, Some((begun, sent_at))) => {
                     let asked = (number % 2 == 0).then_some(Duration::from_secs(3));
-                    let moved = pace.refused(Refused { begun, sent_at, busy: beside, beside, asked }, now);
+                    let moved = pace.refused(Refused { begun, sent_at, elsewhere: beside / 2, beside, asked }, now);
                     prop_assert!(moved.is_none_or(|to| to < before), "a refusal is no reason for more");
                     moved
                 }
